@@ -1,0 +1,78 @@
+//! Connecting to a container's first process, and making an image of what it did.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use hoist_image::{CommitOptions, Image};
+use hoist_runtime::supervisor::{Request, Size, Streams};
+use tokio::net::UnixStream;
+
+use crate::engine::Inner;
+use crate::io::supervisor;
+use crate::model::{AttachOptions, Status, TerminalSize};
+use crate::streams::Attached;
+use crate::{EngineError, Result};
+
+impl Inner {
+    pub(crate) async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached> {
+        let handle = self.registry.find(name)?;
+        let record = handle.record();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let attached =
+            Attached::over(UnixStream::from_std(ours)?, options.stdin && record.spec.open_stdin, record.spec.tty);
+        let wants = Streams { stdin: options.stdin, stdout: options.stdout, stderr: options.stderr };
+        {
+            let mut cell = handle.cell();
+            match cell.state.status {
+                Status::Running => {}
+                Status::Paused => {
+                    return Err(EngineError::Conflict(format!(
+                        "container {name} is paused, unpause the container before attach"
+                    )));
+                }
+                Status::Removing | Status::Dead => {
+                    return Err(EngineError::Conflict(format!("container {name} is being removed")));
+                }
+                // Connected by the start, before the command runs.
+                Status::Created | Status::Exited | Status::Restarting => {
+                    cell.attached.push((theirs.into(), wants));
+                    return Ok(attached);
+                }
+            }
+        }
+        supervisor(&handle.run_dir, &Request::Attach(wants), &[theirs.as_fd()]).await?;
+        self.publish(&handle, "attach", &[]);
+        Ok(attached)
+    }
+
+    pub(crate) async fn resize(&self, name: &str, size: TerminalSize) -> Result<()> {
+        let handle = self.registry.find(name)?;
+        let size = Size { rows: size.rows, columns: size.columns };
+        handle.cell().size = Some(size);
+        if !handle.status().is_up() {
+            // The start will use it.
+            return Ok(());
+        }
+        supervisor(&handle.run_dir, &Request::Resize(size), &[]).await?;
+        let sizes = [("height", size.rows.to_string()), ("width", size.columns.to_string())];
+        self.publish(&handle, "resize", &sizes);
+        Ok(())
+    }
+
+    pub(crate) async fn commit(self: &Arc<Self>, name: &str, options: CommitOptions, pause: bool) -> Result<Image> {
+        let handle = self.registry.find(name)?;
+        let _op = handle.op.lock().await;
+        let frozen = pause && handle.status() == Status::Running;
+        if frozen {
+            self.set_frozen(&handle, true).await?;
+        }
+        let image = self.options.images.commit(handle.id.as_str(), options).await;
+        if frozen {
+            self.set_frozen(&handle, false).await?;
+        }
+        let image = image?;
+        self.publish(&handle, "commit", &[("imageID", image.id.to_string())]);
+        Ok(image)
+    }
+}

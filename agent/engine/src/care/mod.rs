@@ -1,0 +1,4 @@
+//! What is done for a running container: health checks and hooks.
+
+mod health;
+mod hooks;

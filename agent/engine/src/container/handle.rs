@@ -1,0 +1,153 @@
+//! One container in memory.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hoist_proto::id::{ContainerId, ExecId};
+use hoist_runtime::supervisor::{Size, Streams};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::persist::write_json;
+use super::record::Record;
+use crate::Result;
+use crate::model::{ContainerPaths, State, Status};
+
+/// One container. Operations that change it take `op` first, so that they follow one another; what they change is in
+/// `cell`, whose lock is never held across an await.
+pub(crate) struct Handle {
+    pub id: ContainerId,
+    /// Below the data root.
+    pub dir: PathBuf,
+    /// Below the run root; made by each start.
+    pub run_dir: PathBuf,
+    pub op: tokio::sync::Mutex<()>,
+    cell: Mutex<Cell>,
+    /// Held from a change to the end of its writing, so that what is on the disk is the last state.
+    disk: Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+pub(crate) struct Cell {
+    pub record: Arc<Record>,
+    pub state: State,
+    /// How many runs have ended.
+    pub exits: u64,
+    /// Its removal has begun.
+    pub removed: bool,
+    /// Its removal is complete: nothing of it is left and nobody finds it.
+    pub gone: bool,
+    /// Somebody is ending it, so its end is no failure.
+    pub stopping: bool,
+    /// Clients that wait for the start.
+    pub attached: Vec<(OwnedFd, Streams)>,
+    /// Size of the terminal, kept for the next start.
+    pub size: Option<Size>,
+    /// Ends what looks after the present run: health checks, a pending restart.
+    pub care: CancellationToken,
+    /// Restarts since it last ran well, for the length of the pause.
+    pub quick_restarts: u32,
+    pub execs: Vec<ExecId>,
+}
+
+impl Handle {
+    pub(crate) fn new(dir: PathBuf, run_dir: PathBuf, record: Record, state: State) -> Self {
+        Self {
+            id: record.id.clone(),
+            dir,
+            run_dir,
+            op: tokio::sync::Mutex::new(()),
+            cell: Mutex::new(Cell {
+                record: Arc::new(record),
+                state,
+                exits: 0,
+                removed: false,
+                gone: false,
+                stopping: false,
+                attached: Vec::new(),
+                size: None,
+                care: CancellationToken::new(),
+                quick_restarts: 0,
+                execs: Vec::new(),
+            }),
+            disk: Mutex::new(()),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn cell(&self) -> MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record(&self) -> Arc<Record> {
+        self.cell().record.clone()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.cell().state.status
+    }
+
+    /// Changes the state, writes it down and tells who waits.
+    pub(crate) fn change<T>(&self, durable: bool, change: impl FnOnce(&mut Cell) -> T) -> Result<T> {
+        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (result, state) = {
+            let mut cell = self.cell();
+            // Nothing is written any more where somebody removes.
+            let removed = cell.removed;
+            let result = change(&mut cell);
+            (result, (!removed).then(|| cell.state.clone()))
+        };
+        let written = state.map_or(Ok(()), |state| write_json(&self.state_path(), &state, durable));
+        self.tell();
+        written?;
+        Ok(result)
+    }
+
+    /// Wakes who waits for a change.
+    pub(crate) fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until `test` says something about the container.
+    pub(crate) async fn until<T>(&self, mut test: impl FnMut(&Cell) -> Option<T>) -> T {
+        let mut changes = self.changed.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if let Some(found) = test(&self.cell()) {
+                return found;
+            }
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Replaces the record, on the disk first.
+    pub(crate) fn rewrite(&self, record: Record) -> Result<()> {
+        write_json(&self.record_path(), &record, true)?;
+        self.cell().record = Arc::new(record);
+        self.tell();
+        Ok(())
+    }
+
+    pub(crate) fn record_path(&self) -> PathBuf {
+        self.dir.join("container.json")
+    }
+
+    pub(crate) fn state_path(&self) -> PathBuf {
+        self.dir.join("state.json")
+    }
+
+    pub(crate) fn paths(&self) -> ContainerPaths {
+        let log = match self.record().spec.logging.driver.as_deref() {
+            Some("none") => PathBuf::new(),
+            _ => self.dir.join(format!("{}-json.log", self.id)),
+        };
+        ContainerPaths {
+            log,
+            hostname: self.dir.join("hostname"),
+            hosts: self.dir.join("hosts"),
+            resolv_conf: self.dir.join("resolv.conf"),
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The door: the parts, and every call that others may make.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hoist_image::Images;
+use hoist_network::Networks;
+use hoist_proto::clock::SharedClock;
+use hoist_proto::id::{ContainerId, ExecId};
+use hoist_proto::spec::ContainerSpec;
+use hoist_volume::Volumes;
+use tokio::io::AsyncRead;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Result;
+use crate::container::{Handle, Registry};
+use crate::events::{Actor, EventBus};
+use crate::exec::Execs;
+use crate::io::Starter;
+use crate::lifecycle::recover;
+use crate::model::*;
+use crate::streams::{Attached, LogStream};
+
+/// How an engine is set up.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// Containers live in `<data_root>/containers`.
+    pub data_root: PathBuf,
+    /// Sockets, exit codes and secrets live below; lost with a reboot.
+    pub run_root: PathBuf,
+    pub images: Images,
+    pub networks: Networks,
+    pub volumes: Volumes,
+    pub clock: SharedClock,
+    /// The parent of all containers' cgroups.
+    pub cgroup_parent: String,
+    /// Rotation when a container does not say otherwise: bytes a file, and files.
+    pub log_max_size: u64,
+    pub log_max_files: u32,
+}
+
+impl EngineOptions {
+    /// The usual settings.
+    pub fn new(
+        data_root: impl Into<PathBuf>,
+        run_root: impl Into<PathBuf>,
+        images: Images,
+        networks: Networks,
+        volumes: Volumes,
+    ) -> Self {
+        Self {
+            data_root: data_root.into(),
+            run_root: run_root.into(),
+            images,
+            networks,
+            volumes,
+            clock: hoist_proto::clock::system(),
+            cgroup_parent: "hoist".into(),
+            log_max_size: 20 << 20,
+            log_max_files: 5,
+        }
+    }
+}
+
+/// The containers of one machine. A clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// The parts. Operations are methods of it, each beside its like: `lifecycle`, `exec`, `logs`, `copy`, `query`.
+pub(crate) struct Inner {
+    pub options: EngineOptions,
+    pub events: EventBus,
+    pub registry: Registry,
+    pub starter: Starter,
+    pub execs: Execs,
+    /// Everything that goes on beside calls.
+    pub tasks: TaskTracker,
+    pub closing: CancellationToken,
+}
+
+impl Inner {
+    pub(crate) fn container_dir(&self, id: &ContainerId) -> PathBuf {
+        self.options.data_root.join("containers").join(id.as_str())
+    }
+
+    pub(crate) fn run_dir(&self, id: &ContainerId) -> PathBuf {
+        self.options.run_root.join("containers").join(id.as_str())
+    }
+
+    /// Publishes what happened to a container, with its name, image and labels as Docker does.
+    pub(crate) fn publish(&self, handle: &Handle, action: &str, more: &[(&str, String)]) {
+        let record = handle.record();
+        let mut attributes = record.effective.labels.clone();
+        attributes.insert("name".into(), record.name.clone());
+        attributes.insert("image".into(), record.spec.image.clone());
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.events.publish("container", action, Actor { id: handle.id.to_string(), attributes });
+    }
+}
+
+impl Engine {
+    /// Finds all that an earlier engine left: running containers are taken over, exits that happened meanwhile are
+    /// worked off, half-made things are removed. `hoist_runtime::guard` must have been called first thing in `main`.
+    ///
+    /// # Errors
+    /// When the roots cannot be used.
+    pub async fn open(options: EngineOptions) -> Result<Self> {
+        let inner = Arc::new(Inner {
+            events: EventBus::new(options.clock.clone()),
+            registry: Registry::default(),
+            starter: Starter::new()?,
+            execs: Execs::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            options,
+        });
+        recover(&inner).await?;
+        Ok(Self { inner })
+    }
+
+    /// Writes down what is not yet, and lets go. Containers go on.
+    pub async fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.close_secrets();
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.inner.options.images
+    }
+
+    pub fn networks(&self) -> &Networks {
+        &self.inner.options.networks
+    }
+
+    pub fn volumes(&self) -> &Volumes {
+        &self.inner.options.volumes
+    }
+
+    pub fn events(&self) -> &EventBus {
+        &self.inner.events
+    }
+
+    /// Makes a container of an image that is here already. What fails leaves nothing behind.
+    ///
+    /// # Errors
+    /// Names what of the spec cannot be; `Conflict` when the name is taken; the image's `NotFound`.
+    pub async fn create(&self, spec: ContainerSpec) -> Result<Created> {
+        self.inner.create(spec).await
+    }
+
+    /// Starts a container; returns when its command runs.
+    ///
+    /// # Errors
+    /// `NotModified` if it runs; `Start` with the exit code 125, 126 or 127.
+    pub async fn start(&self, name: &str) -> Result<()> {
+        self.inner.start(name).await
+    }
+
+    /// Stops a container: its `pre_stop` hooks, its stop signal, and SIGKILL when it takes too long.
+    ///
+    /// # Errors
+    /// `NotModified` if it does not run.
+    pub async fn stop(&self, name: &str, options: StopOptions) -> Result<()> {
+        self.inner.stop(name, &options).await
+    }
+
+    /// Stops it if it runs, and starts it.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub async fn restart(&self, name: &str, options: StopOptions) -> Result<()> {
+        self.inner.restart(name, &options).await
+    }
+
+    /// Sends a signal (`KILL`, `SIGTERM`, `9`; `None` is SIGKILL) to the first process.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
+        self.inner.kill(name, signal).await
+    }
+
+    /// Stops all processes where they are.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run or is paused.
+    pub async fn pause(&self, name: &str) -> Result<()> {
+        self.inner.pause(name).await
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// `Conflict` if it is not paused.
+    pub async fn unpause(&self, name: &str) -> Result<()> {
+        self.inner.unpause(name).await
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken.
+    pub async fn rename(&self, name: &str, new: &str) -> Result<()> {
+        self.inner.rename(name, new).await
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// `NoSuchContainer`.
+    pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<WaitResult> {
+        self.inner.wait(name, condition).await
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// `Conflict` if it runs and `force` is not given.
+    pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        self.inner.remove(name, options).await
+    }
+
+    /// Changes limits and the restart policy; answers warnings.
+    ///
+    /// # Errors
+    /// Names the limit that cannot be set.
+    pub async fn update(&self, name: &str, options: UpdateOptions) -> Result<Vec<String>> {
+        self.inner.update(name, options).await
+    }
+
+    /// Connects to the first process's streams; before a start nothing of its output is missed.
+    ///
+    /// # Errors
+    /// `Conflict` if it is paused.
+    pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached> {
+        self.inner.attach(name, options).await
+    }
+
+    /// Sets the size of its terminal.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn resize(&self, name: &str, size: TerminalSize) -> Result<()> {
+        self.inner.resize(name, size).await
+    }
+
+    /// Prepares a further process.
+    ///
+    /// # Errors
+    /// `Conflict` if the container does not run.
+    pub async fn exec_create(&self, name: &str, spec: ExecSpec) -> Result<ExecId> {
+        self.inner.exec_create(name, spec)
+    }
+
+    /// Starts it; returns when its command runs.
+    ///
+    /// # Errors
+    /// `Start` with the exit code 125, 126 or 127; `Conflict` if it was started before.
+    pub async fn exec_start(&self, id: &str, size: Option<TerminalSize>) -> Result<Attached> {
+        self.inner.exec_start(id, size).await
+    }
+
+    /// Waits for its end and tells the exit code.
+    ///
+    /// # Errors
+    /// `NoSuchExec`.
+    pub async fn exec_wait(&self, id: &str) -> Result<i32> {
+        self.inner.exec_wait(id).await
+    }
+
+    /// What is known of an exec.
+    ///
+    /// # Errors
+    /// `NoSuchExec`.
+    pub async fn exec_inspect(&self, id: &str) -> Result<ExecInfo> {
+        self.inner.exec_inspect(id)
+    }
+
+    /// Sets the size of its terminal.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn exec_resize(&self, id: &str, size: TerminalSize) -> Result<()> {
+        self.inner.exec_resize(id, size)
+    }
+
+    /// Sends a signal to an exec's process.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn exec_kill(&self, id: &str, signal: &str) -> Result<()> {
+        self.inner.exec_kill(id, signal).await
+    }
+
+    /// What it wrote.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when its logging driver keeps nothing.
+    pub async fn logs(&self, name: &str, options: LogOptions) -> Result<LogStream> {
+        self.inner.logs(name, options).await
+    }
+
+    /// What it uses now; `None` when it does not run. Rates are the difference of two.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub async fn stats(&self, name: &str) -> Result<Option<Stats>> {
+        self.inner.stats(name).await
+    }
+
+    /// Its processes; `columns` are `ps` options (`-ef` when empty).
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn top(&self, name: &str, columns: &str) -> Result<Top> {
+        self.inner.top(name, columns).await
+    }
+
+    /// All about one, by name, id or unambiguous prefix of an id.
+    ///
+    /// # Errors
+    /// `NoSuchContainer`, `Ambiguous`.
+    pub async fn inspect(&self, name: &str) -> Result<Container> {
+        let handle = self.inner.registry.find(name)?;
+        Ok(self.inner.inspect(&handle).await)
+    }
+
+    /// All about many, newest first.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn list(&self, options: ListOptions) -> Result<Vec<Container>> {
+        Ok(self.inner.list(&options).await)
+    }
+
+    /// Its id, by name, id or unambiguous prefix of an id.
+    ///
+    /// # Errors
+    /// `NoSuchContainer`, `Ambiguous`.
+    pub fn resolve(&self, name: &str) -> Result<ContainerId> {
+        Ok(self.inner.registry.find(name)?.id.clone())
+    }
+
+    /// Bytes of its own files, and of all it sees.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read.
+    pub async fn size(&self, name: &str) -> Result<(u64, u64)> {
+        let handle = self.inner.registry.find(name)?;
+        Ok(self.inner.options.images.snapshot_size(handle.id.as_str()).await?)
+    }
+
+    /// Puts a container, running or not, on a network.
+    ///
+    /// # Errors
+    /// Those of the networks.
+    pub async fn connect_network(&self, name: &str, attachment: hoist_proto::spec::NetworkAttachment) -> Result<()> {
+        self.inner.connect_network(name, attachment).await
+    }
+
+    /// Takes it off.
+    ///
+    /// # Errors
+    /// Those of the networks.
+    pub async fn disconnect_network(&self, name: &str, network: &str, force: bool) -> Result<()> {
+        self.inner.disconnect_network(name, network, force).await
+    }
+
+    /// A file in the container; a last symbolic link is not followed.
+    ///
+    /// # Errors
+    /// `NoSuchPath`.
+    pub async fn stat_path(&self, name: &str, path: &str) -> Result<PathStat> {
+        self.inner.stat_path(name, path).await
+    }
+
+    /// A file or directory of the container as a tar archive.
+    ///
+    /// # Errors
+    /// `NoSuchPath`.
+    pub async fn copy_from(&self, name: &str, path: &str) -> Result<(PathStat, Box<dyn AsyncRead + Send + Unpin>)> {
+        self.inner.copy_from(name, path).await
+    }
+
+    /// Unpacks a tar archive into a directory of the container.
+    ///
+    /// # Errors
+    /// `NoSuchPath`; `InvalidParameter` for an archive that tries to leave the directory.
+    pub async fn copy_to(
+        &self,
+        name: &str,
+        path: &str,
+        archive: Box<dyn AsyncRead + Send + Unpin>,
+        options: CopyOptions,
+    ) -> Result<()> {
+        self.inner.copy_to(name, path, archive, options).await
+    }
+
+    /// All that it sees as a tar archive.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read.
+    pub async fn export(&self, name: &str) -> Result<Box<dyn AsyncRead + Send + Unpin>> {
+        self.inner.export(name).await
+    }
+
+    /// What changed since its image.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read.
+    pub async fn changes(&self, name: &str) -> Result<Vec<hoist_image::Change>> {
+        let handle = self.inner.registry.find(name)?;
+        Ok(self.inner.options.images.diff(handle.id.as_str()).await?)
+    }
+
+    /// Makes an image of it; with `pause` it stands still meanwhile.
+    ///
+    /// # Errors
+    /// Those of the images.
+    pub async fn commit(
+        &self,
+        name: &str,
+        options: hoist_image::CommitOptions,
+        pause: bool,
+    ) -> Result<hoist_image::Image> {
+        self.inner.commit(name, options, pause).await
+    }
+
+    /// Removes containers that do not run.
+    ///
+    /// # Errors
+    /// When one that should go cannot be removed.
+    pub async fn prune(&self, options: PruneOptions) -> Result<PruneReport> {
+        self.inner.prune(&options).await
+    }
+}

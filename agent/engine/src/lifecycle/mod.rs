@@ -1,0 +1,14 @@
+//! From create to remove.
+
+mod create;
+mod end;
+mod files;
+pub(crate) mod mounts;
+mod network;
+mod recover;
+mod remove;
+mod start;
+mod stop;
+mod update;
+
+pub(crate) use recover::recover;

@@ -1,0 +1,125 @@
+//! What a container's description means for the network crate.
+
+use std::net::IpAddr;
+
+use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, PortRange, PortRequest, Protocol};
+use hoist_proto::spec::{ContainerSpec, NetworkAttachment, NetworkMode, PortSpec};
+
+use crate::container::Record;
+use crate::{EngineError, Result};
+
+/// The network that containers are on which name none.
+pub(super) const DEFAULT: &str = "bridge";
+
+/// Everything that a start asks of the networks; `None` when the container lives in another's namespace.
+pub(super) fn attach_request(record: &Record) -> Result<Option<AttachRequest>> {
+    let spec = &record.spec;
+    let dns = dns(spec)?;
+    match &spec.network_mode {
+        NetworkMode::Host | NetworkMode::Container(_) => Ok(None),
+        NetworkMode::None => Ok(Some(AttachRequest { dns, ..AttachRequest::default() })),
+        NetworkMode::Networks => {
+            let mut networks =
+                spec.networks.iter().map(|network| connect_request(record, network)).collect::<Result<Vec<_>>>()?;
+            if networks.is_empty() {
+                let network = NetworkAttachment { network: DEFAULT.into(), ..NetworkAttachment::default() };
+                networks.push(connect_request(record, &network)?);
+            }
+            let mut ports: Vec<PortRequest> = spec.ports.iter().map(port_request).collect();
+            if spec.publish_all {
+                ports.extend(exposed(record));
+            }
+            Ok(Some(AttachRequest { networks, ports, dns }))
+        }
+    }
+}
+
+pub(super) fn connect_request(record: &Record, wish: &NetworkAttachment) -> Result<ConnectRequest> {
+    let mut aliases = wish.aliases.clone();
+    aliases.push(record.id.short().to_owned());
+    if record.spec.hostname.as_ref().is_some_and(|name| !name.is_empty()) {
+        aliases.push(record.effective.hostname.clone());
+    }
+    aliases.dedup();
+    Ok(ConnectRequest {
+        network: wish.network.clone(),
+        ipv4: wish.ipv4,
+        ipv6: wish.ipv6,
+        link_local: wish.link_local.clone(),
+        mac: wish.mac.as_deref().filter(|mac| !mac.is_empty()).map(str::parse).transpose()?,
+        aliases,
+        names: vec![record.name.clone()],
+        driver_opts: wish.driver_options.clone(),
+        gw_priority: wish.gateway_priority.into(),
+        priority: wish.priority.into(),
+        interface_name: wish.interface_name.clone(),
+    })
+}
+
+fn protocol(protocol: hoist_proto::spec::Protocol) -> Protocol {
+    match protocol {
+        hoist_proto::spec::Protocol::Tcp => Protocol::Tcp,
+        hoist_proto::spec::Protocol::Udp => Protocol::Udp,
+        hoist_proto::spec::Protocol::Sctp => Protocol::Sctp,
+    }
+}
+
+fn port_request(port: &PortSpec) -> PortRequest {
+    let range = |(first, last)| PortRange { first, last };
+    PortRequest {
+        host_ip: port.host_ip,
+        host_ports: port.host_port.filter(|(first, _)| *first != 0).map(range),
+        container_ports: range(port.container_port),
+        protocol: protocol(port.protocol),
+    }
+}
+
+/// Exposed ports that are not published by name.
+fn exposed(record: &Record) -> Vec<PortRequest> {
+    let parse = |text: &String| {
+        let (number, word) = text.split_once('/')?;
+        Some((number.parse::<u16>().ok()?, word.parse::<hoist_proto::spec::Protocol>().ok()?))
+    };
+    record
+        .effective
+        .exposed_ports
+        .iter()
+        .filter_map(parse)
+        .filter(|(number, kind)| {
+            !record
+                .spec
+                .ports
+                .iter()
+                .any(|port| port.protocol == *kind && (port.container_port.0..=port.container_port.1).contains(number))
+        })
+        .map(|(number, kind)| PortRequest {
+            host_ip: None,
+            host_ports: None,
+            container_ports: number.into(),
+            protocol: protocol(kind),
+        })
+        .collect()
+}
+
+pub(super) fn dns(spec: &ContainerSpec) -> Result<DnsConfig> {
+    let servers = spec.dns.iter().map(|text| {
+        text.parse().map_err(|_| EngineError::InvalidParameter(format!("{text:?} is not the address of a name server")))
+    });
+    Ok(DnsConfig {
+        servers: servers.collect::<Result<_>>()?,
+        search: spec.dns_search.clone(),
+        options: spec.dns_options.clone(),
+    })
+}
+
+/// The addresses that a container's own name has.
+pub(super) fn addresses(endpoints: &[Endpoint]) -> Vec<IpAddr> {
+    endpoints
+        .iter()
+        .flat_map(|endpoint| {
+            let v4 = endpoint.ipv4.map(|(address, _)| IpAddr::V4(address));
+            let v6 = endpoint.ipv6.map(|(address, _)| IpAddr::V6(address));
+            v4.into_iter().chain(v6)
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! Pushing: blobs that the registry lacks, then the manifest.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+
+use super::export::OUT;
+use super::lookup::{familiar, find_name};
+use super::{Images, PushOptions, Pushed, blocking};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::manifest::{Descriptor, media_type};
+use crate::progress::{Phase, Progress, PullEvent};
+use crate::reference::Reference;
+use crate::registry::Uploaded;
+use crate::store::Pin;
+
+/// Layers that go up at once.
+const UPLOADS: usize = 4;
+
+impl Images {
+    /// Pushes the image of that name to its registry.
+    pub async fn push(
+        &self,
+        reference: &Reference,
+        options: PushOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Pushed, Error> {
+        let reference = reference.clone().with_default_tag();
+        let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
+            return Err(Error::invalid(reference.familiar(), "cannot be pushed: a push needs a tag, not a digest"));
+        };
+        let state = self.inner.state.view();
+        let found = find_name(&state, &reference).ok_or_else(|| Error::NotFound(reference.familiar()))?;
+        let id = found.id().clone();
+        let repository = self.inner.registries.repository(&reference, options.auth, true).await?;
+        progress.report(PullEvent::line(format!("The push refers to repository [{}]", reference.name())));
+        let original = self.portable(&state, &id)?;
+        let mut pins: Vec<Pin> = original
+            .manifest
+            .layers
+            .iter()
+            .chain([&original.manifest.config])
+            .map(|b| self.inner.pins.pin(&b.digest))
+            .collect();
+        let mut layers = Vec::new();
+        for layer in &original.manifest.layers {
+            let (layer, pin) = self.compressed(layer).await?;
+            pins.extend(pin);
+            layers.push(layer);
+        }
+        let portable =
+            if layers == original.manifest.layers { original } else { self.with_layers(&original.manifest, layers)? };
+        // Another repository of the same registry that has this image can lend its blobs.
+        let record = &state.images[&id];
+        let lender = record
+            .digests
+            .iter()
+            .filter_map(|n| Reference::parse(n).ok())
+            .find(|r| r.domain() == reference.domain() && r.path() != reference.path());
+        let from = lender.as_ref().map(Reference::path);
+        let uploads = portable.manifest.layers.iter().map(|layer| {
+            let (progress, repository, blobs) = (Arc::clone(&progress), &repository, &self.inner.blobs);
+            async move {
+                let short = layer.digest.short().to_owned();
+                let tell = |phase, current| {
+                    progress.report(PullEvent::Layer { id: short.clone(), phase, current, total: layer.size })
+                };
+                tell(Phase::Preparing, 0);
+                let sent = |n| tell(Phase::Pushing, n);
+                let done =
+                    repository.upload_blob(&layer.digest, layer.size, &blobs.path(&layer.digest), from, &sent).await?;
+                let end = match done {
+                    Uploaded::Existed => Phase::LayerAlreadyExists,
+                    Uploaded::Mounted => Phase::Mounted,
+                    Uploaded::Sent => Phase::Pushed,
+                };
+                tell(end, layer.size);
+                Ok::<_, Error>(())
+            }
+        });
+        let mut uploads = futures_util::stream::iter(uploads.collect::<Vec<_>>()).buffer_unordered(UPLOADS);
+        while let Some(result) = uploads.next().await {
+            result?;
+        }
+        drop(uploads);
+        let config = &portable.manifest.config;
+        repository
+            .upload_blob(&config.digest, config.size, &self.inner.blobs.path(&config.digest), from, &|_| ())
+            .await?;
+        repository.upload_manifest(tag, &portable.descriptor.media_type, &portable.bytes).await?;
+        let digest = portable.descriptor.digest.clone();
+        self.inner.blobs.put_as(&digest, &portable.bytes, true)?;
+        let name = reference.with_digest(digest.clone()).to_string();
+        let descriptor = portable.descriptor.clone();
+        self.inner
+            .state
+            .update(|state| {
+                if let Some(record) = state.images.get_mut(&id) {
+                    record.digests.insert(name);
+                    record.manifest = descriptor;
+                }
+                Ok(())
+            })
+            .await?;
+        drop(pins);
+        let size = portable.bytes.len() as u64;
+        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
+        tracing::debug!(name = %familiar(&reference.to_string()), "pushed");
+        Ok(Pushed { digest, size })
+    }
+
+    /// The layer's blob, compressed if it is not: then the new blob takes the old one's place in the records.
+    async fn compressed(&self, layer: &Descriptor) -> Result<(Descriptor, Option<Pin>), Error> {
+        if !matches!(layer.media_type.as_str(), media_type::DOCKER_LAYER | media_type::OCI_LAYER) {
+            return Ok((layer.clone(), None));
+        }
+        let gzip = if layer.media_type == media_type::OCI_LAYER {
+            media_type::OCI_LAYER_GZIP
+        } else {
+            media_type::DOCKER_LAYER_GZIP
+        };
+        let mut source = self.inner.blobs.open_blob(&layer.digest)?;
+        let writer = self.inner.blobs.writer()?;
+        let pins = self.inner.pins.clone();
+        let (digest, size, pin): (Digest, u64, Pin) = blocking(move || {
+            let fail = |e| Error::io("compress", "a layer", e);
+            let mut encoder =
+                flate2::write::GzEncoder::new(BufWriter::with_capacity(OUT, writer), flate2::Compression::default());
+            std::io::copy(&mut source, &mut encoder).map_err(fail)?;
+            let mut out = encoder.finish().map_err(fail)?;
+            out.flush().map_err(fail)?;
+            out.into_inner().map_err(|e| fail(e.into_error()))?.finish_pinned(&pins)
+        })
+        .await?;
+        let new = Descriptor::new(gzip, digest, size);
+        self.inner
+            .state
+            .update(|state| {
+                for record in state.layers.values_mut().filter(|l| l.blob.digest == layer.digest) {
+                    record.blob = new.clone();
+                }
+                Ok(())
+            })
+            .await?;
+        Ok((new, Some(pin)))
+    }
+}

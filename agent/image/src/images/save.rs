@@ -1,0 +1,207 @@
+//! Saving: images as one archive that Docker's and OCI's tools read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufWriter, Read, Write};
+
+use serde::Serialize;
+use tokio::io::AsyncWrite;
+use tokio_util::io::SyncIoBridge;
+
+use super::export::OUT;
+use super::lookup::{Found, find};
+use super::{Images, SaveFormat, blocking};
+use crate::digest::{Digest, ImageId};
+use crate::error::Error;
+use crate::manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
+use crate::reference::Reference;
+use crate::store::{Blobs, Pin, State};
+use crate::tarball::{Entry, EntryKind, TarWriter};
+
+/// A line of Docker's `manifest.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// A manifest whose blobs are all here.
+pub(super) struct Portable {
+    pub manifest: Manifest,
+    pub bytes: Vec<u8>,
+    pub descriptor: Descriptor,
+}
+
+impl Images {
+    /// Writes images into one archive. A name without tag means all tags that it has.
+    pub async fn save(
+        &self,
+        names: &[String],
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        format: SaveFormat,
+    ) -> Result<(), Error> {
+        let state = self.inner.state.view();
+        let mut wanted: BTreeMap<ImageId, BTreeSet<String>> = BTreeMap::new();
+        for text in names {
+            for (id, name) in named(&state, text)? {
+                wanted.entry(id).or_default().extend(name);
+            }
+        }
+        let mut index = Index {
+            schema_version: 2,
+            media_type: Some(media_type::OCI_INDEX.into()),
+            manifests: Vec::new(),
+            annotations: BTreeMap::new(),
+        };
+        let mut docker = Vec::new();
+        let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+        let mut documents: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+        let mut pins: Vec<Pin> = Vec::new();
+        for (id, names) in &wanted {
+            let portable = self.portable(&state, id)?;
+            let place = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+            for blob in portable.manifest.layers.iter().chain([&portable.manifest.config]) {
+                pins.push(self.inner.pins.pin(&blob.digest));
+                blobs.insert(blob.digest.clone(), blob.size);
+            }
+            docker.push(DockerImage {
+                config: place(id),
+                repo_tags: Some(names.iter().map(|n| super::lookup::familiar(n)).collect::<Vec<_>>())
+                    .filter(|n| !n.is_empty()),
+                layers: portable.manifest.layers.iter().map(|l| place(&l.digest)).collect(),
+            });
+            let entry = |name: Option<&String>| {
+                let mut descriptor = portable.descriptor.clone();
+                descriptor.platform = self.config(id).ok().map(|c| c.platform());
+                if let Some(name) = name {
+                    descriptor.annotations.insert("io.containerd.image.name".into(), name.clone());
+                    let tag = Reference::parse(name).ok().and_then(|r| r.tag().map(str::to_owned));
+                    descriptor.annotations.extend(tag.map(|t| ("org.opencontainers.image.ref.name".to_owned(), t)));
+                }
+                descriptor
+            };
+            if names.is_empty() {
+                index.manifests.push(entry(None));
+            }
+            index.manifests.extend(names.iter().map(|n| entry(Some(n))));
+            documents.insert(portable.descriptor.digest.clone(), portable.bytes);
+        }
+        let store = self.inner.blobs.clone();
+        let bridge = SyncIoBridge::new(writer);
+        blocking(move || {
+            let _pins = pins;
+            let mut out = Out { tar: TarWriter::new(BufWriter::with_capacity(OUT, bridge)), store };
+            out.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+            for (digest, bytes) in &documents {
+                out.file(&format!("blobs/{}/{}", digest.algorithm().name(), digest.hex()), bytes)?;
+            }
+            for (digest, size) in &blobs {
+                out.blob(digest, *size)?;
+            }
+            out.document("index.json", &index)?;
+            if format == SaveFormat::Docker {
+                out.document("manifest.json", &docker)?;
+            }
+            let mut end = out.tar.finish().map_err(write_error)?;
+            end.flush().and_then(|()| end.get_mut().shutdown()).map_err(write_error)
+        })
+        .await
+    }
+
+    /// The image's own manifest if all its blobs are here, else one of the blobs that are.
+    pub(super) fn portable(&self, state: &State, id: &ImageId) -> Result<Portable, Error> {
+        let record = state.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let bytes = self.inner.blobs.read(&record.manifest.digest)?;
+        let what = || format!("image {id}");
+        let manifest = match AnyManifest::parse(&bytes, Some(&record.manifest.media_type))
+            .map_err(|source| Error::Manifest { what: what(), source })?
+        {
+            AnyManifest::Image(manifest) => *manifest,
+            AnyManifest::Index(_) => return Err(Error::invalid(what(), "has an index as its manifest")),
+        };
+        if manifest.layers.iter().all(|l| self.inner.blobs.size(&l.digest) == Some(l.size)) {
+            return Ok(Portable { manifest, bytes, descriptor: record.manifest.clone() });
+        }
+        let layers = record.chain.iter().map(|chain| state.layers.get(chain).map(|l| l.blob.clone()));
+        let layers = layers.collect::<Option<Vec<_>>>().ok_or_else(|| Error::invalid(what(), "lacks a layer"))?;
+        self.with_layers(&manifest, layers)
+    }
+
+    /// The same image with other blobs for its layers.
+    pub(super) fn with_layers(&self, manifest: &Manifest, layers: Vec<Descriptor>) -> Result<Portable, Error> {
+        let oci = layers.iter().any(|l| l.media_type.starts_with("application/vnd.oci."));
+        let kind = if oci { media_type::OCI_MANIFEST } else { media_type::DOCKER_MANIFEST };
+        let mut config = manifest.config.clone();
+        config.media_type = if oci { media_type::OCI_CONFIG } else { media_type::DOCKER_CONFIG }.into();
+        let layers = layers.into_iter().map(|l| of_family(l, oci)).collect();
+        let manifest = Manifest { media_type: Some(kind.into()), config, layers, ..manifest.clone() };
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(|source| Error::Malformed { what: "a new manifest".into(), source })?;
+        let descriptor = Descriptor::new(kind, Digest::of(&bytes), bytes.len() as u64);
+        Ok(Portable { manifest, bytes, descriptor })
+    }
+}
+
+/// The media type of the same blob in OCI's or Docker's family: a manifest does not mix them.
+fn of_family(mut layer: Descriptor, oci: bool) -> Descriptor {
+    use media_type::*;
+    let forms = [(OCI_LAYER, DOCKER_LAYER), (OCI_LAYER_GZIP, DOCKER_LAYER_GZIP), (OCI_LAYER_ZSTD, DOCKER_LAYER_ZSTD)];
+    if let Some((o, d)) = forms.iter().find(|(o, d)| layer.media_type == *o || layer.media_type == *d) {
+        layer.media_type = if oci { o } else { d }.to_string();
+    }
+    layer
+}
+
+/// The images that a text means, with the names to save them under.
+fn named(state: &State, text: &str) -> Result<Vec<(ImageId, Option<String>)>, Error> {
+    let bare = Reference::parse(text).ok().filter(|r| r.tag().is_none() && r.digest().is_none());
+    if let Some(reference) = bare {
+        let prefix = format!("{}:", reference.name());
+        let tags = state.images.iter().flat_map(|(id, record)| {
+            record
+                .names
+                .iter()
+                .filter(|n| n.strip_prefix(&prefix).is_some_and(|tag| !tag.contains('/')))
+                .map(|n| (id.clone(), Some(n.clone())))
+        });
+        let tags: Vec<_> = tags.collect();
+        if !tags.is_empty() {
+            return Ok(tags);
+        }
+    }
+    Ok(match find(state, text)? {
+        Found::Name(id, name) => vec![(id, Some(name).filter(|n| !n.contains('@')))],
+        Found::Id(id) => vec![(id, None)],
+    })
+}
+
+fn write_error(source: std::io::Error) -> Error {
+    Error::io("write", "the archive of images", source)
+}
+
+struct Out<W: Write> {
+    tar: TarWriter<W>,
+    store: Blobs,
+}
+
+impl<W: Write> Out<W> {
+    fn entry(&mut self, name: &str, size: u64, data: &mut dyn Read) -> Result<(), Error> {
+        let entry = Entry { size, ..Entry::new(name, EntryKind::File, 0o644) };
+        self.tar.append(&entry, data).map_err(write_error)
+    }
+
+    fn file(&mut self, name: &str, mut bytes: &[u8]) -> Result<(), Error> {
+        self.entry(name, bytes.len() as u64, &mut bytes)
+    }
+
+    fn document(&mut self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(value).map_err(|source| Error::Malformed { what: name.to_owned(), source })?;
+        self.file(name, &bytes)
+    }
+
+    fn blob(&mut self, digest: &Digest, size: u64) -> Result<(), Error> {
+        let mut file = self.store.open_blob(digest)?;
+        self.entry(&format!("blobs/{}/{}", digest.algorithm().name(), digest.hex()), size, &mut file)
+    }
+}

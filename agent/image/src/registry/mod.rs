@@ -1,0 +1,18 @@
+//! Registries: the OCI distribution specification's client side, with Docker's authentication.
+
+mod auth;
+mod challenge;
+mod client;
+pub(crate) mod credentials;
+mod download;
+mod endpoint;
+mod tail;
+mod tls;
+mod upload;
+
+pub(crate) use challenge::parse as parse_challenges;
+pub(crate) use client::{Document, Registries, Repository};
+pub(crate) use download::{Step, download};
+pub(crate) use tail::Tail;
+
+pub(crate) use upload::Uploaded;

@@ -1,0 +1,143 @@
+//! Networks come and go.
+
+use super::{Bridge, Core, Kind, Net, bridge, refused, sysctl};
+use crate::error::{Error, short};
+use crate::ident;
+use crate::ipam::{self, Addresses, Taken};
+use crate::model::{Network, NetworkSpec};
+use crate::settings::BridgeSettings;
+
+impl Core {
+    /// Makes a network as asked; nothing is left of one that cannot be.
+    pub(crate) fn create(&mut self, mut spec: NetworkSpec) -> Result<Network, Error> {
+        check_name(&spec.name)?;
+        if self.networks.values().any(|n| n.network.spec.name == spec.name) {
+            return Err(Error::Exists(spec.name));
+        }
+        match spec.driver.as_str() {
+            "" => spec.driver = "bridge".into(),
+            "bridge" => {}
+            "host" | "null" | "none" => return Err(Error::Single(spec.driver)),
+            _ => return Err(Error::Driver(spec.driver)),
+        }
+        self.create_bridge_network(spec, None)
+    }
+
+    /// `bridge_name` is for the default network, whose bridge is not named by its options.
+    pub(super) fn create_bridge_network(
+        &mut self,
+        mut spec: NetworkSpec,
+        bridge_name: Option<String>,
+    ) -> Result<Network, Error> {
+        let settings = BridgeSettings::parse(&spec, self.options.mtu)?;
+        let id = ident::random_id();
+        let name = settings.name.clone().or(bridge_name).unwrap_or_else(|| format!("hst-{}", &id[..11]));
+        if let Some(other) = self.networks.values().find(|n| n.network.bridge.as_ref() == Some(&name)) {
+            let reason = format!("it is the bridge of network {}", other.network.spec.name);
+            return Err(Error::Interface { name, reason });
+        }
+        let taken = self.taken(&name)?;
+        spec.ipam.config = ipam::plan(&spec, &self.options.pools, &taken)?;
+        let existing = self.existing_addresses(&name)?;
+        let network = Network { id, created: jiff::Timestamp::now(), spec, bridge: Some(name), existing };
+        let made = self.build(&network, &settings).and_then(|net| {
+            self.change_firewall(|f| f.add_bridge(&bridge_of(&net).rules))
+                .map_err(refused(format!("write the firewall rules of network {}", network.spec.name)))?;
+            self.store.save_network(&network).inspect_err(|_| {
+                // The rules go again; that they came tells that they can.
+                let _ = self.firewall.remove_bridge(&bridge_of(&net).rules);
+            })?;
+            Ok(net)
+        });
+        match made {
+            Ok(net) => {
+                self.networks.insert(network.id.clone(), net);
+                Ok(network)
+            }
+            Err(error) => {
+                let _ = self.remove_bridge(&network, &settings);
+                Err(error)
+            }
+        }
+    }
+
+    /// The network's kernel side but for the firewall.
+    pub(super) fn build(&mut self, network: &Network, settings: &BridgeSettings) -> Result<Net, Error> {
+        let name = network.bridge.as_deref().unwrap_or_default();
+        let index = self.ensure_bridge(network, name, settings)?;
+        let addresses = |v6| network.ipam(v6).and_then(|c| Addresses::new(&network.spec.name, c));
+        Ok(Net {
+            kind: Kind::Bridge(Box::new(Bridge {
+                rules: bridge::rules(network, name, settings),
+                settings: settings.clone(),
+                index,
+                filtered: sysctl::is_set("net/bridge/bridge-nf-call-iptables"),
+                ipv4: addresses(false),
+                ipv6: addresses(true),
+            })),
+            network: network.clone(),
+        })
+    }
+
+    /// Removes a network that nobody uses.
+    pub(crate) fn remove(&mut self, name_or_id: &str) -> Result<Network, Error> {
+        let net = self.find(name_or_id)?;
+        let network = net.network.clone();
+        if network.is_predefined() {
+            return Err(Error::Predefined(network.spec.name, "removed"));
+        }
+        let mut users: Vec<String> = self
+            .containers
+            .values()
+            .filter_map(|c| c.record.endpoints.iter().find(|e| e.network == network.id))
+            .map(|e| short(&self.name_of(&e.container)).to_owned())
+            .collect();
+        if !users.is_empty() {
+            users.sort();
+            return Err(Error::InUse { name: network.spec.name, containers: users });
+        }
+        // The file goes first: a network that is half gone does not come back.
+        self.store.remove_network(&network.id)?;
+        let net = self.networks.remove(&network.id).expect("it was found above");
+        let Kind::Bridge(bridge) = net.kind else { return Ok(network) };
+        let rules = self.change_firewall(|f| f.remove_bridge(&bridge.rules));
+        let link = self.remove_bridge(&network, &bridge.settings);
+        rules.map_err(refused(format!("remove the firewall rules of network {}", network.spec.name)))?;
+        link.map(|()| network)
+    }
+
+    /// What a new subnet must stay clear of. Routes over our own bridges are those of our networks.
+    fn taken(&mut self, bridge: &str) -> Result<Taken, Error> {
+        let action = || "read the host's routes";
+        let links = self.rtnl.links().map_err(refused(action()))?;
+        let name_of = |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone()).unwrap_or_default();
+        let mut taken = Taken::default();
+        for net in self.networks.values() {
+            let subnets = net.network.spec.ipam.config.iter().filter_map(|c| c.subnet);
+            taken.networks.extend(subnets.map(|s| (s, net.network.spec.name.clone())));
+        }
+        let ours =
+            |name: &str| name == bridge || self.networks.values().any(|n| n.network.bridge.as_deref() == Some(name));
+        for route in self.rtnl.routes().map_err(refused(action()))? {
+            let interface = name_of(route.interface);
+            if !ours(&interface) {
+                taken.routes.push((route.destination, interface));
+            }
+        }
+        Ok(taken)
+    }
+}
+
+pub(super) fn bridge_of(net: &Net) -> &Bridge {
+    match &net.kind {
+        Kind::Bridge(bridge) => bridge,
+        _ => unreachable!("only bridge networks are built"),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let mut bytes = name.bytes();
+    let fits = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if fits { Ok(()) } else { Err(Error::Name(name.to_owned())) }
+}

@@ -1,0 +1,208 @@
+//! Finding again what an earlier daemon left, and clearing away what nobody owns.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::endpoint::set_port;
+use super::network::bridge_of;
+use super::publish::forwards;
+use super::{Container, Core, Kind, Live, Net, bridge, refused, refused_batch};
+use crate::error::Error;
+use crate::firewall::{BridgeRules, Forward};
+use crate::model::{IpamConfig, Network, NetworkSpec};
+use crate::netlink::{Batch, Refusal};
+use crate::netns;
+use crate::sandbox::Prepared;
+use crate::settings::BridgeSettings;
+use crate::store::Record;
+
+impl Core {
+    /// Networks from their files, containers from their records, rules from both.
+    pub(crate) fn restore(&mut self) -> Result<(), Error> {
+        for network in self.store.load_networks()? {
+            let built = BridgeSettings::parse(&network.spec, self.options.mtu)
+                .and_then(|settings| self.build(&network, &settings));
+            // One network that cannot be is no reason to leave all others without a daemon.
+            let net = built.unwrap_or_else(|error| {
+                let reason = explain(&error);
+                tracing::error!(network = network.spec.name, reason, "the network cannot be made again");
+                Net { network: network.clone(), kind: Kind::Unusable(reason) }
+            });
+            self.networks.insert(network.id.clone(), net);
+        }
+        // Empty of containers at first: the predefined networks need a table to go into.
+        self.rebuild_firewall()?;
+        self.predefine()?;
+        for record in self.store.load_records()? {
+            let container = record.container.clone();
+            if let Err(error) = self.adopt(record) {
+                tracing::warn!(%error, container, "the container's network cannot be taken over");
+            }
+        }
+        self.rebuild_firewall()
+    }
+
+    fn rebuild_firewall(&mut self) -> Result<(), Error> {
+        self.replace_firewall().map_err(refused("write the firewall's table"))
+    }
+
+    /// Writes all rules anew, in one step.
+    pub(super) fn replace_firewall(&mut self) -> Result<(), Refusal> {
+        let bridges: Vec<BridgeRules> = self
+            .networks
+            .values()
+            .filter(|n| matches!(n.kind, Kind::Bridge(_)))
+            .map(|n| bridge_of(n).rules.clone())
+            .collect();
+        let all: Vec<Forward> =
+            self.containers.values().flat_map(|c| forwards(&c.record.ports, &self.target(&c.record))).collect();
+        self.firewall.replace(&bridges, &all)
+    }
+
+    /// `bridge`, `host` and `none`, as every machine has them.
+    fn predefine(&mut self) -> Result<(), Error> {
+        for (name, driver, kind) in [("host", "host", Kind::Host), ("none", "null", Kind::None)] {
+            let mut spec = NetworkSpec { name: name.into(), driver: driver.into(), ..NetworkSpec::default() };
+            spec.enable_ipv4 = false;
+            let id = crate::ident::derived_id(&format!("{}/{name}", self.options.instance));
+            let created = jiff::Timestamp::UNIX_EPOCH;
+            let network = Network { id: id.clone(), created, spec, bridge: None, existing: None };
+            self.networks.insert(id, Net { network, kind });
+        }
+        if self.networks.values().any(|n| n.network.spec.name == "bridge") {
+            return Ok(());
+        }
+        let name = self.options.bridge.clone().unwrap_or_else(|| match self.options.instance.as_str() {
+            "" => "hoist0".into(),
+            instance => format!("hoist-{instance}"),
+        });
+        let mut spec = NetworkSpec { name: "bridge".into(), ..NetworkSpec::default() };
+        for subnet in &self.options.default_subnets {
+            spec.enable_ipv6 |= subnet.is_ipv6();
+            let gateway = self.options.default_gateways.iter().find(|g| subnet.contains(**g)).copied();
+            spec.ipam.config.push(IpamConfig { subnet: Some(*subnet), gateway, ..IpamConfig::default() });
+        }
+        self.create_bridge_network(spec, Some(name)).map(drop)
+    }
+
+    /// Writes the rules again if somebody has emptied the host's ruleset.
+    pub(crate) fn mend(&mut self) {
+        let mended = match self.firewall.exists() {
+            Ok(false) => self.replace_firewall(),
+            other => other.map(drop),
+        };
+        if let Err(error) = mended {
+            tracing::warn!(%error, "the firewall's table cannot be looked after");
+        }
+    }
+
+    /// Takes a container over from its record.
+    fn adopt(&mut self, record: Record) -> Result<(), Error> {
+        let container = record.container.clone();
+        let path = self.store.namespace(&container);
+        if record.sandbox && !netns::is_pinned(&path) {
+            // The machine was started anew, or somebody unmounted it: nothing of it is left.
+            return self.store.remove_record(&container);
+        }
+        let mut held = Container { record, live: None, resolver: None };
+        if held.record.sandbox {
+            let prepared =
+                Prepared::adopt(&path).map_err(|source| Error::Namespace { path, action: "enter", source })?;
+            let (live, resolver) = Live::new(prepared);
+            (held.live, held.resolver) = (Some(live), Some(resolver));
+        }
+        for endpoint in &held.record.endpoints {
+            if let Some(Kind::Bridge(bridge)) = self.networks.get_mut(&endpoint.network).map(|n| &mut n.kind) {
+                if let (Some(pool), Some((a, _))) = (&mut bridge.ipv4, endpoint.ipv4) {
+                    pool.take_static(IpAddr::V4(a), &container)?;
+                }
+                if let (Some(pool), Some((a, _))) = (&mut bridge.ipv6, endpoint.ipv6) {
+                    pool.take_static(IpAddr::V6(a), &container)?;
+                }
+                self.reattach(endpoint)?;
+            }
+            if endpoint.interface.is_some() {
+                self.directory.join(endpoint);
+            }
+        }
+        self.directory.set_healthy(&container, !held.record.unhealthy);
+        self.ports.adopt(&container, &held.record.ports);
+        self.containers.insert(container.clone(), held);
+        self.serve(&container);
+        Ok(())
+    }
+
+    /// A bridge that had to be made anew has lost its ports.
+    fn reattach(&mut self, endpoint: &crate::model::Endpoint) -> Result<(), Error> {
+        let (Some(host), Some(net)) = (&endpoint.host_interface, self.networks.get(&endpoint.network)) else {
+            return Ok(());
+        };
+        let Kind::Bridge(bridge) = &net.kind else { return Ok(()) };
+        let action = format!("connect container {} to network {}", endpoint.container, endpoint.network_name);
+        let link = self.rtnl.link(host).map_err(refused(action.clone()))?;
+        if link.is_some_and(|l| l.master != Some(bridge.index)) {
+            let mut batch = Batch::default();
+            batch.set_master(host, bridge.index);
+            set_port(&mut batch, host, bridge);
+            batch.set_up(host);
+            self.rtnl.send(batch).map_err(refused_batch(action))?;
+        }
+        Ok(())
+    }
+
+    /// Releases what belongs to containers that are no more, then what belongs to nobody: pins
+    /// without a record, and bridges whose network never came to be written down.
+    pub(crate) fn reconcile(&mut self, live: &[String]) -> Result<(), Error> {
+        let live: HashSet<&str> = live.iter().map(String::as_str).collect();
+        let dead: Vec<String> = self.containers.keys().filter(|c| !live.contains(c.as_str())).cloned().collect();
+        let mut result = Ok(());
+        for container in dead {
+            result = result.and(self.release(&container));
+        }
+        for name in self.store.namespaces()? {
+            if !self.containers.contains_key(&name) {
+                let path = self.store.namespace(&name);
+                let unpinned = netns::unpin(&path).map_err(|source| Error::Namespace { path, action: "unpin", source });
+                result = result.and(unpinned);
+            }
+        }
+        result.and(self.remove_orphans())
+    }
+
+    fn remove_orphans(&mut self) -> Result<(), Error> {
+        let ours = bridge::label(&self.options.instance, "");
+        let mut batch = Batch::default();
+        for link in self.rtnl.links().map_err(refused("list links"))? {
+            let network = link.alias.as_deref().and_then(|a| a.strip_prefix(&ours));
+            if link.bridge && network.is_some_and(|id| !self.networks.contains_key(id)) {
+                batch.delete_link(&link.name);
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.rtnl.send(batch).map_err(refused_batch("remove bridges")) }
+    }
+
+    /// What a person should know about the host.
+    pub(crate) fn warnings(&mut self) -> Vec<String> {
+        let dropping = self.firewall.dropping_forward_chains().unwrap_or_default();
+        dropping
+            .into_iter()
+            .map(|(family, table)| {
+                let family = match i32::from(family) {
+                    libc::NFPROTO_IPV4 => "ip",
+                    libc::NFPROTO_IPV6 => "ip6",
+                    _ => "inet",
+                };
+                format!(
+                    "the host's firewall (table {family} {table}) drops forwarded packets by default: \
+                     containers reach other machines, and others reach published ports, only as its rules allow"
+                )
+            })
+            .collect()
+    }
+}
+
+/// An error with its causes, in one line.
+fn explain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

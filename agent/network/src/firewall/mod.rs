@@ -1,0 +1,33 @@
+//! The firewall: one nftables table of our own, in the `inet` family, written through netlink.
+//!
+//! ```text
+//! raw         prerouting -300   a container cannot address the host's loopback
+//! prerouting  dstnat            to a local address? → published
+//! output      dstnat            the same for the host's own processes
+//! published                     map lookup: address, protocol, port → container, port
+//! forward     filter            replies pass; leaving an internal bridge, entering any bridge: its chain
+//! enter-BR                      from BR itself, or through a published port; nothing else
+//! post-BR     srcnat            leaving BR's subnet: the host's address; back into BR: the bridge's
+//! ```
+//!
+//! The table accepts and drops only what concerns our bridges. In nftables an accept ends only the
+//! own table's judgement, so a host's rules for forwarded packets are always heard, whatever their
+//! priority: a drop of theirs wins. They see a published port's packet with the container as its
+//! destination and find the original port in `ct original proto-dst`.
+//!
+//! Published ports are elements of maps and networks are elements of verdict maps: a packet costs
+//! the same, and a change is one small transaction, however many there are.
+
+mod conntrack;
+mod elements;
+mod expression;
+mod names;
+mod resolver;
+mod table;
+mod wire;
+
+pub(crate) use conntrack::Connections;
+pub(crate) use elements::Forward;
+pub(crate) use names::Names;
+pub(crate) use resolver::ResolverPort;
+pub(crate) use table::{BridgeRules, Firewall};

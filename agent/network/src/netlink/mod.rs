@@ -1,0 +1,14 @@
+//! Talking to the kernel: one socket type for all netlink families, and the requests of rtnetlink.
+//!
+//! Requests are synchronous. The kernel handles netlink requests inside the system call that sends
+//! them, so an asynchronous wrapper would only add latency; what costs is the number of calls, and
+//! [`Batch`] puts many requests into one.
+
+mod attributes;
+mod link;
+mod route;
+mod socket;
+
+pub(crate) use attributes::{Attributes, attributes};
+pub(crate) use link::{Rtnl, VethEnd};
+pub(crate) use socket::{Batch, Family, Refusal, Socket};

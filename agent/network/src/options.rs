@@ -1,0 +1,80 @@
+//! How the networks of one daemon are set up.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::model::PortRange;
+use crate::subnet::Subnet;
+
+/// How the networks of one daemon are set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Networks live in `<data_root>/networks`.
+    pub data_root: PathBuf,
+    /// Namespaces and endpoints live in `<run_root>/netns` and `<run_root>/endpoints`.
+    pub run_root: PathBuf,
+    /// Empty for the machine's own daemon. Several daemons on one machine each
+    /// have another; it becomes part of the names of bridges and of the nftables table.
+    pub instance: String,
+    /// The bridge of the default network; `hoist0` (with the instance) when absent.
+    pub bridge: Option<String>,
+    /// The default network's subnets (`bip`); from the pools when empty.
+    pub default_subnets: Vec<Subnet>,
+    /// The host's addresses on the default network's bridge, each in one of the subnets; the first
+    /// address of a subnet that has none here.
+    pub default_gateways: Vec<IpAddr>,
+    /// Where subnets are taken from when none is given.
+    pub pools: Vec<Pool>,
+    /// The MTU of new networks that do not name one; the kernel's default when absent.
+    pub mtu: Option<u32>,
+    /// Where host ports are taken from when none is given; the kernel's ephemeral
+    /// range (`net.ipv4.ip_local_port_range`) when absent.
+    pub ports: Option<PortRange>,
+    /// How many namespaces are kept ready.
+    pub ready_sandboxes: usize,
+    /// Name service.
+    pub dns: DnsOptions,
+}
+
+impl Options {
+    /// The usual settings with state under the two roots.
+    pub fn new(data_root: impl Into<PathBuf>, run_root: impl Into<PathBuf>) -> Self {
+        Self {
+            data_root: data_root.into(),
+            run_root: run_root.into(),
+            instance: String::new(),
+            bridge: None,
+            default_subnets: Vec::new(),
+            default_gateways: Vec::new(),
+            pools: Pool::defaults(),
+            mtu: None,
+            ports: None,
+            ready_sandboxes: 4,
+            dns: DnsOptions::default(),
+        }
+    }
+}
+
+/// A range of addresses that is cut into subnets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// The whole range.
+    pub base: Subnet,
+    /// The prefix length of each subnet cut from it.
+    pub size: u8,
+}
+
+/// Name service for all containers of the daemon.
+#[derive(Debug, Clone)]
+pub struct DnsOptions {
+    /// The file that names the host's resolvers.
+    pub resolv_conf: PathBuf,
+    /// Resolvers to use instead of the host's.
+    pub servers: Vec<IpAddr>,
+}
+
+impl Default for DnsOptions {
+    fn default() -> Self {
+        Self { resolv_conf: "/etc/resolv.conf".into(), servers: Vec::new() }
+    }
+}

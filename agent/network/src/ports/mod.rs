@@ -1,0 +1,7 @@
+//! Published ports: which are taken, by whom, and how they stay ours.
+
+mod holder;
+mod reservation;
+mod table;
+
+pub(crate) use table::{Ports, Target};

@@ -1,0 +1,89 @@
+//! A host port that is ours.
+//!
+//! No process of ours stands in the path: the firewall's map sends packets to the container before
+//! any socket is looked up. A socket is bound to the port all the same, and does nothing: as long as
+//! it lives, no other process of the host can bind the port and then wonder why nobody calls, and
+//! binding it is the one reliable way to find out that somebody has it already.
+//!
+//! The socket does not listen. What comes to the port past the map (say, to `::1` when only IPv4 is
+//! published) is refused at once, as if there were no socket.
+//!
+//! Between the death of a daemon and the start of the next no socket is bound. The map is in the
+//! kernel and goes on serving. A process that takes the port in that time gets no packets, as those
+//! go to the container; the next daemon says so in its log and leaves the container alone.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, sockopt};
+
+use crate::model::Protocol;
+
+/// Holds a port as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    _socket: Option<OwnedFd>,
+}
+
+/// Why a port cannot be had.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Taken,
+    NotOurAddress,
+    Other(io::Error),
+}
+
+impl Reservation {
+    pub(crate) fn new(address: IpAddr, port: u16, protocol: Protocol) -> Result<Self, Refused> {
+        match bound(address, port, protocol) {
+            Ok(socket) => Ok(Self { _socket: Some(socket) }),
+            // Without SCTP in the kernel no process of the host can hold one of its ports.
+            Err(Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT) if protocol == Protocol::Sctp => {
+                Ok(Self { _socket: None })
+            }
+            Err(Errno::EADDRINUSE) => Err(Refused::Taken),
+            Err(Errno::EADDRNOTAVAIL) => Err(Refused::NotOurAddress),
+            Err(errno) => Err(Refused::Other(errno.into())),
+        }
+    }
+
+    /// A port that is not reserved, as its holder is too strong: only for ports that were ours before.
+    pub(crate) fn absent() -> Self {
+        Self { _socket: None }
+    }
+}
+
+fn bound(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SockType::Stream, libc::IPPROTO_TCP),
+        Protocol::Udp => (SockType::Datagram, libc::IPPROTO_UDP),
+        Protocol::Sctp => (SockType::Stream, libc::IPPROTO_SCTP),
+    };
+    let socket = raw_socket(family, kind, number)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    if protocol == Protocol::Tcp {
+        // Connections of an earlier holder that are still fading away (TIME_WAIT) are no obstacle.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
+    if protocol == Protocol::Tcp {
+        // From here on nobody may share it.
+        setsockopt(&socket, sockopt::ReuseAddr, &false)?;
+    }
+    Ok(socket)
+}
+
+/// nix's `socket` has no name for SCTP.
+fn raw_socket(family: AddressFamily, kind: SockType, protocol: i32) -> Result<OwnedFd, Errno> {
+    use std::os::fd::FromRawFd as _;
+    let flags = SockFlag::SOCK_CLOEXEC.bits() | SockFlag::SOCK_NONBLOCK.bits();
+    // SAFETY: the call takes numbers only.
+    let fd = Errno::result(unsafe { libc::socket(family as i32, kind as i32 | flags, protocol) })?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

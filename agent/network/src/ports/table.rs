@@ -1,0 +1,239 @@
+//! All ports that are published, and how a request becomes some of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::holder;
+use super::reservation::{Refused, Reservation};
+use crate::error::{Error, Holder};
+use crate::model::{PortRange, PortRequest, Protocol, PublishedPort};
+
+/// Linux's own default for ports that the kernel gives away.
+const EPHEMERAL: PortRange = PortRange { first: 32768, last: 60999 };
+
+/// Where a container's ports lead, and what of the host leads there when nothing is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Target {
+    pub(crate) ipv4: Option<Ipv4Addr>,
+    pub(crate) ipv6: Option<Ipv6Addr>,
+    pub(crate) host_ip: Option<IpAddr>,
+}
+
+impl Target {
+    /// The container's address of the family of a host address.
+    pub(crate) fn for_host(&self, host: IpAddr) -> Option<IpAddr> {
+        if host.is_ipv6() { self.ipv6.map(IpAddr::V6) } else { self.ipv4.map(IpAddr::V4) }
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    container: String,
+    address: IpAddr,
+    _reservation: Reservation,
+}
+
+/// The ports of one daemon.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    held: HashMap<(Protocol, u16), Vec<Held>>,
+    dynamic: PortRange,
+    next: u16,
+}
+
+impl Ports {
+    /// With the range that ports are found in; the kernel's ephemeral range when absent.
+    pub(crate) fn new(dynamic: Option<PortRange>) -> Self {
+        let dynamic = dynamic.or_else(kernel_range).unwrap_or(EPHEMERAL);
+        Self { held: HashMap::new(), dynamic, next: dynamic.first }
+    }
+
+    /// Takes what is asked, all or nothing.
+    pub(crate) fn take(
+        &mut self,
+        container: &str,
+        requests: &[PortRequest],
+        target: &Target,
+    ) -> Result<Vec<PublishedPort>, Error> {
+        let mut taken = Vec::new();
+        for request in requests {
+            if let Err(error) = self.take_one(container, request, target, &mut taken) {
+                self.release(container, &taken);
+                return Err(error);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes ports again that were published by an earlier daemon and are in the firewall's maps.
+    pub(crate) fn adopt(&mut self, container: &str, ports: &[PublishedPort]) {
+        for port in ports {
+            let reservation = Reservation::new(port.host_ip, port.host_port, port.protocol).unwrap_or_else(|refused| {
+                let holder = holder::find(port.host_ip, port.host_port, port.protocol);
+                tracing::warn!(?refused, %holder, container, "port {}/{} stays published", port.host_port, port.protocol);
+                Reservation::absent()
+            });
+            self.insert(container, port.host_ip, port.host_port, port.protocol, reservation);
+        }
+    }
+
+    /// Gives ports of a container back; those it does not have are passed over.
+    pub(crate) fn release(&mut self, container: &str, ports: &[PublishedPort]) {
+        for port in ports {
+            let key = (port.protocol, port.host_port);
+            if let Some(held) = self.held.get_mut(&key) {
+                held.retain(|h| h.container != container || h.address != port.host_ip);
+                if held.is_empty() {
+                    self.held.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn take_one(
+        &mut self,
+        container: &str,
+        request: &PortRequest,
+        target: &Target,
+        taken: &mut Vec<PublishedPort>,
+    ) -> Result<(), Error> {
+        let addresses = host_addresses(container, request, target)?;
+        let mut publish = |host_port, container_port| {
+            taken.extend(addresses.iter().map(|host_ip| PublishedPort {
+                host_ip: *host_ip,
+                host_port,
+                container_port,
+                protocol: request.protocol,
+            }));
+        };
+        match request.host_ports {
+            Some(host) if host.len() == request.container_ports.len() => {
+                // Each pair is noted before the next is tried, so that the caller can give all back.
+                for (host_port, container_port) in host.iter().zip(request.container_ports.iter()) {
+                    self.reserve(container, &addresses, host_port, request.protocol)
+                        .map_err(|clash| clash.explain(host_port, request.protocol))?;
+                    publish(host_port, container_port);
+                }
+            }
+            Some(host) if request.container_ports.len() == 1 => {
+                let port = self.find(container, &addresses, host, host.first, request.protocol)?;
+                publish(port, request.container_ports.first);
+            }
+            Some(host) => return Err(Error::PortRanges { host, container: request.container_ports }),
+            None => {
+                for container_port in request.container_ports.iter() {
+                    let port = self.find(container, &addresses, self.dynamic, self.next, request.protocol)?;
+                    self.next = if port == self.dynamic.last { self.dynamic.first } else { port + 1 };
+                    publish(port, container_port);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the first port that is free on all addresses, beginning at `start` and going round.
+    fn find(
+        &mut self,
+        container: &str,
+        addresses: &[IpAddr],
+        range: PortRange,
+        start: u16,
+        protocol: Protocol,
+    ) -> Result<u16, Error> {
+        for port in (start..=range.last).chain(range.first..start) {
+            match self.reserve(container, addresses, port, protocol) {
+                Ok(()) => return Ok(port),
+                Err(Clash::Taken(..)) => {}
+                Err(clash) => return Err(clash.explain(port, protocol)),
+            }
+        }
+        Err(Error::PortsExhausted { range, protocol })
+    }
+
+    /// Takes one port on all addresses or on none.
+    fn reserve(&mut self, container: &str, addresses: &[IpAddr], port: u16, protocol: Protocol) -> Result<(), Clash> {
+        let mut reservations = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            if let Some(held) = self.holder(*address, port, protocol) {
+                return Err(Clash::Taken(*address, Some(held.container.clone())));
+            }
+            match Reservation::new(*address, port, protocol) {
+                Ok(reservation) => reservations.push(reservation),
+                Err(Refused::Taken) => return Err(Clash::Taken(*address, None)),
+                Err(Refused::NotOurAddress) => return Err(Clash::NotOurAddress(*address)),
+                Err(Refused::Other(source)) => return Err(Clash::Other(*address, source)),
+            }
+        }
+        for (address, reservation) in addresses.iter().zip(reservations) {
+            self.insert(container, *address, port, protocol, reservation);
+        }
+        Ok(())
+    }
+
+    fn holder(&self, address: IpAddr, port: u16, protocol: Protocol) -> Option<&Held> {
+        self.held.get(&(protocol, port))?.iter().find(|held| {
+            held.address.is_ipv6() == address.is_ipv6()
+                && (held.address == address || held.address.is_unspecified() || address.is_unspecified())
+        })
+    }
+
+    fn insert(&mut self, container: &str, address: IpAddr, port: u16, protocol: Protocol, reservation: Reservation) {
+        let held = Held { container: container.to_owned(), address, _reservation: reservation };
+        self.held.entry((protocol, port)).or_default().push(held);
+    }
+}
+
+/// Why one port cannot be had. Which process is to blame is looked up only when somebody is told.
+enum Clash {
+    Taken(IpAddr, Option<String>),
+    NotOurAddress(IpAddr),
+    Other(IpAddr, io::Error),
+}
+
+impl Clash {
+    fn explain(self, port: u16, protocol: Protocol) -> Error {
+        match self {
+            Self::Taken(address, container) => Error::PortInUse {
+                address: SocketAddr::new(address, port),
+                protocol,
+                holder: match container {
+                    Some(container) => Holder::Container(container),
+                    None => holder::find(address, port, protocol),
+                },
+            },
+            Self::NotOurAddress(address) => Error::HostAddress(address),
+            Self::Other(address, source) => {
+                Error::Reserve { action: format!("reserve port {}/{protocol}", SocketAddr::new(address, port)), source }
+            }
+        }
+    }
+}
+
+/// The host's addresses that a request means, of the families that the container has.
+fn host_addresses(container: &str, request: &PortRequest, target: &Target) -> Result<Vec<IpAddr>, Error> {
+    // Docker reads an address of all zeros as "all of this family" and none as "all of both".
+    match request.host_ip.or(target.host_ip) {
+        Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) if target.ipv6.is_some() => Err(Error::HostLoopback6),
+        Some(address) if target.for_host(address).is_some() => Ok(vec![address]),
+        Some(address) => Err(Error::NoAddressOfFamily {
+            container: container.to_owned(),
+            host: address,
+            family: crate::ipam::family_name(address.is_ipv6()),
+        }),
+        None => {
+            let mut all = Vec::new();
+            all.extend(target.ipv4.map(|_| IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+            all.extend(target.ipv6.map(|_| IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+            if all.is_empty() { Err(Error::NotPublishable(container.to_owned())) } else { Ok(all) }
+        }
+    }
+}
+
+fn kernel_range() -> Option<PortRange> {
+    let text: io::Result<String> = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let text = text.ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse::<u16>);
+    let (first, last) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    (first <= last && first > 0).then_some(PortRange { first, last })
+}

@@ -1,0 +1,53 @@
+//! Config → build → spawn → drain, for the agent.
+
+use std::path::PathBuf;
+
+use hoist_engine::Engine;
+use hoist_proto::{clock::SharedClock, id::NodeId};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::{session, worker::Worker};
+
+/// What an agent needs to start.
+#[derive(Clone)]
+pub struct AgentConfig {
+    pub engine: Engine,
+    /// This node: see [`crate::node_id`].
+    pub node: NodeId,
+    /// What it was told is kept below `<data_root>/agent`.
+    pub data_root: PathBuf,
+    pub clock: SharedClock,
+    /// The way to a dispatcher; connected when it is used.
+    pub channel: Channel,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    cancel: CancellationToken,
+    loops: JoinSet<()>,
+}
+
+impl Agent {
+    /// Takes up the tasks that it had, and looks for a dispatcher. Never fails: what cannot be done
+    /// yet is tried again.
+    pub async fn start(config: AgentConfig) -> Self {
+        let cancel = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        let worker = Worker::load(&config, cancel.clone()).await;
+        let events = worker.clone();
+        loops.spawn(async move { events.follow_engine().await });
+        let keeper = worker.clone();
+        loops.spawn(async move { keeper.keep().await });
+        loops.spawn(session::run(config.channel, config.node, worker, cancel.clone()));
+        Self { cancel, loops }
+    }
+
+    /// Ends it; containers go on.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        while self.loops.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,263 @@
+//! The cluster's networks and volumes, made on this node when a task first needs them, and removed
+//! when their records go.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use hoist_engine::Engine;
+use hoist_proto::{
+    id::{NetworkId, VolumeId},
+    spec::{ClusterNetwork, ClusterVolume, NetworkSpec},
+};
+use tokio::sync::{Mutex, Notify};
+
+use crate::progress::Progress;
+
+const PROJECT: &str = "com.docker.compose.project";
+const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// How long a network that is to be replaced may still be in use.
+const REPLACED: Duration = Duration::from_secs(60);
+
+/// The node's networks and volumes. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Resources {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    progress: Progress,
+    /// One at a time, so that ten tasks of one network make it once.
+    making: Mutex<Pending>,
+    /// A container was removed: what was in use may be free now.
+    freed: Notify,
+}
+
+/// Networks whose record is gone and that containers still hold.
+#[derive(Default)]
+struct Pending {
+    networks: BTreeMap<NetworkId, ClusterNetwork>,
+    volumes: BTreeMap<VolumeId, ClusterVolume>,
+}
+
+impl Resources {
+    pub(crate) fn new(engine: Engine, progress: Progress) -> Self {
+        let inner = Inner { engine, progress, making: Mutex::default(), freed: Notify::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes sure that the network is here. The error is for people.
+    pub(crate) async fn network(&self, record: &ClusterNetwork) -> Result<(), String> {
+        let name = &record.spec.name;
+        let deadline = tokio::time::Instant::now() + REPLACED;
+        loop {
+            let freed = self.inner.freed.notified();
+            let holder = {
+                let _making = self.inner.making.lock().await;
+                match self.try_network(record).await? {
+                    None => return Ok(()),
+                    Some(holder) => holder,
+                }
+            };
+            // The containers of the network that this one replaces are on their way out.
+            if tokio::time::timeout_at(deadline, freed).await.is_err() {
+                return Err(format!("network {name} cannot be replaced: {holder}"));
+            }
+        }
+    }
+
+    /// Gives who holds the name, when it is a network that this one replaces.
+    async fn try_network(&self, record: &ClusterNetwork) -> Result<Option<String>, String> {
+        let networks = self.inner.engine.networks();
+        let name = &record.spec.name;
+        let there = match networks.inspect(name).await {
+            Ok(there) => Some(there),
+            Err(hoist_network::Error::NotFound(_)) => None,
+            Err(error) => return Err(chain(&error)),
+        };
+        let label = |key: &str| there.as_ref().and_then(|there| there.spec.labels.get(key).cloned());
+        match (&there, record.external) {
+            (Some(_), true) => return Ok(None),
+            (None, true) => return Err(format!("network {name} is declared as external, and does not exist")),
+            (Some(_), false) if label(PROJECT).as_ref() != record.project.as_ref() => {
+                return Err(format!(
+                    "network {name} exists, and was not made for this project; declare it as external"
+                ));
+            }
+            (Some(_), false) if label(CONFIG_HASH).as_ref() == record.spec.labels.get(CONFIG_HASH) => return Ok(None),
+            (Some(_), false) => match networks.remove(name).await {
+                Ok(_) | Err(hoist_network::Error::NotFound(_)) => {}
+                Err(error @ hoist_network::Error::InUse { .. }) => return Ok(Some(error.to_string())),
+                Err(error) => return Err(chain(&error)),
+            },
+            (None, false) => {}
+        }
+        let resource = format!("Network {name}");
+        self.inner.progress.resource(&resource, "Creating", None);
+        match networks.create(network_spec(&record.spec)?).await {
+            Ok(_) => {
+                self.inner.progress.resource(&resource, "Created", None);
+                Ok(None)
+            }
+            Err(error) => {
+                let error = format!("network {name}: {}", chain(&error));
+                self.inner.progress.resource(&resource, "Error", Some(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes sure that the volume is here. The error is for people.
+    pub(crate) async fn volume(&self, record: &ClusterVolume) -> Result<(), String> {
+        let _making = self.inner.making.lock().await;
+        let (volumes, record) = (self.inner.engine.volumes().clone(), record.clone());
+        let progress = self.inner.progress.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let name = &record.spec.name;
+            match volumes.inspect(name) {
+                Ok(_) => return Ok(()),
+                Err(hoist_volume::Error::NotFound(_)) if record.external => {
+                    return Err(format!("volume {name} is declared as external, and does not exist"));
+                }
+                Err(hoist_volume::Error::NotFound(_)) => {}
+                Err(error) => return Err(format!("volume {name}: {}", chain(&error))),
+            }
+            let resource = format!("Volume {name}");
+            progress.resource(&resource, "Creating", None);
+            match volumes.create(record.spec.clone()) {
+                Ok(_) => {
+                    progress.resource(&resource, "Created", None);
+                    Ok(())
+                }
+                Err(error) => {
+                    let error = format!("volume {name}: {}", chain(&error));
+                    progress.resource(&resource, "Error", Some(error.clone()));
+                    Err(error)
+                }
+            }
+        });
+        made.await.unwrap_or_else(|_| Err("making the volume was cut off".into()))
+    }
+
+    /// Removes a network whose record is gone; at once, or when the last container has left it.
+    pub(crate) async fn drop_network(&self, record: ClusterNetwork) {
+        if record.external {
+            return;
+        }
+        let mut pending = self.inner.making.lock().await;
+        self.inner.progress.resource(&format!("Network {}", record.spec.name), "Removing", None);
+        self.try_drop_network(&mut pending, record, true).await;
+    }
+
+    async fn try_drop_network(&self, pending: &mut Pending, record: ClusterNetwork, first: bool) {
+        let name = record.spec.name.clone();
+        let resource = format!("Network {name}");
+        let networks = self.inner.engine.networks();
+        let there = networks.inspect(&name).await;
+        let ours = there.as_ref().is_ok_and(|there| {
+            there.spec.labels.get(PROJECT) == record.project.as_ref()
+                && there.spec.labels.get(CONFIG_HASH) == record.spec.labels.get(CONFIG_HASH)
+        });
+        // Another network may have taken the name meanwhile.
+        let removed = if ours { networks.remove(&name).await.map(|_| ()) } else { Ok(()) };
+        match removed {
+            Ok(()) | Err(hoist_network::Error::NotFound(_)) => self.inner.progress.resource(&resource, "Removed", None),
+            Err(error) => {
+                if first {
+                    self.inner.progress.resource(&resource, "Error", Some(chain(&error)));
+                }
+                pending.networks.insert(record.id.clone(), record);
+            }
+        }
+    }
+
+    /// Removes a volume, with its data, whose record is gone.
+    pub(crate) async fn drop_volume(&self, record: ClusterVolume) {
+        if record.external {
+            return;
+        }
+        let mut pending = self.inner.making.lock().await;
+        self.inner.progress.resource(&format!("Volume {}", record.spec.name), "Removing", None);
+        self.try_drop_volume(&mut pending, record, true).await;
+    }
+
+    async fn try_drop_volume(&self, pending: &mut Pending, record: ClusterVolume, first: bool) {
+        let (volumes, name) = (self.inner.engine.volumes().clone(), record.spec.name.clone());
+        let resource = format!("Volume {name}");
+        let removed = tokio::task::spawn_blocking(move || volumes.remove(&name)).await;
+        match removed {
+            Ok(Ok(()) | Err(hoist_volume::Error::NotFound(_))) => {
+                self.inner.progress.resource(&resource, "Removed", None);
+            }
+            Ok(Err(error)) => {
+                if first {
+                    self.inner.progress.resource(&resource, "Error", Some(chain(&error)));
+                }
+                pending.volumes.insert(record.id.clone(), record);
+            }
+            Err(_) => drop(pending.volumes.insert(record.id.clone(), record)),
+        }
+    }
+
+    /// A container has gone: tries again what it may have held.
+    pub(crate) async fn container_gone(&self) {
+        let mut pending = self.inner.making.lock().await;
+        for (_, record) in std::mem::take(&mut pending.networks) {
+            self.try_drop_network(&mut pending, record, false).await;
+        }
+        for (_, record) in std::mem::take(&mut pending.volumes) {
+            self.try_drop_volume(&mut pending, record, false).await;
+        }
+        drop(pending);
+        self.inner.freed.notify_waiters();
+    }
+}
+
+/// The engine's own form of a network's definition.
+fn network_spec(spec: &NetworkSpec) -> Result<hoist_network::NetworkSpec, String> {
+    let subnet = |what: &str, text: &Option<String>| match text {
+        Some(text) => {
+            text.parse().map(Some).map_err(|_| format!("network {}: {what} {text:?} is not a subnet", spec.name))
+        }
+        None => Ok(None),
+    };
+    let mut config = Vec::new();
+    for pool in &spec.ipam.pools {
+        config.push(hoist_network::IpamConfig {
+            subnet: subnet("subnet", &pool.subnet)?,
+            ip_range: subnet("ip_range", &pool.ip_range)?,
+            gateway: pool.gateway,
+            aux_addresses: pool.aux_addresses.clone(),
+        });
+    }
+    let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    Ok(hoist_network::NetworkSpec {
+        name: spec.name.clone(),
+        driver: or(&spec.driver, "bridge"),
+        internal: spec.internal,
+        attachable: spec.attachable,
+        ingress: false,
+        enable_ipv4: spec.enable_ipv4,
+        enable_ipv6: spec.enable_ipv6,
+        ipam: hoist_network::IpamSpec {
+            driver: or(&spec.ipam.driver, "default"),
+            options: spec.ipam.options.clone(),
+            config,
+        },
+        options: spec.options.clone(),
+        labels: spec.labels.clone(),
+    })
+}
+
+/// An error with all its causes in one line, none twice.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,11 @@
+//! One task, from accepted to its end, one step at a time.
+//!
+//! [`Driver`] is the loop: it compares what is desired with what is, takes one step, reports, and looks
+//! again. `container` holds the steps that touch the engine.
+
+mod container;
+mod driver;
+mod prepare;
+mod status;
+
+pub(crate) use driver::Driver;

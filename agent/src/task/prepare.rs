@@ -1,0 +1,201 @@
+//! Everything that must be there before a container can be started: networks, volumes, secrets, the
+//! image, and the container itself: the one that is there, if it is of the same definition.
+
+use std::sync::Arc;
+
+use hoist_engine::ErrorKind;
+use hoist_image::{Platform, PullOptions, Reference};
+use hoist_proto::spec::{ContainerSpec, FileContent, Mount, MountKind, PullPolicy, Task, TaskState};
+
+use super::{
+    Driver,
+    container::{Container, SERVICE, anonymous},
+};
+use crate::{progress::PullTeller, resources::chain};
+
+const SPEC_HASH: &str = "hoist.spec-hash";
+const PROJECT: &str = "com.docker.compose.project";
+const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+impl Driver {
+    /// Makes the task ready. `Err(None)` when it is no longer wanted.
+    pub(super) async fn prepare(&mut self, task: &Task) -> Result<(), Option<String>> {
+        let (networks, volumes) = self.worker.records(task);
+        if networks.len() < task.spec.networks.len() || volumes.len() < task.spec.volumes.len() {
+            return Err(Some("its networks or volumes are not known to the node".into()));
+        }
+        for network in &networks {
+            self.worker.inner.resources.network(network).await.map_err(Some)?;
+        }
+        for volume in &volumes {
+            self.worker.inner.resources.volume(volume).await.map_err(Some)?;
+        }
+        self.check_wanted()?;
+        let mut left = self.worker.take_left_volumes(task);
+        match self.present(task).await? {
+            Present::Ours(id) => {
+                self.container = Some(Container::new(&self.worker, id));
+                return Ok(());
+            }
+            Present::Replaced(volumes) => left.extend(volumes),
+            Present::Nothing => {}
+        }
+        self.fetch(task).await?;
+        self.check_wanted()?;
+        let mut spec = task.spec.container.clone();
+        spec.pull = PullPolicy::Missing;
+        if !task.spec.renew_anon_volumes {
+            take_over(&mut spec, left);
+        }
+        self.fill_files(&mut spec)?;
+        say_where_it_runs(&mut spec, task);
+        match self.worker.inner.engine.create(spec).await {
+            Ok(created) => {
+                for warning in created.warnings {
+                    tracing::warn!(task = %task.id, "{warning}");
+                }
+                self.container = Some(Container::new(&self.worker, created.id.to_string()));
+                Ok(())
+            }
+            Err(error) => Err(Some(chain(&error))),
+        }
+    }
+
+    fn check_wanted(&self) -> Result<(), Option<String>> {
+        if self.desired.borrow().desired > TaskState::Running { Err(None) } else { Ok(()) }
+    }
+
+    /// What has the container's name already.
+    async fn present(&self, task: &Task) -> Result<Present, Option<String>> {
+        let engine = &self.worker.inner.engine;
+        let name = &task.spec.container.name;
+        let found = match engine.inspect(name).await {
+            Ok(found) if found.name == *name => found,
+            Ok(_) => return Ok(Present::Nothing),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Present::Nothing),
+            Err(error) => return Err(Some(chain(&error))),
+        };
+        let label = |key: &str| found.effective.labels.get(key).map(String::as_str);
+        if label(SERVICE) == Some(task.service.as_str()) && label(SPEC_HASH) == Some(task.spec_hash.as_str()) {
+            return Ok(Present::Ours(found.id.to_string()));
+        }
+        let same_project = task.project.is_some() && label(PROJECT) == task.project.as_deref();
+        if !same_project && label(SERVICE) != Some(task.service.as_str()) {
+            return Err(Some(format!("the name {name:?} is in use by container {}", found.id.short())));
+        }
+        let old = Container::new(&self.worker, found.id.to_string());
+        let volumes = anonymous(&found);
+        let gone = match old.stop(&self.worker, task).await {
+            Ok(()) => old.remove(&self.worker, task).await,
+            Err(error) => Err(error),
+        };
+        self.worker.take_left_volumes(task);
+        gone.map_err(|error| Some(format!("the container {name} that it replaces cannot be removed: {error}")))?;
+        Ok(Present::Replaced(volumes))
+    }
+
+    /// Fetches the image, if it is not here or is to be asked for.
+    async fn fetch(&mut self, task: &Task) -> Result<(), Option<String>> {
+        let container = &task.spec.container;
+        let images = self.worker.inner.engine.images().clone();
+        let here = container.platform.is_none() && images.get(&container.image).await.is_ok();
+        if here && container.pull != PullPolicy::Always {
+            return Ok(());
+        }
+        let reference: Reference = container.image.parse().map_err(|error| Some(chain(&error)))?;
+        let platform: Option<Platform> =
+            container.platform.as_deref().map(str::parse).transpose().map_err(|error| Some(chain(&error)))?;
+        let policy = match container.pull {
+            PullPolicy::Always => hoist_image::PullPolicy::Always,
+            PullPolicy::Missing => hoist_image::PullPolicy::Missing,
+            PullPolicy::Never => hoist_image::PullPolicy::Never,
+        };
+        let options = PullOptions { platform, policy, ..PullOptions::default() };
+        let teller = PullTeller::new(self.worker.progress().clone(), task.id.clone(), container.image.clone());
+        let mut wishes = self.desired.clone();
+        let unwanted = async move {
+            loop {
+                if wishes.changed().await.is_err() || wishes.borrow().desired > TaskState::Running {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            pulled = images.pull(&reference, options, Arc::new(teller)) => match pulled {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Some(chain(&error))),
+            },
+            () = unwanted => Err(None),
+        }
+    }
+
+    /// Puts the bytes of stored secrets and configs in.
+    fn fill_files(&self, spec: &mut ContainerSpec) -> Result<(), Option<String>> {
+        for file in &mut spec.files {
+            if let FileContent::Stored(id) = &file.content {
+                let kind = if file.secret { "secret" } else { "config" };
+                let bytes = self
+                    .worker
+                    .file(id)
+                    .ok_or_else(|| Some(format!("{kind} {:?} is not known to the node", file.source)))?;
+                file.content = FileContent::Inline(bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the container which service, task and node it is, unless its definition says otherwise.
+fn say_where_it_runs(spec: &mut ContainerSpec, task: &Task) {
+    let service = spec.labels.get(COMPOSE_SERVICE).unwrap_or(&task.service_name).clone();
+    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    for (name, value) in [("HOIST_SERVICE", service), ("HOIST_TASK", spec.name.clone()), ("HOIST_NODE", node)] {
+        let said = spec.env.iter().any(|variable| variable.split('=').next() == Some(name));
+        if !said {
+            spec.env.push(format!("{name}={value}"));
+        }
+    }
+}
+
+/// What has a container's name.
+enum Present {
+    Nothing,
+    /// A container of the same definition.
+    Ours(String),
+    /// One of another definition, which was removed; it left these volumes.
+    Replaced(Vec<(String, String)>),
+}
+
+/// Mounts the anonymous volumes of the container that this one replaces.
+fn take_over(spec: &mut ContainerSpec, left: Vec<(String, String)>) {
+    for (target, volume) in left {
+        match spec.mounts.iter_mut().find(|mount| mount.target == target) {
+            Some(mount) if mount.kind == MountKind::Volume && mount.source.is_none() => mount.source = Some(volume),
+            // Something else is mounted there now.
+            Some(_) => {}
+            None => {
+                spec.mounts.push(Mount { kind: MountKind::Volume, source: Some(volume), target, ..Mount::default() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anonymous_volumes_pass_on_unless_something_else_is_mounted() {
+        let mut spec = ContainerSpec {
+            mounts: vec![
+                Mount { target: "/data".into(), ..Mount::default() },
+                Mount { target: "/etc".into(), kind: MountKind::Bind, source: Some("/x".into()), ..Mount::default() },
+            ],
+            ..ContainerSpec::default()
+        };
+        let left = [("/data", "a"), ("/etc", "b"), ("/image", "c")];
+        take_over(&mut spec, left.iter().map(|(t, v)| ((*t).to_owned(), (*v).to_owned())).collect());
+        let mounts: Vec<_> = spec.mounts.iter().map(|m| (m.target.as_str(), m.source.as_deref())).collect();
+        assert_eq!(mounts, [("/data", Some("a")), ("/etc", Some("/x")), ("/image", Some("c"))]);
+    }
+}

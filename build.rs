@@ -1,0 +1,26 @@
+//! Compiles the program of the built-in image: one static executable, with the compiler that compiles Hoist.
+#![allow(clippy::print_stdout)] // a build script speaks to cargo through its output
+
+use std::{env, error::Error, path::Path, process::Command};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    const SOURCE: &str = "src/builtin/web";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    println!("cargo:rerun-if-changed=build.rs");
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let out = Path::new(&env::var("OUT_DIR")?).join("hello");
+    let status = Command::new(rustc)
+        .args(["--crate-name=hello", "--crate-type=bin", "--edition=2024", "--target", &env::var("TARGET")?])
+        .args(["-Copt-level=z", "-Clto=fat", "-Ccodegen-units=1", "-Cpanic=abort", "-Cstrip=symbols"])
+        .args(["-Ctarget-feature=+crt-static", "-Crelocation-model=static"])
+        .arg("-o")
+        .arg(&out)
+        .arg(Path::new(SOURCE).join("main.rs"))
+        .status()?;
+    if !status.success() {
+        return Err(
+            "the program of the built-in image did not compile (are the static C library's files there?)".into()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The `raft` crate driven: a log on disk, a thread that handles what is ready, and a store at its end.
+//!
+//! - [`Raft::start`] opens the log, replays it into a [`hoist_store::Store`] and becomes the store's
+//!   proposer. Proposals that arrive together share one durable write.
+//! - [`Log`] keeps entries, hard state, membership and the last snapshot in one `redb` file. Every
+//!   record is sealed with the key beside it, because records may hold secrets.
+//! - [`Transport`] carries messages to other managers; a manager alone needs [`Alone`].
+//!
+//! It decides nothing about the records themselves. Read `node` for the order in which a `Ready` is
+//! handled, and `log` for what is on disk.
+#![forbid(unsafe_code)]
+
+mod drain;
+mod error;
+mod log;
+mod node;
+mod raft_handle;
+mod seal;
+mod storage;
+mod transport;
+
+pub use error::{KeyError, LogError, StartError};
+pub use log::Log;
+pub use raft_handle::{Config, Raft};
+pub use transport::{Alone, Transport};

@@ -1,0 +1,221 @@
+//! One raft node over its log: a synchronous state machine, driven by the thread in `raft_handle`.
+//!
+//! The order of handling a `Ready` is raft's: send what may be sent, take a snapshot in, apply what is
+//! committed, make the rest durable, send what had to wait for that.
+
+use std::{collections::HashMap, path::Path};
+
+use hoist_store::{Change, ProposeError, Store, decode_changes, encode_changes, encode_snapshot};
+use protobuf::Message as _;
+use raft::{
+    RawNode, StateRole,
+    eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, Snapshot},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    Log, LogError, StartError, Transport, drain,
+    log::{Position, Write},
+};
+
+/// After so much log a snapshot is made and the log is cut.
+const COMPACT_ENTRIES: u64 = 2_000;
+const COMPACT_BYTES: usize = 2 << 20;
+/// Entries that stay after a snapshot, for followers that are a little behind.
+const KEEP_ENTRIES: u64 = 100;
+/// The largest proposal.
+const MAX_PROPOSAL: usize = 32 << 20;
+
+/// Whoever waits for a proposal.
+pub(crate) type Waiter = oneshot::Sender<Result<u64, ProposeError>>;
+
+/// A raft node, its log and the store that it feeds.
+pub(crate) struct Node {
+    raw: RawNode<Log>,
+    store: Store,
+    waiting: HashMap<u64, Waiter>,
+    next_proposal: u64,
+}
+
+impl Node {
+    /// Opens the log and brings the store to where the log's snapshot is.
+    pub(crate) fn open(dir: &Path, store: Store) -> Result<Self, StartError> {
+        let mut log = Log::open(dir)?;
+        if log.snapshot.index > store.index() {
+            store.restore(log.read_snapshot()?.get_data())?;
+        }
+        let applied = store.index().max(log.base.index);
+        // The commit index is written lazily (see `run_ready`): what was applied was committed.
+        log.hard.commit = log.hard.commit.max(applied.min(log.last()));
+        let config = raft::Config {
+            id: log.identity.id,
+            election_tick: 10,
+            heartbeat_tick: 2,
+            applied,
+            max_size_per_msg: 1 << 20,
+            max_inflight_msgs: 256,
+            check_quorum: true,
+            pre_vote: true,
+            ..raft::Config::default()
+        };
+        let raw = RawNode::new(&config, log, &drain::logger()).map_err(StartError::Raft)?;
+        let mut node = Self { raw, store, waiting: HashMap::new(), next_proposal: 1 };
+        if node.is_sole_voter() {
+            node.raw.campaign().map_err(StartError::Raft)?;
+        }
+        Ok(node)
+    }
+
+    /// Whether no other manager has a vote, so that no clock is needed.
+    pub(crate) fn is_sole_voter(&self) -> bool {
+        let conf = &self.raw.store().conf;
+        conf.voters == [self.raw.raft.id] && conf.voters_outgoing.is_empty() && conf.learners.is_empty()
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Whether the leader's first entry, and so all before it, has been applied.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.is_leader() && self.raw.raft.commit_to_current_term()
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    pub(crate) fn step(&mut self, message: Message) {
+        if let Err(err) = self.raw.step(message) {
+            tracing::debug!(%err, "raft does not take a message");
+        }
+    }
+
+    /// Takes a proposal; its waiter hears of it when it is applied or lost.
+    pub(crate) fn propose(&mut self, changes: &[Change], waiter: Waiter) {
+        let data = encode_changes(changes);
+        let refusal = if data.len() > MAX_PROPOSAL {
+            Some(ProposeError::TooLarge { size: data.len(), limit: MAX_PROPOSAL })
+        } else if !self.is_leader() {
+            let leader = self.raw.raft.leader_id;
+            Some(ProposeError::NotLeader { leader: (leader != raft::INVALID_ID).then_some(leader) })
+        } else {
+            let id = self.next_proposal;
+            self.next_proposal += 1;
+            match self.raw.propose(id.to_be_bytes().to_vec(), data) {
+                Ok(()) => {
+                    self.waiting.insert(id, waiter);
+                    return;
+                }
+                Err(err) => {
+                    tracing::debug!(%err, "raft drops a proposal");
+                    Some(ProposeError::Dropped)
+                }
+            }
+        };
+        if let Some(refusal) = refusal {
+            // Whoever has stopped waiting does not need the answer.
+            let _ = waiter.send(Err(refusal));
+        }
+    }
+
+    /// Proposes another membership.
+    pub(crate) fn change_membership(&mut self, change: ConfChangeV2) -> Result<(), raft::Error> {
+        self.raw.propose_conf_change(Vec::new(), change)
+    }
+
+    /// Handles all that is ready. After an error the node must be opened again.
+    pub(crate) fn run_ready(&mut self, transport: &mut dyn Transport) -> Result<(), StartError> {
+        while self.raw.has_ready() {
+            let mut ready = self.raw.ready();
+            send(transport, ready.take_messages());
+            let snapshot = (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone());
+            self.raw
+                .mut_store()
+                .write(&Write { entries: ready.entries(), hard: ready.hs(), conf: None, snapshot: snapshot.as_ref() })
+                .map_err(StartError::Log)?;
+            if let Some(snapshot) = &snapshot {
+                self.store.restore(snapshot.get_data())?;
+            }
+            self.apply(ready.take_committed_entries())?;
+            send(transport, ready.take_persisted_messages());
+            let mut light = self.raw.advance(ready);
+            if let Some(commit) = light.commit_index() {
+                // Not worth a write of its own: a leader that starts again finds out anew.
+                self.raw.mut_store().hard.commit = commit;
+            }
+            send(transport, light.take_messages());
+            self.apply(light.take_committed_entries())?;
+            self.raw.advance_apply();
+            if !self.is_leader() {
+                self.fail_waiting(&ProposeError::Dropped);
+            }
+        }
+        self.compact_if_due()?;
+        Ok(())
+    }
+
+    /// Tells everybody who waits that nothing will come.
+    pub(crate) fn fail_waiting(&mut self, err: &ProposeError) {
+        for (_, waiter) in self.waiting.drain() {
+            let _ = waiter.send(Err(err.clone()));
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) -> Result<(), StartError> {
+        for entry in entries {
+            match entry.get_entry_type() {
+                EntryType::EntryNormal => {
+                    let changes = if entry.data.is_empty() { Vec::new() } else { decode_changes(&entry.data)? };
+                    self.store.apply(entry.index, changes);
+                    if let Ok(id) = <[u8; 8]>::try_from(entry.context.as_ref())
+                        && let Some(waiter) = self.waiting.remove(&u64::from_be_bytes(id))
+                    {
+                        let _ = waiter.send(Ok(entry.index));
+                    }
+                }
+                EntryType::EntryConfChange => {
+                    let change =
+                        ConfChange::parse_from_bytes(&entry.data).map_err(|err| StartError::Raft(err.into()))?;
+                    let conf = self.raw.apply_conf_change(&change).map_err(StartError::Raft)?;
+                    self.raw.mut_store().write(&Write { conf: Some(&conf), ..Write::default() })?;
+                    self.store.apply(entry.index, Vec::new());
+                }
+                EntryType::EntryConfChangeV2 => {
+                    let change =
+                        ConfChangeV2::parse_from_bytes(&entry.data).map_err(|err| StartError::Raft(err.into()))?;
+                    let conf = self.raw.apply_conf_change(&change).map_err(StartError::Raft)?;
+                    self.raw.mut_store().write(&Write { conf: Some(&conf), ..Write::default() })?;
+                    self.store.apply(entry.index, Vec::new());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compact_if_due(&mut self) -> Result<(), LogError> {
+        let applied = self.raw.raft.raft_log.applied;
+        let log = self.raw.store();
+        let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
+        if since == 0 || (since < COMPACT_ENTRIES && log.entry_bytes < COMPACT_BYTES) {
+            return Ok(());
+        }
+        let Ok(term) = log.term_at(applied) else { return Ok(()) };
+        let keep_index = applied.saturating_sub(KEEP_ENTRIES).max(log.base.index);
+        let Ok(keep_term) = log.term_at(keep_index) else { return Ok(()) };
+        let mut snapshot = Snapshot::default();
+        snapshot.set_data(self.store.view(|tables| encode_snapshot(tables, applied)).into());
+        let metadata = snapshot.mut_metadata();
+        metadata.index = applied;
+        metadata.term = term;
+        metadata.set_conf_state(log.conf.clone());
+        tracing::debug!(index = applied, bytes = snapshot.get_data().len(), "the cluster's log is compacted");
+        self.raw.mut_store().compact(&snapshot, Position { index: keep_index, term: keep_term })
+    }
+}
+
+fn send(transport: &mut dyn Transport, messages: Vec<Message>) {
+    if !messages.is_empty() {
+        transport.send(messages);
+    }
+}

@@ -1,0 +1,237 @@
+//! The thread that drives the node, and the handle that others hold.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use hoist_store::{Change, Proposal, ProposeError, Proposer, Store};
+use raft::eraftpb::{ConfChangeV2, Message};
+use tokio::sync::oneshot;
+
+use crate::{
+    StartError, Transport,
+    node::{Node, Waiter},
+};
+
+/// Raft's unit of time, when there are peers. An election takes ten to twenty of them.
+const TICK: Duration = Duration::from_millis(100);
+/// So many requests share one write at most.
+const BATCH: usize = 256;
+
+/// Where and with whom.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory of the log and its key.
+    pub dir: PathBuf,
+}
+
+enum Request {
+    Propose { changes: Vec<Change>, waiter: Waiter },
+    Step(Box<Message>),
+    ChangeMembership { change: ConfChangeV2, waiter: oneshot::Sender<Result<(), raft::Error>> },
+    Stop,
+}
+
+/// A running raft node. Cheap to clone; the node ends with [`Raft::stop`] or with the last clone.
+#[derive(Clone)]
+pub struct Raft {
+    requests: Sender<Request>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Raft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Raft").finish_non_exhaustive()
+    }
+}
+
+impl Raft {
+    /// Opens the log, replays it into `store` and becomes the store's proposer.
+    ///
+    /// Returns when the store is as it was when the log was last written (with peers: as far as this
+    /// node's own log says).
+    pub async fn start(config: Config, store: Store, transport: impl Transport) -> Result<Self, StartError> {
+        let (requests, receiver) = channel();
+        let (ready, started) = oneshot::channel();
+        let for_thread = store.clone();
+        let thread = std::thread::Builder::new()
+            .name("raft".into())
+            .spawn(move || {
+                Driver { config, store: for_thread, transport: Box::new(transport), node: None }.run(&receiver, ready)
+            })
+            .map_err(StartError::Thread)?;
+        started.await.unwrap_or(Err(StartError::Ended))?;
+        let raft = Self { requests, thread: Arc::new(Mutex::new(Some(thread))) };
+        store.serve(Arc::new(raft.clone()));
+        Ok(raft)
+    }
+
+    /// Hands in a message from a peer.
+    pub fn step(&self, message: Message) {
+        // A node that has ended takes no messages, as one that is down takes none.
+        let _ = self.requests.send(Request::Step(Box::new(message)));
+    }
+
+    /// Proposes another membership; ends when raft has taken or refused the proposal.
+    pub async fn change_membership(&self, change: ConfChangeV2) -> Result<(), raft::Error> {
+        let (waiter, answer) = oneshot::channel();
+        let _ = self.requests.send(Request::ChangeMembership { change, waiter });
+        answer.await.unwrap_or(Err(raft::Error::ProposalDropped))
+    }
+
+    /// Ends the node; what was proposed before is still handled. Returns when the log is closed.
+    pub async fn stop(&self) {
+        let _ = self.requests.send(Request::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && tokio::task::spawn_blocking(move || thread.join()).await.is_ok_and(|joined| joined.is_err())
+        {
+            tracing::error!("the raft thread panicked");
+        }
+    }
+}
+
+impl Proposer for Raft {
+    fn propose(&self, changes: Vec<Change>) -> Proposal<'_> {
+        let (waiter, answer) = oneshot::channel();
+        let sent = self.requests.send(Request::Propose { changes, waiter });
+        Box::pin(async move {
+            sent.map_err(|_| ProposeError::Stopped)?;
+            answer.await.unwrap_or(Err(ProposeError::Stopped))
+        })
+    }
+}
+
+/// What the thread owns.
+struct Driver {
+    config: Config,
+    store: Store,
+    transport: Box<dyn Transport>,
+    /// `None` after a write failed; the next proposal opens the log again.
+    node: Option<Node>,
+}
+
+impl Driver {
+    fn run(mut self, requests: &Receiver<Request>, ready: oneshot::Sender<Result<(), StartError>>) {
+        if let Err(err) = self.open() {
+            let _ = ready.send(Err(err));
+            return;
+        }
+        if ready.send(Ok(())).is_err() {
+            return;
+        }
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let first = match self.wait(requests, next_tick) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut stopping = false;
+            let mut batch: Vec<Request> = first.into_iter().collect();
+            while batch.len() < BATCH {
+                match requests.try_recv() {
+                    Ok(request) => batch.push(request),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            for request in batch {
+                stopping |= matches!(request, Request::Stop);
+                self.take(request);
+            }
+            if let Some(node) = &mut self.node {
+                if Instant::now() >= next_tick {
+                    node.tick();
+                    next_tick = Instant::now() + TICK;
+                }
+                if let Err(err) = node.run_ready(&mut *self.transport) {
+                    self.fail(&err);
+                }
+            }
+            if stopping {
+                break;
+            }
+        }
+        if let Some(mut node) = self.node {
+            node.fail_waiting(&ProposeError::Stopped);
+        }
+    }
+
+    /// A node alone needs no clock: it sleeps until somebody asks for something.
+    fn wait(&self, requests: &Receiver<Request>, next_tick: Instant) -> Result<Request, RecvTimeoutError> {
+        if self.node.as_ref().is_none_or(Node::is_sole_voter) {
+            requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            requests.recv_timeout(next_tick.saturating_duration_since(Instant::now()))
+        }
+    }
+
+    fn open(&mut self) -> Result<(), StartError> {
+        let mut node = Node::open(&self.config.dir, self.store.clone())?;
+        node.run_ready(&mut *self.transport)?;
+        if node.is_sole_voter() && !node.is_caught_up() {
+            return Err(StartError::Ended);
+        }
+        self.node = Some(node);
+        Ok(())
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Stop => {}
+            Request::Propose { changes, waiter } => {
+                if self.node.is_none()
+                    && let Err(err) = self.open()
+                {
+                    let _ = waiter.send(Err(ProposeError::Storage(chain(&err))));
+                    return;
+                }
+                if let Some(node) = &mut self.node {
+                    node.propose(&changes, waiter);
+                }
+            }
+            Request::Step(message) => {
+                if let Some(node) = &mut self.node {
+                    node.step(*message);
+                }
+            }
+            Request::ChangeMembership { change, waiter } => {
+                let outcome = match &mut self.node {
+                    Some(node) => node.change_membership(change),
+                    None => Err(raft::Error::ProposalDropped),
+                };
+                let _ = waiter.send(outcome);
+            }
+        }
+    }
+
+    /// A write failed (the disk may be full): whoever waits is told, and the log is closed, because
+    /// what it holds in memory and on disk may differ.
+    fn fail(&mut self, err: &StartError) {
+        let text = chain(err);
+        tracing::error!("the cluster's log failed: {text}");
+        if let Some(mut node) = self.node.take() {
+            node.fail_waiting(&ProposeError::Storage(text));
+        }
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,53 @@
+//! The door: every request that clients may make.
+
+use std::sync::Arc;
+
+use hoist_proto::spec::ProjectEvent;
+use hoist_store::Store;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::ImageSource;
+use crate::Progress;
+
+/// How a request goes, line by line; the last is [`ProjectEvent::Done`] or [`ProjectEvent::Error`].
+pub type EventStream = ReceiverStream<ProjectEvent>;
+
+/// What clients may ask. Clones are the same door.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) progress: Progress,
+    pub(crate) images: Arc<dyn ImageSource>,
+    /// Requests go on when the client has gone; they end with the manager.
+    pub(crate) requests: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    pub(crate) fn new(
+        store: Store,
+        progress: Progress,
+        images: Arc<dyn ImageSource>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let inner = Inner { store, progress, images, requests: TaskTracker::new(), cancel };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Waits for the requests that are under way; they are told to end.
+    pub(crate) async fn drain(&self) {
+        self.inner.requests.close();
+        self.inner.requests.wait().await;
+    }
+}

@@ -1,0 +1,24 @@
+//! Why a request is refused.
+
+use hoist_store::StoreError;
+
+/// A request that was not carried out. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("no such project: {0}")]
+    NoSuchProject(String),
+    #[error("no such service: {0}")]
+    NoSuchService(String),
+    #[error("no such task: {0}")]
+    NoSuchTask(String),
+    /// The project cannot be run; all that is wrong with it, a line each.
+    #[error("{}", .0.join("\n"))]
+    Invalid(Vec<String>),
+    /// The JSON of a request is not a project.
+    #[error("malformed project")]
+    Malformed(#[source] serde_json::Error),
+    #[error("{0}")]
+    Conflict(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,50 @@
+//! Images that must be there before containers are replaced.
+
+use std::{future::Future, pin::Pin};
+
+use hoist_proto::spec::{ProjectEvent, PullPolicy};
+use tokio::sync::mpsc::Sender;
+
+/// Finds and fetches images on the machine that the project is brought up from.
+pub trait ImageSource: Send + Sync + 'static {
+    /// Makes sure that the image is here, as the policy says, and gives its id.
+    ///
+    /// Progress goes to `events` as [`ProjectEvent::Pull`]. The error is for people.
+    fn ensure<'a>(
+        &'a self,
+        image: &'a str,
+        platform: Option<&'a str>,
+        policy: PullPolicy,
+        events: &'a Sender<ProjectEvent>,
+    ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+
+    /// The id of an image that is here; `None` when it is not.
+    fn find<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
+
+    /// Removes an image by name, if nothing uses it (`down --rmi`); gives whether it was removed.
+    fn remove<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
+}
+
+/// Leaves all fetching to the agents.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoImages;
+
+impl ImageSource for NoImages {
+    fn ensure<'a>(
+        &'a self,
+        image: &'a str,
+        _: Option<&'a str>,
+        _: PullPolicy,
+        _: &'a Sender<ProjectEvent>,
+    ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(image.to_owned())))
+    }
+
+    fn find<'a>(&'a self, _: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn remove<'a>(&'a self, _: &'a str) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+}

@@ -1,0 +1,19 @@
+//! What clients may ask of the control plane.
+//!
+//! [`Control`] is the door. A question about a project is first turned into records ([`convert`]), the
+//! difference to what is there is planned (a pure function that prints itself), written in one
+//! transaction, and watched until an honest end.
+
+pub(crate) mod convert;
+mod door;
+mod error;
+mod images;
+mod operations;
+pub(crate) mod plan;
+mod query;
+mod watch;
+
+pub use convert::{OneOff, one_off};
+pub use door::{Control, EventStream};
+pub use error::ControlError;
+pub use images::{ImageSource, NoImages};

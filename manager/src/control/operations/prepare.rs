@@ -1,0 +1,120 @@
+//! Everything that has to be read or fetched before a project can be planned.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use hoist_compose::model::{Dependents, Project};
+use hoist_proto::spec::{PlanAction, ProjectEvent, PullPolicy, UpOptions, UpRequest};
+use tokio::sync::mpsc;
+
+use crate::control::{
+    Control, ControlError,
+    convert::{Desired, Inputs, convert, needed_files},
+    plan::{Known, Planned, plan},
+};
+
+/// A request, read and checked.
+pub(super) struct Prepared {
+    pub(super) desired: Desired,
+    pub(super) options: UpOptions,
+    pub(super) known: Known,
+}
+
+/// The largest secret or config.
+const MAX_FILE: u64 = 1 << 20;
+
+impl Control {
+    /// Reads the project and what it names; changes nothing.
+    pub(super) async fn prepare(&self, name: &str, request: UpRequest) -> Result<Prepared, ControlError> {
+        let mut project: Project = serde_json::from_value(request.project).map_err(ControlError::Malformed)?;
+        if !is_name(name) {
+            return Err(ControlError::Conflict(format!(
+                "invalid project name {name:?}: it may hold lower-case letters, digits, - and _, and begins with a letter or digit"
+            )));
+        }
+        project.name = name.to_owned();
+        let options = request.options;
+        if options.force_recreate && options.no_recreate {
+            return Err(ControlError::Conflict("--force-recreate and --no-recreate are incompatible".into()));
+        }
+        if options.always_recreate_deps && options.no_recreate {
+            return Err(ControlError::Conflict("--always-recreate-deps and --no-recreate are incompatible".into()));
+        }
+        let dependents = if options.no_deps { Dependents::Alone } else { Dependents::WithDependencies };
+        let project = project
+            .with_services(&options.services, dependents)
+            .map_err(|error| ControlError::Conflict(error.to_string()))?;
+        let mut inputs = Inputs::default();
+        for path in needed_files(&project) {
+            let bytes = read(&path).await;
+            inputs.files.insert(path, bytes);
+        }
+        let mut known = Known::default();
+        for service in project.services.values() {
+            let image = project.image_of(service);
+            if let Some(id) = self.inner.images.find(&image).await {
+                inputs.built.push(image.clone());
+                known.images.insert(image, id);
+            }
+        }
+        let desired = convert(&project, &options.services, &inputs).map_err(ControlError::Invalid)?;
+        Ok(Prepared { desired, options, known })
+    }
+
+    /// The plan as of now, without doing any of it.
+    pub(super) fn preview(&self, prepared: &Prepared) -> Result<Planned, ControlError> {
+        self.inner.store.view(|tables| plan(tables, &prepared.desired, &prepared.options, &prepared.known))
+    }
+
+    /// Fetches the images of containers that will be made, so that nothing is stopped for an image
+    /// that cannot be had.
+    pub(super) async fn fetch(
+        &self,
+        prepared: &mut Prepared,
+        events: &mpsc::Sender<ProjectEvent>,
+    ) -> Result<(), ControlError> {
+        let planned = self.preview(prepared)?;
+        let mut wanted: BTreeMap<(String, Option<String>), PullPolicy> = BTreeMap::new();
+        for service in &prepared.desired.services {
+            let container = &service.spec.task.container;
+            let policy = prepared.options.pull.unwrap_or(container.pull);
+            let made = planned.plan.steps.iter().any(|step| {
+                step.service.as_ref() == Some(&service.key)
+                    && matches!(step.action, PlanAction::Create | PlanAction::Recreate | PlanAction::Start)
+            });
+            let here = prepared.known.images.contains_key(&container.image) && container.platform.is_none();
+            if policy == PullPolicy::Always || (made && !here) {
+                wanted.insert((container.image.clone(), container.platform.clone()), policy);
+            }
+        }
+        let fetches = wanted.iter().map(|((image, platform), policy)| async move {
+            let fetched = self.inner.images.ensure(image, platform.as_deref(), *policy, events).await;
+            (image.clone(), fetched)
+        });
+        let mut problems = Vec::new();
+        for (image, fetched) in join_all(fetches).await {
+            match fetched {
+                Ok(id) => drop(prepared.known.images.insert(image, id)),
+                Err(error) if error.contains(&image) => problems.push(error),
+                Err(error) => problems.push(format!("image {image}: {error}")),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ControlError::Invalid(problems)) }
+    }
+}
+
+async fn read(path: &str) -> Result<Vec<u8>, String> {
+    let metadata = fs_err::tokio::metadata(path).await.map_err(|error| error.to_string())?;
+    if metadata.is_dir() {
+        return Err(format!("{path} is a directory, and secrets and configs are files"));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(format!("{path} is {} bytes long, and secrets and configs may have {MAX_FILE}", metadata.len()));
+    }
+    fs_err::tokio::read(path).await.map_err(|error| error.to_string())
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'_')
+}

@@ -1,0 +1,154 @@
+//! Which nodes are there.
+
+use hoist_proto::{
+    id::{NodeId, SessionId},
+    spec::{Node, NodeDescription, NodeState},
+};
+use hoist_store::StoreError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{Dispatcher, HEARTBEAT, MISSED, unavailable};
+
+/// An agent that has registered.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) node: NodeId,
+    pub(crate) deadline: Instant,
+    closed: CancellationToken,
+}
+
+/// Ends a session when its stream is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) session: SessionId,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(session) = self.dispatcher.sessions().get_mut(&self.session) {
+            // The node gets until its deadline to come back before anything is concluded from it.
+            session.closed.cancel();
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Registers an agent; an earlier session of its node ends.
+    pub(crate) async fn open_session(
+        &self,
+        node: &NodeId,
+        description: NodeDescription,
+    ) -> Result<(SessionId, CancellationToken), Status> {
+        let written = self
+            .inner
+            .store
+            .update(|tx| {
+                let now = tx.now();
+                tx.modify::<Node>(node, |node| {
+                    node.description = description;
+                    node.status.state = NodeState::Ready;
+                    node.status.message = String::new();
+                    node.status.since = now;
+                })
+            })
+            .await;
+        match written {
+            Ok(()) => {}
+            Err(StoreError::NotFound { .. }) => {
+                return Err(Status::permission_denied(format!("node {node} is not of this cluster")));
+            }
+            Err(error) => return Err(unavailable(error)),
+        }
+        let (id, closed) = (SessionId::random(), CancellationToken::new());
+        {
+            let mut sessions = self.sessions();
+            sessions.retain(|_, session| {
+                let other = session.node != *node;
+                if !other {
+                    session.closed.cancel();
+                }
+                other
+            });
+            let deadline = Instant::now() + HEARTBEAT * MISSED;
+            sessions.insert(id.clone(), Session { node: node.clone(), deadline, closed: closed.clone() });
+        }
+        self.inner.changed.notify_one();
+        Ok((id, closed))
+    }
+
+    /// Marks nodes down that have missed their calls; runs until cancelled.
+    ///
+    /// Nodes that never called since the manager started get one grace period.
+    pub(crate) async fn watch_nodes(&self) -> Result<(), StoreError> {
+        let started = Instant::now() + HEARTBEAT * MISSED;
+        let mut graced = false;
+        loop {
+            let next = self.sessions().values().map(|session| session.deadline).min();
+            let next = if graced { next } else { Some(next.map_or(started, |next| next.min(started))) };
+            let timer = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.inner.cancel.cancelled() => return Ok(()),
+                () = self.inner.changed.notified() => continue,
+                () = timer => {}
+            }
+            let now = Instant::now();
+            let mut down = Vec::new();
+            self.sessions().retain(|_, session| {
+                let late = session.deadline <= now;
+                if late {
+                    session.closed.cancel();
+                    down.push(session.node.clone());
+                }
+                !late
+            });
+            if !graced && now >= started {
+                graced = true;
+                let called: Vec<NodeId> = self.sessions().values().map(|session| session.node.clone()).collect();
+                let silent = |node: &Node| node.status.state == NodeState::Unknown && !called.contains(&node.id);
+                let silent: Vec<_> = self.inner.store.view(|tables| {
+                    tables.nodes().iter().filter(|node| silent(node)).map(|node| node.id.clone()).collect()
+                });
+                down.extend(silent);
+            }
+            self.mark_down(down).await?;
+        }
+    }
+
+    async fn mark_down(&self, nodes: Vec<NodeId>) -> Result<(), StoreError> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let outcome = self
+            .inner
+            .store
+            .update(|tx| {
+                let now = tx.now();
+                for id in &nodes {
+                    tracing::warn!(node = %id, "a node has not called for too long");
+                    tx.modify::<Node>(id, |node| {
+                        node.status.state = NodeState::Down;
+                        node.status.message = "the node has not called for too long".into();
+                        node.status.since = now;
+                    })?;
+                }
+                Ok(())
+            })
+            .await;
+        match outcome {
+            // A node that was removed meanwhile is no loss, and a full disk says so elsewhere.
+            Err(error @ (StoreError::NotFound { .. } | StoreError::Propose(_))) => {
+                tracing::error!(%error, "cannot write that a node is down");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}

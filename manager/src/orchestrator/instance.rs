@@ -1,0 +1,56 @@
+//! From a service's definition to one task of it.
+
+use hoist_proto::{
+    id::{NodeId, TaskId},
+    spec::{Meta, Service, Task, TaskState, TaskStatus, UpdateOrder},
+};
+
+/// The name of the container in a slot (`None` lets the engine choose one).
+pub(crate) fn container_name(service: &Service, slot: u32) -> String {
+    // A global service has one task on each node, and each node its own names.
+    let number = slot.max(1);
+    match &service.spec.compose {
+        Some(origin) => match &origin.container_name {
+            Some(name) => name.clone(),
+            None => format!("{}-{}-{number}", origin.project, origin.service),
+        },
+        None => format!("{}.{number}", service.spec.name),
+    }
+}
+
+/// A new task for the slot, not started.
+pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: TaskId) -> Task {
+    let mut spec = service.spec.task.clone();
+    let container = &mut spec.container;
+    container.name = container_name(service, slot);
+    let overlapping = service.spec.update.as_ref().is_some_and(|update| update.order == UpdateOrder::StartFirst);
+    if overlapping {
+        // Old and new run side by side for a while, and a name is held by one.
+        container.name = format!("{}-{}", container.name, &id.as_str()[..8]);
+    }
+    let labels = &mut container.labels;
+    labels.insert("hoist.service.id".into(), service.id.to_string());
+    labels.insert("hoist.service.name".into(), service.spec.name.clone());
+    labels.insert("hoist.task.id".into(), id.to_string());
+    labels.insert("hoist.task.name".into(), format!("{}.{slot}", service.spec.name));
+    labels.insert("hoist.spec-hash".into(), service.spec_hash.clone());
+    if service.spec.compose.is_some() {
+        labels.insert("com.docker.compose.container-number".into(), slot.max(1).to_string());
+    }
+    Task {
+        id,
+        meta: Meta::default(),
+        service: service.id.clone(),
+        service_name: service.spec.name.clone(),
+        project: service.spec.compose.as_ref().map(|origin| origin.project.clone()),
+        slot,
+        node,
+        spec,
+        spec_hash: service.spec_hash.clone(),
+        desired: TaskState::Ready,
+        status: TaskStatus { message: "waits for a node".into(), ..TaskStatus::default() },
+        start_after: None,
+        restarts: 0,
+        started_with: Default::default(),
+    }
+}

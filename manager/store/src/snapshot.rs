@@ -1,0 +1,35 @@
+//! All tables as bytes, for the log's snapshots.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DecodeError, Object, Tables, change::split_version};
+
+const VERSION: u8 = 1;
+const WHAT: &str = "snapshot";
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    /// The index of the last write that is in it.
+    index: u64,
+    objects: Vec<Object>,
+}
+
+/// The tables as they are after the write at `index`: a format version, then JSON.
+pub fn encode_snapshot(tables: &Tables, index: u64) -> Vec<u8> {
+    let snapshot = Snapshot { index, objects: tables.objects().collect() };
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, &snapshot).expect("records have string keys and memory takes the bytes");
+    bytes
+}
+
+/// The tables and the index back from [`encode_snapshot`].
+pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError> {
+    let json = split_version(bytes, WHAT, VERSION)?;
+    let snapshot: Snapshot =
+        serde_json::from_slice(json).map_err(|source| DecodeError::Malformed { what: WHAT, source })?;
+    let mut tables = Tables::default();
+    for object in snapshot.objects {
+        tables.insert(object);
+    }
+    Ok((tables, snapshot.index))
+}

@@ -1,0 +1,171 @@
+//! Identifiers, one type a kind.
+//!
+//! Engine objects (containers, networks, images) carry 64 hexadecimal digits as Docker's do;
+//! cluster objects (services, tasks, nodes) carry 25 characters of base 36 as Swarm's do.
+
+use std::{borrow::Borrow, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A text that is not an identifier of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {kind} id: expected {expected}")]
+pub struct InvalidId {
+    text: String,
+    kind: &'static str,
+    expected: &'static str,
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        // getrandom(2) with no flags fails only when interrupted before the pool is ready.
+        if let Ok(read) = rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            filled += read;
+        }
+    }
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn base36() -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut number = u128::from_be_bytes(random());
+    (0..25)
+        .map(|_| {
+            let digit = DIGITS[(number % 36) as usize];
+            number /= 36;
+            char::from(digit)
+        })
+        .collect()
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $make:expr, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new id that no other object has.
+            pub fn random() -> Self {
+                Self($make)
+            }
+
+            /// The whole id.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The first twelve characters, as lists show it.
+            pub fn short(&self) -> &str {
+                self.0.get(..12).unwrap_or(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidId { text: text.to_owned(), kind: $kind, expected: $expected })
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn is_hex64(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_base36(text: &str) -> bool {
+    text.len() == 25 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+}
+
+id_type!(
+    /// A container of one node's engine.
+    ContainerId, "container", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+id_type!(
+    /// A process started in a running container beside its first one.
+    ExecId, "exec", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+id_type!(
+    /// A network, in the engine and in the cluster alike.
+    NetworkId, "network", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+id_type!(
+    /// A container's connection to a network.
+    EndpointId, "endpoint", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+id_type!(
+    /// A service of the cluster.
+    ServiceId, "service", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// One instance of a service.
+    TaskId, "task", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// A machine of the cluster.
+    NodeId, "node", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// A cluster.
+    ClusterId, "cluster", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// A secret's record.
+    SecretId, "secret", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// A config's record.
+    ConfigId, "config", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// A volume's record in the cluster.
+    VolumeId, "volume", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
+    /// One agent's session with a dispatcher.
+    SessionId, "session", "25 digits and lower-case letters", base36(), is_base36);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_id_parses_as_its_own_kind() {
+        let container = ContainerId::random();
+        assert_eq!(container.as_str().parse(), Ok(container.clone()));
+        assert_eq!(container.short().len(), 12);
+        let task = TaskId::random();
+        assert_eq!(task.as_str().parse(), Ok(task.clone()));
+        assert_ne!(task, TaskId::random());
+    }
+
+    #[test]
+    fn another_kind_is_refused_by_name() {
+        let err = "xyz".parse::<ContainerId>().unwrap_err();
+        assert_eq!(err.to_string(), "\"xyz\" is not a container id: expected 64 lower-case hexadecimal digits");
+    }
+}

@@ -1,0 +1,149 @@
+//! The cluster's other records: nodes, networks, volumes, secrets, configs.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Meta, NetworkSpec, VolumeSpec};
+use crate::id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId};
+
+/// A machine of the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    pub meta: Meta,
+    pub spec: NodeSpec,
+    pub description: NodeDescription,
+    pub status: NodeStatus,
+    pub manager: bool,
+}
+
+/// What people set on a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    pub name: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub availability: Availability,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Availability {
+    #[default]
+    Active,
+    Pause,
+    Drain,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    Worker,
+    Manager,
+}
+
+/// What a node's agent says of its machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDescription {
+    pub hostname: String,
+    pub os: String,
+    pub architecture: String,
+    pub nano_cpus: u64,
+    pub memory: u64,
+    pub engine_version: String,
+    pub engine_labels: BTreeMap<String, String>,
+    /// Counted generic resources by kind.
+    pub generic_resources: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    pub state: NodeState,
+    pub message: String,
+    pub address: String,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    #[default]
+    Unknown,
+    Down,
+    Ready,
+    Disconnected,
+}
+
+/// A network of the cluster, or of one project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterNetwork {
+    pub id: NetworkId,
+    pub meta: Meta,
+    pub spec: NetworkSpec,
+    /// The compose project that owns it.
+    pub project: Option<String>,
+    /// Key under `networks:` in the project's file.
+    pub key: Option<String>,
+    /// Exists already and is not ours to make or to remove.
+    pub external: bool,
+    /// Goes as soon as no task uses it.
+    #[serde(default)]
+    pub removing: bool,
+}
+
+/// A volume of a project; made on each node that needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterVolume {
+    pub id: VolumeId,
+    pub meta: Meta,
+    pub spec: VolumeSpec,
+    pub project: Option<String>,
+    pub key: Option<String>,
+    pub external: bool,
+    /// Goes, with its data, as soon as no task uses it.
+    #[serde(default)]
+    pub removing: bool,
+}
+
+/// A secret's record. The bytes are sealed by the store before they reach a disk.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    pub id: SecretId,
+    pub meta: Meta,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub data: Vec<u8>,
+}
+
+// Specs and records get into logs; a secret must not.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A config's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    pub id: ConfigId,
+    pub meta: Meta,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub data: Vec<u8>,
+}
+
+/// The cluster itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub id: ClusterId,
+    pub meta: Meta,
+    pub name: String,
+    /// How many ended tasks are kept a slot.
+    pub task_history_limit: u32,
+}

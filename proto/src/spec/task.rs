@@ -1,0 +1,184 @@
+//! A task: one instance of a service, bound to at most one node, never moved.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerSpec, Meta, Placement, ServiceRestart};
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId, VolumeId};
+
+/// One instance of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub id: TaskId,
+    pub meta: Meta,
+    pub service: ServiceId,
+    pub service_name: String,
+    /// The compose project it belongs to.
+    pub project: Option<String>,
+    /// 1 upward within the service; 0 for a global service's task.
+    pub slot: u32,
+    pub node: Option<NodeId>,
+    pub spec: TaskSpec,
+    /// Changes when a change of the service asks for a new task ([`super::Service::spec_hash`] at birth).
+    pub spec_hash: String,
+    /// Written by managers only.
+    pub desired: TaskState,
+    /// Written by the task's agent only, once it is assigned.
+    pub status: TaskStatus,
+    /// Not started before this moment (`deploy.restart_policy.delay`).
+    #[serde(default)]
+    pub start_after: Option<Timestamp>,
+    /// How often the orchestrator has restarted the slot, within the policy's window.
+    #[serde(default)]
+    pub restarts: u32,
+    /// The [`super::Service::spec_hash`] of each dependency with `restart: true` when this task was started.
+    #[serde(default)]
+    pub started_with: std::collections::BTreeMap<String, String>,
+}
+
+/// What a task runs and where it may run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskSpec {
+    /// With its final name, labels and networks; on a task the slot's own.
+    pub container: ContainerSpec,
+    pub restart: Option<ServiceRestart>,
+    pub placement: Placement,
+    /// Counted up to replace tasks whose definition did not change.
+    pub force_update: u64,
+    /// The cluster's networks the container is on, in the order of `container.networks`.
+    pub networks: Vec<NetworkId>,
+    /// The cluster's volumes that are mounted.
+    pub volumes: Vec<VolumeId>,
+    /// What else makes a task new when it changes: the versions of stored files, and of services
+    /// whose namespaces are shared.
+    pub bound_to: Vec<String>,
+    /// A new container does not take over the anonymous volumes of the one it replaces.
+    pub renew_anon_volumes: bool,
+    /// How long the container gets to stop, over its own `stop_grace_period`.
+    pub stop_timeout: Option<std::time::Duration>,
+    /// Anonymous volumes go with the container.
+    pub remove_volumes: bool,
+}
+
+/// How far a task has come. It only ever moves to a later state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    /// Written by the orchestrator, not looked at yet.
+    #[default]
+    New,
+    /// Has its addresses; waits for a node (or for what it depends on).
+    Pending,
+    /// Has a node.
+    Assigned,
+    /// The node's agent has taken it.
+    Accepted,
+    /// Image, networks and volumes are being made ready.
+    Preparing,
+    /// The container exists and waits for the word to start.
+    Ready,
+    Starting,
+    Running,
+    /// Ended with exit code 0.
+    Complete,
+    /// Stopped because that was asked for.
+    Shutdown,
+    /// Ended with a failure, or became unhealthy.
+    Failed,
+    /// The node could not run it at all.
+    Rejected,
+    /// Desired: to be stopped and its container removed. Reported: the container is gone.
+    Remove,
+    /// Its node has been gone for too long.
+    Orphaned,
+}
+
+impl TaskState {
+    /// Whether nothing more will happen to the task by itself.
+    pub fn is_final(self) -> bool {
+        self >= Self::Complete
+    }
+}
+
+impl std::fmt::Display for TaskState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Pending => "pending",
+            Self::Assigned => "assigned",
+            Self::Accepted => "accepted",
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Remove => "remove",
+            Self::Orphaned => "orphaned",
+        })
+    }
+}
+
+/// What is known of a task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskStatus {
+    pub state: TaskState,
+    pub at: Timestamp,
+    /// What it does or waits for, for people.
+    pub message: String,
+    /// Why it failed.
+    pub error: Option<String>,
+    pub container_id: Option<String>,
+    /// The image that the container was made from.
+    pub image_id: Option<String>,
+    pub pid: Option<i32>,
+    pub exit_code: Option<i32>,
+    pub health: Health,
+    /// How often the engine restarted the container in place.
+    pub restart_count: u32,
+    pub addresses: Vec<TaskAddress>,
+    pub ports: Vec<PublishedPort>,
+}
+
+/// An address that a task has on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAddress {
+    pub network: String,
+    pub address: std::net::IpAddr,
+}
+
+/// A port as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    pub host_ip: std::net::IpAddr,
+    pub host_port: u16,
+    pub container_port: u16,
+    pub protocol: super::Protocol,
+}
+
+/// What the last healthchecks said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// No healthcheck.
+    #[default]
+    None,
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! `POST /containers/{id}/attach`.
+
+use axum::{
+    extract::{Path, Request, State as With},
+    response::Response,
+};
+use hoist_engine::{AttachOptions, Attached, LogOptions, LogStream};
+
+use crate::api::{
+    State,
+    error::ApiError,
+    params::Params,
+    stream::{
+        self,
+        detach::DetachKeys,
+        hijack::Hijack,
+        pump::{self, Plan},
+    },
+    version::ApiVersion,
+};
+
+pub async fn attach(
+    With(state): With<State>,
+    Path(id): Path<String>,
+    version: ApiVersion,
+    params: Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let keys = detach_keys(&params)?;
+    let wish = Wish {
+        logs: params.flag("logs"),
+        stream: params.flag("stream"),
+        stdin: params.flag("stdin"),
+        stdout: params.flag("stdout"),
+        stderr: params.flag("stderr"),
+    };
+    let (attached, earlier) = wish.connect(&state, &id).await?;
+    let plan = Plan {
+        stdin: wish.stdin && wish.stream,
+        stdout: wish.stdout && wish.stream,
+        stderr: wish.stderr && wish.stream,
+        keys,
+    };
+    let kind = stream::content_type(attached.tty, version);
+    let stop = state.stop.clone();
+    Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| async move {
+        tokio::select! {
+            () = pump::run(taken, attached, earlier, plan) => {}
+            () = stop.cancelled() => {}
+        }
+    }))
+}
+
+/// `detachKeys`.
+pub fn detach_keys(params: &Params) -> Result<DetachKeys, ApiError> {
+    DetachKeys::parse(params.text("detachKeys").unwrap_or_default())
+}
+
+/// What an attachment is to carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    pub logs: bool,
+    pub stream: bool,
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+impl Wish {
+    /// Connects to the streams, and to the log up to this moment, so that nothing is told twice.
+    pub async fn connect(self, state: &State, id: &str) -> Result<(Attached, Option<LogStream>), ApiError> {
+        let id = state.engine.resolve(id)?;
+        let options = AttachOptions {
+            stdin: self.stdin && self.stream,
+            stdout: self.stdout && self.stream,
+            stderr: self.stderr && self.stream,
+        };
+        let attached = state.engine.attach(id.as_str(), options).await?;
+        let earlier = if self.logs && (self.stdout || self.stderr) {
+            let options = LogOptions {
+                stdout: self.stdout,
+                stderr: self.stderr,
+                until: Some(state.now()),
+                ..LogOptions::default()
+            };
+            Some(state.engine.logs(id.as_str(), options).await?)
+        } else {
+            None
+        };
+        Ok((attached, earlier))
+    }
+}

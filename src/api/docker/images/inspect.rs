@@ -1,0 +1,148 @@
+//! One image: all about it, and its history.
+
+use axum::Json;
+use hoist_image::{ContainerConfig, Image, Platform};
+use serde_json::{Map, Value, json};
+
+use crate::api::{
+    State,
+    dto::{container::GraphDriver, image as dto},
+    error::ApiError,
+    params::Params,
+    translate::time,
+    version::ApiVersion,
+};
+
+/// The platform of a query: text, or OCI's JSON.
+///
+/// # Errors
+/// 400 for what is neither.
+pub fn platform(params: &Params) -> Result<Option<Platform>, ApiError> {
+    let mut given = params.all("platform").filter(|text| !text.is_empty());
+    let Some(text) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(ApiError::bad_request("several platforms at once are not supported: an image here has one"));
+    }
+    let platform = if text.starts_with('{') {
+        serde_json::from_str(text).map_err(|err| ApiError::bad_request(format!("invalid platform {text:?}: {err}")))?
+    } else {
+        text.parse::<Platform>().map_err(|err| ApiError::bad_request(err.to_string()))?
+    };
+    Ok(Some(platform))
+}
+
+/// An image here has one platform; asked for another, there is none.
+fn expect_platform(image: &Image, params: &Params, name: &str) -> Result<(), ApiError> {
+    match platform(params)? {
+        Some(wanted) if wanted.clone().normalised() != image.config.platform() => {
+            Err(ApiError::not_found(format!("image {name} is here for {}, not for {wanted}", image.config.platform())))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub async fn inspect(
+    state: State,
+    name: &str,
+    version: ApiVersion,
+    params: Params,
+) -> Result<Json<dto::Inspect>, ApiError> {
+    let image = state.engine.images().get(name).await?;
+    expect_platform(&image, &params, name)?;
+    Ok(Json(show(image, version)))
+}
+
+fn show(image: Image, version: ApiVersion) -> dto::Inspect {
+    // From version 1.52 on what is empty is left out.
+    let text = |text: String| Some(text).filter(|text| !text.is_empty() || version < ApiVersion(1, 52));
+    let comment = image.config.history.last().map(|entry| entry.comment.clone()).unwrap_or_default();
+    let docker_version = image.config.extra.get("docker_version").and_then(Value::as_str).unwrap_or_default();
+    dto::Inspect {
+        id: image.id.to_string(),
+        repo_tags: image.repo_tags,
+        repo_digests: image.repo_digests,
+        parent: text(image.parent.map(|parent| parent.to_string()).unwrap_or_default()),
+        comment: text(comment),
+        created: image.config.created.clone().filter(|text| !text.is_empty()),
+        docker_version: text(docker_version.to_owned()),
+        author: text(image.config.author),
+        config: config(image.config.config, version),
+        architecture: image.config.architecture,
+        variant: image.config.variant,
+        os: image.config.os,
+        size: image.size,
+        virtual_size: (version < ApiVersion(1, 44)).then_some(image.size),
+        graph_driver: GraphDriver { name: "overlay2".to_owned(), data: [].into() },
+        root_fs: dto::RootFs {
+            kind: "layers".to_owned(),
+            layers: image.layers.iter().map(ToString::to_string).collect(),
+        },
+        metadata: dto::Metadata { last_tag_time: time::moment(image.last_tagged) },
+    }
+}
+
+/// An image's configuration; older versions also write what is not set, and up to 1.49 fields of a
+/// container's configuration that images do not have.
+fn config(config: ContainerConfig, version: ApiVersion) -> Value {
+    let mut shown = Map::new();
+    if version < ApiVersion(1, 50) {
+        for (name, empty) in [
+            ("Hostname", json!("")),
+            ("Domainname", json!("")),
+            ("AttachStdin", json!(false)),
+            ("AttachStdout", json!(false)),
+            ("AttachStderr", json!(false)),
+            ("Tty", json!(false)),
+            ("OpenStdin", json!(false)),
+            ("StdinOnce", json!(false)),
+            ("Image", json!("")),
+        ] {
+            shown.insert(name.to_owned(), empty);
+        }
+    }
+    if version < ApiVersion(1, 52) {
+        for (name, empty) in [
+            ("User", json!("")),
+            ("Env", json!([])),
+            ("Cmd", Value::Null),
+            ("Volumes", Value::Null),
+            ("WorkingDir", json!("")),
+            ("Entrypoint", Value::Null),
+            ("OnBuild", Value::Null),
+            ("Labels", Value::Null),
+        ] {
+            shown.insert(name.to_owned(), empty);
+        }
+    }
+    let own = ContainerConfig { extra: Map::new(), ..config };
+    if let Ok(Value::Object(own)) = serde_json::to_value(own) {
+        shown.extend(own);
+    }
+    Value::Object(shown)
+}
+
+pub async fn history(state: State, name: &str, params: Params) -> Result<Json<Vec<dto::History>>, ApiError> {
+    if params.text("platform").is_some() {
+        expect_platform(&state.engine.images().get(name).await?, &params, name)?;
+    }
+    let lines = state.engine.images().history(name).await?;
+    Ok(Json(
+        lines
+            .into_iter()
+            .map(|entry| dto::History {
+                id: entry.id.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
+                created: entry.created.map_or(0, |created| created.as_second()),
+                created_by: entry.created_by,
+                tags: (!entry.tags.is_empty()).then_some(entry.tags),
+                size: entry.size,
+                comment: entry.comment,
+            })
+            .collect(),
+    ))
+}
+
+/// Attestations are kept in an index beside an image; only the image itself is kept here.
+pub async fn attestations(state: State, name: &str) -> Result<Json<Value>, ApiError> {
+    state.engine.images().get(name).await?;
+    Ok(Json(json!([])))
+}

@@ -1,0 +1,120 @@
+//! `POST /images/create`: pull from a registry, or import a file tree.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State as With, http::HeaderMap, response::Response};
+use hoist_image::{Auth, Image, ImportOptions, Platform, PullOptions, PullPolicy, Reference};
+
+use super::{inspect::platform, publish, reader};
+use crate::api::{
+    State,
+    docker::auth,
+    dto::image::Progress,
+    error::ApiError,
+    params::Params,
+    stream::progress::{self, Board},
+};
+
+pub async fn create(
+    With(state): With<State>,
+    headers: HeaderMap,
+    params: Params,
+    body: Body,
+) -> Result<Response, ApiError> {
+    match (params.text("fromImage"), params.text("fromSrc")) {
+        (Some(name), _) => {
+            let reference = reference(name, params.text("tag"))?;
+            let options = PullOptions {
+                platform: platform(&params)?,
+                auth: auth::from_headers(&headers)?,
+                policy: PullPolicy::Always,
+            };
+            pull(state, reference, options).await
+        }
+        (None, Some("-")) => import(state, &params, body).await,
+        (None, Some(source)) => Err(ApiError::bad_request(format!(
+            "fromSrc={source}: only - is supported; fetch the archive and send it as the request's body"
+        ))),
+        (None, None) => Err(ApiError::bad_request("fromImage or fromSrc must be given")),
+    }
+}
+
+/// `name` with `tag`, which may be a digest; `latest` without either.
+pub fn reference(name: &str, tag: Option<&str>) -> Result<Reference, ApiError> {
+    let reference = Reference::parse(name)?;
+    match tag {
+        Some(digest) if digest.contains(':') => {
+            let digest = digest.parse().map_err(|err| ApiError::bad_request(format!("{err}")))?;
+            Ok(reference.with_digest(digest))
+        }
+        Some(tag) => Ok(reference.with_tag(tag)?),
+        None => Ok(reference.with_default_tag()),
+    }
+}
+
+async fn pull(state: State, reference: Reference, options: PullOptions) -> Result<Response, ApiError> {
+    let board = Arc::new(Board::default());
+    let progress = board.clone();
+    let work = async move {
+        let image = state.engine.images().pull(&reference, options, progress).await?;
+        publish(&state, "pull", &reference.familiar(), &reference.familiar_name());
+        Ok(image)
+    };
+    progress::respond(board, work, false, |_: Image| Vec::new()).await
+}
+
+/// Pulls an image and tells a board about it, for those who have streams of their own.
+///
+/// # Errors
+/// Those of the images.
+pub async fn pull_for(
+    state: &State,
+    name: &str,
+    platform: Option<&str>,
+    auth: Option<Auth>,
+    policy: PullPolicy,
+    board: Arc<Board>,
+) -> Result<Image, ApiError> {
+    let reference = Reference::parse(name)?.with_default_tag();
+    let platform =
+        platform.map(str::parse::<Platform>).transpose().map_err(|err| ApiError::bad_request(err.to_string()))?;
+    let image = state.engine.images().pull(&reference, PullOptions { platform, auth, policy }, board).await?;
+    publish(state, "pull", &reference.familiar(), &reference.familiar_name());
+    Ok(image)
+}
+
+async fn import(state: State, params: &Params, body: Body) -> Result<Response, ApiError> {
+    let name = params.text("repo").map(|repo| reference(repo, params.text("tag"))).transpose()?;
+    let options = ImportOptions {
+        reference: name.clone(),
+        changes: params.all("changes").filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+        message: params.text("message").map(str::to_owned),
+        platform: platform(params)?,
+    };
+    let work = async move {
+        let image = state.engine.images().import(reader(body), options).await?;
+        let shown = name.map_or_else(|| image.id.to_string(), |name| name.familiar());
+        publish(&state, "import", &image.id.to_string(), &shown);
+        Ok(image)
+    };
+    progress::respond(Arc::default(), work, false, |image: Image| {
+        vec![Progress { status: Some(image.id.to_string()), ..Progress::default() }]
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_digests() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(reference("busybox", None).unwrap().familiar(), "busybox:latest");
+        assert_eq!(reference("busybox:1", None).unwrap().familiar(), "busybox:1");
+        assert_eq!(reference("localhost:5000/a/b", Some("2")).unwrap().familiar(), "localhost:5000/a/b:2");
+        assert_eq!(reference("busybox", Some(&digest)).unwrap().familiar(), format!("busybox@{digest}"));
+        assert!(reference("Busybox", None).is_err());
+        assert!(reference("busybox", Some("sha256:x")).is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! The handlers of the Docker Engine API, one file a resource.
+
+pub mod auth;
+pub mod containers;
+pub mod disk;
+pub mod distribution;
+pub mod events;
+pub mod exec;
+pub mod images;
+pub mod info;
+pub mod networks;
+pub mod ping;
+pub mod swarm;
+pub mod volumes;

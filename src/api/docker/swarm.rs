@@ -1,0 +1,33 @@
+//! What belongs to a cluster or to plugins: empty answers, or said to be absent.
+
+use axum::{Json, http::StatusCode};
+use serde_json::{Value, json};
+
+use crate::api::error::ApiError;
+
+/// Swarm's paths on a node that is no swarm manager.
+pub async fn inactive() -> ApiError {
+    ApiError::unavailable(
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+    )
+}
+
+/// `GET /plugins`: there are none.
+pub async fn no_plugins() -> Json<Value> {
+    Json(json!([]))
+}
+
+/// Everything else about plugins.
+pub async fn plugins_unsupported() -> ApiError {
+    ApiError::not_implemented("plugins are not supported")
+}
+
+/// `POST /build` and what belongs to it.
+pub async fn build_unsupported() -> ApiError {
+    ApiError::not_implemented("building images is not supported yet")
+}
+
+/// `POST /build/prune`: there is no cache.
+pub async fn build_prune() -> (StatusCode, Json<Value>) {
+    (StatusCode::OK, Json(json!({"CachesDeleted": null, "SpaceReclaimed": 0})))
+}

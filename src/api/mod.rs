@@ -1,0 +1,28 @@
+//! The daemon's face: the Docker Engine API and Hoist's own, over unix sockets.
+//!
+//! - [`serve()`] accepts connections and [`version`] takes the version prefix off a path; [`error`] is
+//!   every failure as Docker words it; [`params`] and [`body`] read what a request carries.
+//! - [`dto`]: the JSON shapes, one file a resource. [`translate`]: between those and the words of
+//!   the rooms below, as pure functions.
+//! - [`docker`]: the handlers of the Docker Engine API. [`hoist`]: those of `/hoist/v1/`.
+//! - [`stream`]: upgraded connections, frames, JSON lines.
+//!
+//! A handler parses, asks one question of a room below, and answers; nothing is decided here.
+
+pub mod body;
+mod docker;
+pub mod dto;
+pub mod error;
+mod hoist;
+pub mod params;
+mod routes;
+mod serve;
+mod state;
+pub mod stream;
+pub mod translate;
+pub mod version;
+
+pub use docker::images::users as used_by;
+pub use routes::router;
+pub use serve::serve;
+pub use state::{Facts, Parts, State};

@@ -1,0 +1,138 @@
+//! Which handler answers which path.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{any, delete, get, head, post, put},
+};
+
+use super::{
+    State,
+    docker::{auth, containers::*, disk, distribution, events, exec, images, info, networks, ping, swarm, volumes},
+    error::ApiError,
+    hoist,
+};
+
+/// The whole API, without version prefixes (see [`version`](super::version)).
+pub fn router(state: State) -> Router {
+    Router::new()
+        .merge(system())
+        .merge(containers())
+        .merge(images())
+        .merge(networks_and_volumes())
+        .merge(absent())
+        .merge(own())
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        // Archives have no limit; what reads JSON has its own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+fn system() -> Router<State> {
+    Router::new()
+        .route("/_ping", get(ping::ping).head(ping::ping))
+        .route("/version", get(ping::version))
+        .route("/info", get(info::info))
+        .route("/events", get(events::events))
+        .route("/system/df", get(disk::usage))
+        .route("/auth", post(auth::check))
+}
+
+fn containers() -> Router<State> {
+    Router::new()
+        .route("/containers/json", get(list::list))
+        .route("/containers/create", post(create::create))
+        .route("/containers/prune", post(lifecycle::prune))
+        .route("/containers/{id}", delete(lifecycle::remove))
+        .route("/containers/{id}/json", get(inspect::inspect))
+        .route("/containers/{id}/top", get(inspect::top))
+        .route("/containers/{id}/logs", get(logs::logs))
+        .route("/containers/{id}/stats", get(stats::stats))
+        .route("/containers/{id}/changes", get(changes::changes))
+        .route("/containers/{id}/export", get(changes::export))
+        .route("/containers/{id}/start", post(lifecycle::start))
+        .route("/containers/{id}/stop", post(lifecycle::stop))
+        .route("/containers/{id}/restart", post(lifecycle::restart))
+        .route("/containers/{id}/kill", post(lifecycle::kill))
+        .route("/containers/{id}/pause", post(lifecycle::pause))
+        .route("/containers/{id}/unpause", post(lifecycle::unpause))
+        .route("/containers/{id}/rename", post(lifecycle::rename))
+        .route("/containers/{id}/resize", post(lifecycle::resize))
+        .route("/containers/{id}/update", post(update::update))
+        .route("/containers/{id}/wait", post(wait::wait))
+        .route("/containers/{id}/attach", post(attach::attach))
+        .route("/containers/{id}/attach/ws", get(websocket::attach))
+        .route("/containers/{id}/archive", head(copy::stat).get(copy::get).put(copy::put))
+        .route("/containers/{id}/exec", post(exec::create))
+        .route("/exec/{id}/start", post(exec::start))
+        .route("/exec/{id}/resize", post(exec::resize))
+        .route("/exec/{id}/json", get(exec::inspect))
+        .route("/commit", post(changes::commit))
+}
+
+fn images() -> Router<State> {
+    Router::new()
+        .route("/images/json", get(images::list::list))
+        .route("/images/create", post(images::pull::create))
+        .route("/images/search", get(images::push::search))
+        .route("/images/prune", post(images::remove::prune))
+        .route("/images/get", get(images::archive::save_many))
+        .route("/images/load", post(images::archive::load))
+        .route("/images/{*path}", any(images::named))
+        .route("/distribution/{*path}", get(distribution::inspect))
+}
+
+fn networks_and_volumes() -> Router<State> {
+    Router::new()
+        .route("/networks", get(networks::list))
+        .route("/networks/", get(networks::list))
+        .route("/networks/create", post(networks::create))
+        .route("/networks/prune", post(networks::prune))
+        .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
+        .route("/networks/{id}/connect", post(networks::connect))
+        .route("/networks/{id}/disconnect", post(networks::disconnect))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove).merge(put(volumes::update)))
+}
+
+/// What Docker has and this daemon answers for in few words.
+fn absent() -> Router<State> {
+    let mut router = Router::new()
+        .route("/plugins", get(swarm::no_plugins))
+        .route("/plugins/{*path}", any(swarm::plugins_unsupported))
+        .route("/build", post(swarm::build_unsupported))
+        .route("/build/prune", post(swarm::build_prune))
+        .route("/build/cancel", post(swarm::build_unsupported))
+        .route("/session", any(swarm::build_unsupported))
+        .route("/grpc", any(swarm::build_unsupported));
+    for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"] {
+        router = router.route(path, any(swarm::inactive)).route(&format!("{path}/{{*rest}}"), any(swarm::inactive));
+    }
+    router
+}
+
+fn own() -> Router<State> {
+    use hoist::projects;
+    Router::new()
+        .route("/hoist/v1/run", post(hoist::run::run))
+        .route("/hoist/v1/exec", post(hoist::exec::exec))
+        .route("/hoist/v1/events", get(projects::events))
+        .route("/hoist/v1/tasks/{id}", get(projects::task))
+        .route("/hoist/v1/projects", get(projects::list))
+        .route("/hoist/v1/projects/{name}", get(projects::inspect))
+        .route("/hoist/v1/projects/{name}/plan", post(projects::plan))
+        .route("/hoist/v1/projects/{name}/up", post(projects::up))
+        .route("/hoist/v1/projects/{name}/create", post(projects::create))
+        .route("/hoist/v1/projects/{name}/down", post(projects::down))
+        .route("/hoist/v1/projects/{name}/stop", post(projects::stop))
+        .route("/hoist/v1/projects/{name}/start", post(projects::start))
+        .route("/hoist/v1/projects/{name}/scale", post(projects::scale))
+        .route("/hoist/v1/projects/{name}/rm", post(projects::rm))
+}
+
+async fn not_found() -> ApiError {
+    ApiError::not_found("page not found")
+}

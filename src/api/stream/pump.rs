@@ -1,0 +1,155 @@
+//! Bytes between a client and a process.
+
+use bytes::{BufMut, BytesMut};
+use hoist_engine::{Attached, Chunk, Input, LogStream, Output, StreamKind};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{detach::DetachKeys, frames, hijack::Taken};
+use crate::api::docker::containers::logs::Form;
+
+/// What goes over the connection.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    /// Watched for in the input of a terminal.
+    pub keys: DetachKeys,
+}
+
+/// Carries bytes until the process's output ends or the client detaches.
+pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, plan: Plan) {
+    let Taken { mut reader, mut writer } = taken;
+    let Attached { output, mut input, tty } = attached;
+    let keys = (tty && plan.stdin).then(|| plan.keys.clone());
+    let outward = async {
+        if let Some(lines) = earlier
+            && replay(lines, &mut writer, tty).await.is_err()
+        {
+            return;
+        }
+        forward(output, &mut writer, &plan, tty).await;
+        let _ = writer.shutdown().await;
+    };
+    let mut outward = std::pin::pin!(outward);
+    let inward = async {
+        if plan.stdin {
+            feed(&mut reader, &mut input, keys).await
+        } else {
+            // Nothing is expected; the end of it does not mean that the client is gone.
+            let mut ignored = [0; 256];
+            while matches!(reader.read(&mut ignored).await, Ok(1..)) {}
+            Fed::Ended
+        }
+    };
+    tokio::select! {
+        () = &mut outward => return,
+        fed = inward => if matches!(fed, Fed::Detached) { return },
+    }
+    outward.await;
+}
+
+/// Why no more input comes.
+enum Fed {
+    Ended,
+    Detached,
+}
+
+async fn feed(
+    reader: &mut (impl tokio::io::AsyncRead + Unpin),
+    input: &mut Input,
+    mut keys: Option<DetachKeys>,
+) -> Fed {
+    let mut buffer = BytesMut::with_capacity(32 << 10);
+    let mut passed = Vec::new();
+    loop {
+        buffer.clear();
+        if !matches!(reader.read_buf(&mut buffer).await, Ok(1..)) {
+            let _ = input.close().await;
+            return Fed::Ended;
+        }
+        let data = match &mut keys {
+            Some(keys) => {
+                passed.clear();
+                if keys.watch(&buffer, &mut passed) {
+                    return Fed::Detached;
+                }
+                &passed[..]
+            }
+            None => &buffer[..],
+        };
+        if !data.is_empty() && input.write(data).await.is_err() {
+            // The process reads no more; its output still matters.
+            return Fed::Ended;
+        }
+    }
+}
+
+async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), plan: &Plan, tty: bool) {
+    let mut framed = BytesMut::new();
+    loop {
+        let chunk = match output.next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return,
+            Err(err) => {
+                tracing::debug!("output of a process: {}", err.message());
+                return;
+            }
+        };
+        if !wanted(&chunk, plan) {
+            continue;
+        }
+        let sent = if tty {
+            writer.write_all(&chunk.data).await
+        } else {
+            framed.clear();
+            frames::put(&mut framed, kind(chunk.stream), &chunk.data);
+            writer.write_all(&framed).await
+        };
+        if sent.is_err() || writer.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn wanted(chunk: &Chunk, plan: &Plan) -> bool {
+    match chunk.stream {
+        StreamKind::Stdout => plan.stdout,
+        StreamKind::Stderr => plan.stderr,
+    }
+}
+
+/// The frame that a stream goes in.
+pub fn kind(stream: StreamKind) -> u8 {
+    match stream {
+        StreamKind::Stdout => frames::STDOUT,
+        StreamKind::Stderr => frames::STDERR,
+    }
+}
+
+async fn replay(mut lines: LogStream, writer: &mut (impl AsyncWrite + Unpin), tty: bool) -> std::io::Result<()> {
+    let mut out = BytesMut::new();
+    while let Ok(Some(entry)) = lines.next().await {
+        Form::default().put(&mut out, &entry, tty);
+        if out.len() > 32 << 10 {
+            writer.write_all(&out).await?;
+            out.clear();
+        }
+    }
+    writer.write_all(&out).await?;
+    writer.flush().await
+}
+
+/// Says why a process could not be started where its output would have been.
+pub async fn complain(taken: Taken, message: &str, tty: bool) {
+    let mut writer = taken.writer;
+    let mut out = BytesMut::new();
+    let line = format!("{message}\r\n");
+    if tty {
+        out.put_slice(line.as_bytes());
+    } else {
+        frames::put(&mut out, frames::STDERR, line.as_bytes());
+    }
+    let _ = writer.write_all(&out).await;
+    let _ = writer.shutdown().await;
+}

@@ -1,0 +1,161 @@
+//! One file a verb, under its noun; here is only which is called.
+
+pub mod completion;
+pub mod compose;
+pub mod container;
+pub mod daemon;
+mod each;
+pub mod image;
+pub mod network;
+mod prompt;
+pub mod registry;
+pub mod system;
+pub mod volume;
+
+use super::{
+    Context, Outcome,
+    args::{
+        Command, container::ContainerCommand, image::ImageCommand, network::NetworkCommand, system::SystemCommand,
+        volume::VolumeCommand,
+    },
+    failure::Failure,
+};
+
+/// Carries out a command that needs the daemon.
+pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
+    use Command as C;
+    match command {
+        C::Up(args) => Box::pin(compose::up(cx, args)).await,
+        C::Down(args) => Box::pin(compose::down(cx, args)).await,
+        C::Watch(args) => Box::pin(compose::watch(cx, args)).await,
+        C::Compose(args) => Box::pin(compose::run(cx, args)).await,
+        C::Container { command } => Box::pin(on_container(cx, command)).await,
+        C::Run(args) => Box::pin(container::run::run(cx, args)).await,
+        C::Create(args) => container::create::run(cx, args).await,
+        C::Exec(args) => Box::pin(container::exec::run(cx, args)).await,
+        C::Ps(args) => container::ls::run(cx, args).await,
+        C::Logs(args) => container::logs::run(cx, args).await,
+        C::Start(args) => Box::pin(container::start::run(cx, args)).await,
+        C::Stop(args) => container::stop::run(cx, args).await,
+        C::Restart(args) => container::restart::run(cx, args).await,
+        C::Kill(args) => container::kill::run(cx, args).await,
+        C::Pause(args) => container::pause::pause(cx, args).await,
+        C::Unpause(args) => container::pause::unpause(cx, args).await,
+        C::Wait(args) => container::wait::run(cx, args).await,
+        C::Rm(args) => container::rm::run(cx, args).await,
+        C::Rename(args) => container::rename::run(cx, args).await,
+        C::Update(args) => container::update::run(cx, args).await,
+        C::Attach(args) => Box::pin(container::attach::run(cx, args)).await,
+        C::Cp(args) => container::cp::run(cx, args).await,
+        C::Diff(args) => container::diff::run(cx, args).await,
+        C::Export(args) => container::export::run(cx, args).await,
+        C::Commit(args) => container::commit::run(cx, args).await,
+        C::Inspect(args) => system::inspect::run(cx, args).await,
+        C::Top(args) => container::top::run(cx, args).await,
+        C::Stats(args) => container::stats::run(cx, args).await,
+        C::Port(args) => container::port::run(cx, args).await,
+        C::Image { command } => on_image(cx, command).await,
+        C::Images(args) => image::ls::run(cx, args).await,
+        C::Pull(args) => image::pull::run(cx, args).await,
+        C::Push(args) => image::push::run(cx, args).await,
+        C::Rmi(args) => image::rm::run(cx, args).await,
+        C::Tag(args) => image::tag::run(cx, args).await,
+        C::Save(args) => image::save::run(cx, args).await,
+        C::Load(args) => image::load::run(cx, args).await,
+        C::Import(args) => image::import::run(cx, args).await,
+        C::History(args) => image::history::run(cx, args).await,
+        C::Search(args) => registry::search::run(cx, args).await,
+        C::Login(args) => registry::login::run(cx, args).await,
+        C::Logout(args) => registry::logout::run(cx, args),
+        C::Network { command } => on_network(cx, command).await,
+        C::Volume { command } => on_volume(cx, command).await,
+        C::System { command } => on_system(cx, command).await,
+        C::Info(args) => system::info::run(cx, args).await,
+        C::Version(args) => system::version::run(cx, args).await,
+        C::Events(args) => system::events::run(cx, args).await,
+        C::Daemon(_) | C::Oci(_) | C::Completion(_) => Err(Failure::new("this command runs without the daemon")),
+    }
+}
+
+async fn on_container(cx: &Context, command: ContainerCommand) -> Outcome {
+    use ContainerCommand as C;
+    match command {
+        C::Attach(args) => container::attach::run(cx, args).await,
+        C::Commit(args) => container::commit::run(cx, args).await,
+        C::Cp(args) => container::cp::run(cx, args).await,
+        C::Create(args) => container::create::run(cx, args).await,
+        C::Diff(args) => container::diff::run(cx, args).await,
+        C::Exec(args) => container::exec::run(cx, args).await,
+        C::Export(args) => container::export::run(cx, args).await,
+        C::Inspect(args) => container::inspect::run(cx, args).await,
+        C::Kill(args) => container::kill::run(cx, args).await,
+        C::Logs(args) => container::logs::run(cx, args).await,
+        C::Ls(args) => container::ls::run(cx, args).await,
+        C::Pause(args) => container::pause::pause(cx, args).await,
+        C::Port(args) => container::port::run(cx, args).await,
+        C::Prune(args) => container::prune::run(cx, args).await,
+        C::Rename(args) => container::rename::run(cx, args).await,
+        C::Restart(args) => container::restart::run(cx, args).await,
+        C::Rm(args) => container::rm::run(cx, args).await,
+        C::Run(args) => container::run::run(cx, args).await,
+        C::Start(args) => container::start::run(cx, args).await,
+        C::Stats(args) => container::stats::run(cx, args).await,
+        C::Stop(args) => container::stop::run(cx, args).await,
+        C::Top(args) => container::top::run(cx, args).await,
+        C::Unpause(args) => container::pause::unpause(cx, args).await,
+        C::Update(args) => container::update::run(cx, args).await,
+        C::Wait(args) => container::wait::run(cx, args).await,
+    }
+}
+
+async fn on_image(cx: &Context, command: ImageCommand) -> Outcome {
+    use ImageCommand as C;
+    match command {
+        C::History(args) => image::history::run(cx, args).await,
+        C::Import(args) => image::import::run(cx, args).await,
+        C::Inspect(args) => image::inspect::run(cx, args).await,
+        C::Load(args) => image::load::run(cx, args).await,
+        C::Ls(args) => image::ls::run(cx, args).await,
+        C::Prune(args) => image::prune::run(cx, args).await,
+        C::Pull(args) => image::pull::run(cx, args).await,
+        C::Push(args) => image::push::run(cx, args).await,
+        C::Rm(args) => image::rm::run(cx, args).await,
+        C::Save(args) => image::save::run(cx, args).await,
+        C::Tag(args) => image::tag::run(cx, args).await,
+    }
+}
+
+async fn on_network(cx: &Context, command: NetworkCommand) -> Outcome {
+    use NetworkCommand as C;
+    match command {
+        C::Connect(args) => network::connect::run(cx, args).await,
+        C::Create(args) => network::create::run(cx, args).await,
+        C::Disconnect(args) => network::disconnect::run(cx, args).await,
+        C::Inspect(args) => network::inspect::run(cx, args).await,
+        C::Ls(args) => network::ls::run(cx, args).await,
+        C::Prune(args) => network::prune::run(cx, args).await,
+        C::Rm(args) => network::rm::run(cx, args).await,
+    }
+}
+
+async fn on_volume(cx: &Context, command: VolumeCommand) -> Outcome {
+    use VolumeCommand as C;
+    match command {
+        C::Create(args) => volume::create::run(cx, args).await,
+        C::Inspect(args) => volume::inspect::run(cx, args).await,
+        C::Ls(args) => volume::ls::run(cx, args).await,
+        C::Prune(args) => volume::prune::run(cx, args).await,
+        C::Rm(args) => volume::rm::run(cx, args).await,
+    }
+}
+
+async fn on_system(cx: &Context, command: SystemCommand) -> Outcome {
+    use SystemCommand as C;
+    match command {
+        C::Df(args) => system::df::run(cx, args).await,
+        C::Events(args) => system::events::run(cx, args).await,
+        C::Info(args) => system::info::run(cx, args).await,
+        C::Prune(args) => system::prune::run(cx, args).await,
+        C::DialStdio => system::dial_stdio::run(cx).await,
+    }
+}

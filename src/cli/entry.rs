@@ -1,0 +1,267 @@
+//! From a command line to an exit code.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{
+    CommandFactory, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use super::{
+    Context, Exit, Outcome,
+    args::{Cli, Command, Global},
+    client::{Autostart, Client, Host},
+    commands,
+    failure::Failure,
+    help,
+    printer::Printer,
+    suggest,
+};
+
+/// Runs one command line to its end.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let printer = Printer::new();
+    // Whatever the program's file is called, help speaks of `hoist`.
+    let args: Vec<OsString> = std::iter::once("hoist".into()).chain(args.skip(1)).collect();
+    match run(args, printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            printer.failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
+    // The runtime's own command line gets its words untouched.
+    if args.get(1).is_some_and(|word| word == "oci") {
+        let words = std::iter::once(OsString::from("hoist oci")).chain(args.into_iter().skip(2));
+        return Ok(Exit((hoist_runtime::cli::main(words) & 0xff) as u8));
+    }
+    // `hoist help run` is `hoist run --help`.
+    let mut args = args;
+    if args.get(1).is_some_and(|word| word == "help") {
+        args.remove(1);
+        args.push("--help".into());
+    }
+    if help::is_asked(&args[1..]) {
+        printer.text(help::overview())?;
+        return Ok(Exit::OK);
+    }
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, printer),
+    };
+    let Cli { global, command } = cli;
+    match command {
+        Command::Daemon(settings) => commands::daemon::run(*settings),
+        Command::Completion(args) => commands::completion::run(args, printer),
+        Command::Oci(args) => {
+            let words = std::iter::once(OsString::from("hoist oci")).chain(args.args);
+            Ok(Exit((hoist_runtime::cli::main(words) & 0xff) as u8))
+        }
+        command => {
+            let context = Context { printer, client: client(&global)?, config_dir: config_dir(&global) };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let outcome = runtime.block_on(commands::dispatch(&context, command));
+            // A read of standard input that is under way must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        }
+    }
+}
+
+/// Parses; `--flag=true` and `--flag=false` are understood where a flag takes no value.
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut args = args;
+    loop {
+        let error = match Cli::try_parse_from(&args) {
+            Ok(cli) => return Ok(cli),
+            Err(error) => error,
+        };
+        let switch = (error.kind() == ErrorKind::TooManyValues).then(|| switch_with_value(&args, &error)).flatten();
+        match switch {
+            Some((index, Some(name))) => args[index] = name,
+            Some((index, None)) => {
+                args.remove(index);
+            }
+            None => return Err(error),
+        }
+    }
+}
+
+/// Where `--name=true` stands (and `--name`, to put there) or `--name=false` (nothing).
+fn switch_with_value(args: &[OsString], error: &clap::Error) -> Option<(usize, Option<OsString>)> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = flag.split([' ', '=', ',']).find(|word| word.starts_with("--"))?;
+    args.iter().enumerate().find_map(|(index, word)| {
+        let (flag, value) = word.to_str()?.split_once('=')?;
+        if flag != name {
+            return None;
+        }
+        match value {
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => Some((index, Some(flag.into()))),
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => Some((index, None)),
+            _ => None,
+        }
+    })
+}
+
+/// Prints help to standard output, everything else as one line with hints.
+fn usage(error: &clap::Error, printer: Printer) -> Outcome {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = error.render();
+            printer.text(if printer.out_is_terminal() && printer.colour() {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            })?;
+            return Ok(Exit::OK);
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            printer.text(error.render().to_string())?;
+            return Ok(Exit::OK);
+        }
+        _ => {}
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let mut failure = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let typed = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let mut failure = Failure::new(format!("{typed:?} is not a command")).code(1);
+            if let Some(noun) = parent_of(&typed) {
+                failure.message = format!("{typed:?} is not a command of \"hoist {noun}\"");
+            }
+            if let Some(hint) =
+                suggest::did_you_mean(&suggest::nearest(&typed, siblings(&typed).iter().map(String::as_str)))
+            {
+                failure = failure.hint(hint);
+            } else {
+                failure = failure.hint("hoist --help lists the commands");
+            }
+            failure
+        }
+        ErrorKind::UnknownArgument => {
+            let typed = text(ContextKind::InvalidArg).unwrap_or_default();
+            // What clap shows as usage names the flag it guessed; the command's own help says more.
+            match text(ContextKind::Usage).or_else(|| styled(error, ContextKind::Usage)) {
+                Some(usage) if !typed.starts_with('-') => {
+                    Failure::usage(format!("unexpected argument {typed:?}")).hint(format!("usage: {}", bare(&usage)))
+                }
+                Some(usage) => Failure::usage(format!("there is no flag {typed}"))
+                    .hint(format!("{} --help lists the flags", command_of(bare(&usage)))),
+                None => Failure::usage(format!("there is no flag {typed}")),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let names = text(ContextKind::InvalidArg).unwrap_or_default().replace(['<', '>'], "").replace("...", "");
+            Failure::usage(format!("{names} is missing"))
+        }
+        _ => {
+            // The first paragraph of clap's own words, without its prefix.
+            let rendered = error.render().to_string();
+            let first = rendered.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = first.split_whitespace().collect();
+            Failure::usage(words.join(" ").trim_start_matches("error: ").to_owned())
+        }
+    };
+    if let Some(flag) = text(ContextKind::SuggestedArg) {
+        failure = failure.hint(format!("did you mean {flag}?"));
+    }
+    if let Some(value) = text(ContextKind::SuggestedValue) {
+        failure = failure.hint(format!("did you mean {value}?"));
+    }
+    let wanted = error.kind() == ErrorKind::MissingRequiredArgument || error.kind() == ErrorKind::ArgumentConflict;
+    if let Some(usage) = styled(error, ContextKind::Usage).filter(|_| wanted) {
+        failure = failure.hint(format!("usage: {}", bare(&usage)));
+    }
+    Err(failure)
+}
+
+fn styled(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind) {
+        Some(ContextValue::StyledStr(text)) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// A usage line without its label.
+fn bare(usage: &str) -> &str {
+    usage.trim_start_matches("Usage:").trim()
+}
+
+/// The words of a usage line that are the command's name.
+fn command_of(usage: &str) -> String {
+    let words: Vec<&str> = usage.split_whitespace().take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    // A usage of the guess may go on with the values of arguments, which are in capitals.
+    words.into_iter().filter(|word| word.chars().any(char::is_lowercase)).collect::<Vec<_>>().join(" ")
+}
+
+/// The commands among which a mistyped one was looked for.
+fn siblings(typed: &str) -> Vec<String> {
+    let mut command = Cli::command();
+    if let Some(noun) = parent_of(typed)
+        && let Some(found) = command.find_subcommand(&noun)
+    {
+        let mut found = found.clone();
+        found.build();
+        return names(&found);
+    }
+    command.build();
+    names(&command)
+}
+
+fn names(command: &clap::Command) -> Vec<String> {
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .flat_map(|sub| std::iter::once(sub.get_name().to_owned()).chain(sub.get_visible_aliases().map(str::to_owned)))
+        .collect()
+}
+
+/// The noun before a mistyped verb.
+fn parent_of(typed: &str) -> Option<String> {
+    let mut before: Option<OsString> = None;
+    for word in std::env::args_os().skip(1) {
+        if word == OsStr::new(typed) {
+            break;
+        }
+        before = Some(word);
+    }
+    let before = before?.into_string().ok()?;
+    ["container", "image", "network", "volume", "system", "compose"].contains(&before.as_str()).then_some(before)
+}
+
+/// `-H`, `HOIST_HOST`, `DOCKER_HOST`, else the socket of the run root, whose daemon is started when it is missing.
+fn client(global: &Global) -> Result<Client, Failure> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let named = global.host.clone().or_else(|| env("HOIST_HOST")).or_else(|| env("DOCKER_HOST"));
+    match named {
+        Some(text) => {
+            let host = Host::parse(&text)?;
+            if matches!(host, Host::Tcp(_)) && env("DOCKER_TLS_VERIFY").is_some() {
+                return Err(Failure::new("DOCKER_TLS_VERIFY is set, and TLS to a remote daemon is not supported yet"));
+            }
+            Ok(Client::new(host, None))
+        }
+        None => {
+            let autostart = Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone() };
+            Ok(Client::new(Host::of_run_root(&global.run_root), Some(autostart)))
+        }
+    }
+}
+
+fn config_dir(global: &Global) -> PathBuf {
+    global.config.clone().unwrap_or_else(|| {
+        std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from).join(".docker")
+    })
+}

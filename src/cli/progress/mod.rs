@@ -1,0 +1,26 @@
+//! Live lines while something takes time: layers of a pull, resources of a project.
+//!
+//! [`Board`] is a set of lines that are redrawn in place; [`Transfer`] shows Docker's progress
+//! streams (pull, push, load) on one.
+
+mod board;
+mod transfer;
+
+pub use board::{Board, Step};
+pub use transfer::{Message, Transfer};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Live lines on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// Live lines
+    Tty,
+    /// A line for each change
+    Plain,
+    /// A JSON object for each change
+    Json,
+    /// Nothing
+    Quiet,
+}

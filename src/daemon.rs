@@ -1,0 +1,79 @@
+//! The daemon: settings, build, serve, drain. The one place where the rooms are wired together.
+//!
+//! Stopping the daemon (SIGTERM, SIGINT) leaves containers running, exactly as killing it does: the
+//! next daemon finds them. What stops containers is a person's word, never the daemon's end.
+
+mod build;
+mod error;
+mod facts;
+mod images;
+mod listener;
+mod log;
+mod ready;
+mod roots;
+mod settings;
+mod signals;
+
+pub use error::DaemonError;
+pub use settings::DaemonSettings;
+
+use ready::Ready;
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start; the one who waits on `--ready-fd` has been told the same.
+pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
+    hoist_runtime::inherit::few_arenas();
+    let mut ready = Ready::take(settings.ready_fd)?;
+    let result = start(settings, &mut ready);
+    if let Err(err) = &result {
+        ready.failed(err);
+    }
+    result
+}
+
+fn start(settings: DaemonSettings, ready: &mut Ready) -> Result<(), DaemonError> {
+    log::install(&settings)?;
+    let roots = match roots::Roots::claim(&settings) {
+        Err(DaemonError::Running { .. }) if ready.is_awaited() => {
+            ready.already();
+            return Ok(());
+        }
+        other => other?,
+    };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_stack_size(1 << 20)
+        .enable_all()
+        .thread_name("hoist")
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    let result = runtime.block_on(serve(&settings, &roots, ready));
+    // Blocking work that is under way (a hash, a copy) must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+async fn serve(settings: &DaemonSettings, roots: &roots::Roots, ready: &mut Ready) -> Result<(), DaemonError> {
+    let stop = signals::stop_token()?;
+    // Bound first: a client that comes early waits instead of being turned away.
+    let listeners = listener::open_all(settings, roots)?;
+    let rooms = tokio::select! {
+        rooms = build::build(settings, roots, stop.clone()) => rooms?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let router = crate::api::router(rooms.state.clone());
+    let mut servers = tokio::task::JoinSet::new();
+    for listener in listeners {
+        servers.spawn(crate::api::serve(listener, router.clone(), stop.clone()));
+    }
+    ready.ready();
+    tracing::info!(run_root = %roots.run.display(), data_root = %roots.data.display(), "the daemon is ready");
+    let result = rooms.run_until(stop.clone()).await;
+    tracing::info!("stopping; containers keep running");
+    stop.cancel();
+    while servers.join_next().await.is_some() {}
+    result
+}

@@ -1,0 +1,115 @@
+//! From settings to rooms that run: images, networks, volumes, the engine.
+
+use std::sync::Arc;
+
+use hoist_agent::{Agent, AgentConfig};
+use hoist_engine::{Engine, EngineOptions};
+use hoist_image::Images;
+use hoist_manager::{Manager, ManagerConfig};
+use hoist_network::Networks;
+use hoist_proto::clock;
+use hoist_volume::Volumes;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{DaemonError, DaemonSettings, facts, images::LocalImages, roots::Roots};
+use crate::api::{Parts, State};
+
+/// Everything that runs.
+pub struct Rooms {
+    pub state: State,
+    manager: Manager,
+    /// The manager's door for agents.
+    dispatcher: JoinHandle<Result<(), tonic::transport::Error>>,
+    agent: Agent,
+}
+
+/// Opens the rooms from the lowest floor up.
+pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationToken) -> Result<Rooms, DaemonError> {
+    let images_options = hoist_image::Options {
+        insecure_registries: settings.insecure_registries.clone(),
+        mirrors: settings.registry_mirrors.clone(),
+        ..hoist_image::Options::default()
+    };
+    let mut networks_options = hoist_network::Options::new(&roots.data, &roots.run);
+    networks_options.instance.clone_from(&roots.instance);
+    networks_options.mtu = settings.mtu;
+    networks_options.dns.servers.clone_from(&settings.dns);
+    if !settings.default_address_pools.is_empty() {
+        networks_options.pools = settings.address_pools()?;
+    }
+    if let Some(bip) = &settings.bip {
+        let subnet = settings.subnet("bip", bip)?;
+        networks_options.default_subnets = vec![subnet];
+        // The address itself is the bridge's, unless it is only the subnet's.
+        let address = bip.split('/').next().and_then(|a| a.parse().ok());
+        networks_options.default_gateways = address.into_iter().filter(|a| *a != subnet.base()).collect();
+    }
+    let pools = networks_options.pools.iter().map(|pool| (pool.base.to_string(), pool.size)).collect();
+    // They do not know each other, so they open side by side.
+    let (images, networks) = tokio::join!(Images::open(&roots.data, images_options), Networks::open(networks_options));
+    let images = images.map_err(DaemonError::part("the images"))?;
+    let networks = networks.map_err(DaemonError::part("the networks"))?;
+    tracing::debug!("images and networks are open");
+    let volumes = Volumes::open(&roots.data).map_err(DaemonError::part("the volumes"))?;
+    let clock = clock::system();
+    let mut options = EngineOptions::new(&roots.data, &roots.run, images, networks, volumes);
+    options.clock = clock.clone();
+    if !roots.instance.is_empty() {
+        options.cgroup_parent = format!("hoist-{}", roots.instance);
+    }
+    settings.apply_logging(&mut options)?;
+    let engine = Engine::open(options).await.map_err(DaemonError::part("the engine"))?;
+    tracing::debug!("the engine is open");
+    crate::builtin::install(engine.images()).await.map_err(DaemonError::part("the built-in image"))?;
+    tracing::debug!("the built-in image is there");
+    let node = hoist_agent::node_id(&roots.data).map_err(DaemonError::part("this node's id"))?;
+    let manager = Manager::start(ManagerConfig {
+        dir: roots.data.join("cluster"),
+        node: node.clone(),
+        hostname: facts::host_name(),
+        clock: clock.clone(),
+        images: Arc::new(LocalImages(engine.clone())),
+    })
+    .await
+    .map_err(DaemonError::part("the control plane"))?;
+    tracing::debug!("the control plane runs");
+    let (channel, connections) = hoist_agent::local::pipe();
+    let server = tonic::transport::Server::builder().add_service(manager.dispatcher().server());
+    let end = stop.clone().cancelled_owned();
+    let dispatcher = tokio::spawn(server.serve_with_incoming_shutdown(connections, end));
+    let agent = Agent::start(AgentConfig {
+        engine: engine.clone(),
+        node,
+        data_root: roots.data.clone(),
+        clock: clock.clone(),
+        channel,
+    })
+    .await;
+    tracing::debug!("the agent runs");
+    let state = State::new(Parts {
+        engine,
+        control: manager.control().clone(),
+        clock,
+        facts: facts::gather(settings, roots, pools)?,
+        tasks: TaskTracker::new(),
+        stop,
+    });
+    Ok(Rooms { state, manager, dispatcher, agent })
+}
+
+impl Rooms {
+    /// Runs until the token is cancelled or a part fails for good.
+    pub async fn run_until(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            error = self.manager.failed() => Some(error),
+        };
+        self.state.tasks.close();
+        self.agent.stop().await;
+        self.manager.stop().await;
+        self.dispatcher.abort();
+        self.state.engine.close().await;
+        failed.map_or(Ok(()), |error| Err(DaemonError::part("the control plane")(error)))
+    }
+}

@@ -1,0 +1,141 @@
+//! Images, networks, volumes and the system from the command line, against a real daemon.
+
+mod support;
+
+use support::Host;
+
+fn said(host: &Host, args: &[&str]) -> String {
+    let done = host.hoist(args);
+    format!("exit code: {}\n----- stdout -----\n{}\n----- stderr -----\n{}", done.code, done.stdout, done.stderr)
+}
+
+fn settings(host: &Host) -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(&host.path().display().to_string(), "[ROOT]");
+    settings.add_filter(r"\b[0-9a-f]{64}\b", "[ID]");
+    settings.add_filter(r"\b[0-9a-f]{12}\b", "[SHORT ID]");
+    settings.add_filter(r"(About an? \w+|Less than a second|\d+ seconds?|\d+ minutes?) ago", "[AGE] ago");
+    settings.add_filter(r"\d+(\.\d+)?[kM]B", "[SIZE]");
+    settings.add_filter(r"[^\S\n]{2,}", "  ");
+    settings
+}
+
+#[test]
+fn images_are_imported_tagged_saved_loaded_and_removed() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["tag", "busybox", "mine:1"]).ok();
+    host.hoist(&["save", "-o", "all.tar", "mine:1"]).ok();
+    settings(&host).bind(|| {
+        insta::assert_snapshot!("images", said(&host, &["images", "mine"]));
+        insta::assert_snapshot!("history", said(&host, &["history", "mine:1"]));
+        insta::assert_snapshot!("rmi", said(&host, &["rmi", "mine:1"]));
+        insta::assert_snapshot!("load", said(&host, &["load", "-i", "all.tar"]));
+        insta::assert_snapshot!("no_such_image", said(&host, &["image", "inspect", "mina:1"]));
+        insta::assert_snapshot!("load_damaged", {
+            host.write("bad.tar", "this is no archive");
+            said(&host, &["load", "-i", "bad.tar"])
+        });
+    });
+    let format = "{{.Repository}}:{{.Tag}}";
+    let names = host.hoist(&["images", "--format", format]).ok();
+    assert!(names.contains("busybox:latest\n") && names.contains("mine:1\n"), "{names}");
+    host.hoist(&["run", "--name", "one", "busybox", "touch", "/made"]).ok();
+    host.hoist(&["commit", "-c", "CMD [\"ls\", \"/made\"]", "one", "changed"]).ok();
+    assert_eq!(host.hoist(&["run", "--rm", "changed"]).ok(), "/made\n");
+    let exported = host.hoist(&["export", "-o", "one.tar", "one"]);
+    assert_eq!((exported.code, exported.stdout.as_str()), (0, ""));
+    host.hoist(&["import", "-c", "CMD [\"ls\", \"/made\"]", "one.tar", "flat:1"]).ok();
+    assert_eq!(host.hoist(&["run", "--rm", "flat:1"]).ok(), "/made\n");
+}
+
+#[test]
+fn networks_and_volumes_are_made_used_and_removed() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["network", "create", "--subnet", "10.77.0.0/24", "--label", "a=b", "back"]).ok();
+    host.hoist(&["volume", "create", "--label", "a=b", "data"]).ok();
+    host.hoist(&[
+        "run",
+        "-d",
+        "--name",
+        "db",
+        "--network",
+        "back",
+        "--ip",
+        "10.77.0.9",
+        "-v",
+        "data:/data",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    let ping = host.hoist(&["run", "--rm", "--network", "back", "busybox", "ping", "-c", "1", "db"]).ok();
+    assert!(ping.contains("10.77.0.9"), "{ping}");
+    settings(&host).bind(|| {
+        insta::assert_snapshot!("network_ls", said(&host, &["network", "ls", "--filter", "label=a"]));
+        insta::assert_snapshot!("network_in_use", said(&host, &["network", "rm", "back"]));
+        insta::assert_snapshot!("network_unknown", said(&host, &["network", "inspect", "bakc"]));
+        insta::assert_snapshot!(
+            "network_overlap",
+            said(&host, &["network", "create", "--subnet", "10.77.0.0/16", "other"])
+        );
+        insta::assert_snapshot!("volume_ls", said(&host, &["volume", "ls"]));
+        insta::assert_snapshot!("volume_in_use", said(&host, &["volume", "rm", "data"]));
+        insta::assert_snapshot!("volume_unknown", said(&host, &["volume", "inspect", "dato"]));
+    });
+    let format = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}";
+    assert_eq!(host.hoist(&["network", "inspect", "-f", format, "back"]).ok(), "db 10.77.0.9/24\n");
+    // Off the network and on it again, under a further name.
+    host.hoist(&["network", "disconnect", "back", "db"]).ok();
+    let alone = host.hoist(&["run", "--rm", "--network", "back", "busybox", "ping", "-c", "1", "-W", "1", "db"]);
+    assert_ne!(alone.code, 0, "{}", alone.stdout);
+    host.hoist(&["network", "connect", "--alias", "store", "back", "db"]).ok();
+    host.hoist(&["run", "--rm", "--network", "back", "busybox", "ping", "-c", "1", "store"]).ok();
+    host.hoist(&["rm", "-f", "db"]).ok();
+    assert_eq!(host.hoist(&["network", "rm", "back"]).ok(), "back\n");
+    assert_eq!(host.hoist(&["volume", "prune", "-af"]).ok().lines().nth(1), Some("data"));
+}
+
+#[test]
+fn the_system_is_described() {
+    let host = Host::new();
+    host.busybox();
+    assert_eq!(host.hoist(&["version", "-f", "{{.Server.Os}}"]).ok(), "linux\n");
+    let info = host.hoist(&["info"]).ok();
+    assert!(info.contains(" Containers: 0\n") && info.contains(" Images: "), "{info}");
+    let df = host.hoist(&["system", "df"]).ok();
+    assert_eq!(df.lines().count(), 5, "{df}");
+    assert!(!df.lines().nth(1).unwrap().contains("  0B  "), "{df}");
+    host.hoist(&["run", "--rm", "--name", "seen", "busybox", "true"]).ok();
+    let events = host
+        .hoist(&["events", "--since", "10m", "--until", "0s", "--format", "{{.Action}} {{.Actor.Attributes.name}}"])
+        .ok();
+    for action in ["create seen", "start seen", "die seen", "destroy seen"] {
+        assert!(events.contains(action), "{action} in {events}");
+    }
+    let nobody = host.hoist(&["system", "prune"]).fails(1);
+    assert!(nobody.contains("--force"), "{nobody}");
+    host.hoist(&["create", "busybox"]).ok();
+    let pruned = host.hoist(&["system", "prune", "-f"]).ok();
+    assert!(pruned.contains("Deleted Containers:") && pruned.contains("Total reclaimed space: "), "{pruned}");
+}
+
+#[test]
+fn a_pull_from_a_registry_shows_the_name_and_near_names_when_there_is_none() {
+    let mut host = Host::new();
+    host.busybox();
+    let registry = host.registry();
+    let name = format!("{registry}/team/busybox:1");
+    host.hoist(&["tag", "busybox", &name]).ok();
+    assert_eq!(host.hoist(&["push", &name]).ok(), format!("{name}\n"));
+    host.hoist(&["rmi", &name]).ok();
+    let pulled = host.hoist(&["pull", &name]);
+    assert_eq!((pulled.code, pulled.stdout.as_str()), (0, format!("{name}\n").as_str()), "{}", pulled.stderr);
+    assert!(pulled.stderr.contains("Digest: sha256:"), "{}", pulled.stderr);
+    assert_eq!(host.hoist(&["pull", "-q", &name]).stderr, "");
+    let missing = host.hoist(&["pull", &format!("{registry}/team/busybox:2")]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("busybox:2") && missing.stderr.contains("did you mean"), "{}", missing.stderr);
+}
