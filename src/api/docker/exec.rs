@@ -89,12 +89,13 @@ pub async fn start(
     let started = state.engine.exec_start(&id, size).await;
     let plan = Plan { stdin: attach.stdin, stdout: attach.stdout, stderr: attach.stderr, keys };
     let hijack = Hijack::from_parts(parts.extensions.remove(), &parts.headers);
-    let stop = state.stop.clone();
+    let (stop, engine) = (state.stop.clone(), state.engine.clone());
     // As Docker does: what keeps the command from running is said in the stream, and inspect has the exit code.
     Ok(hijack.answer(stream::content_type(tty, version), &state.tasks, move |taken| async move {
         let talk = async {
             match started {
-                Ok(attached) => pump::run(taken, attached, None, plan).await,
+                // Clients ask for the exit code as soon as the stream ends.
+                Ok(attached) => pump::run(taken, attached, None, plan, engine.exec_wait(&id)).await,
                 Err(err) => pump::complain(taken, &ApiError::from(err).message, tty).await,
             }
         };

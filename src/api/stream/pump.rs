@@ -17,8 +17,8 @@ pub struct Plan {
     pub keys: DetachKeys,
 }
 
-/// Carries bytes until the process's output ends or the client detaches.
-pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, plan: Plan) {
+/// Carries bytes until the process's output ends and `over` is ready, or the client detaches.
+pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, plan: Plan, over: impl Future) {
     let Taken { mut reader, mut writer } = taken;
     let Attached { output, mut input, tty } = attached;
     let keys = (tty && plan.stdin).then(|| plan.keys.clone());
@@ -29,6 +29,7 @@ pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, p
             return;
         }
         forward(output, &mut writer, &plan, tty).await;
+        over.await;
         let _ = writer.shutdown().await;
     };
     let mut outward = std::pin::pin!(outward);

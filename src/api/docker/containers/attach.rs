@@ -45,7 +45,7 @@ pub async fn attach(
     let stop = state.stop.clone();
     Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| async move {
         tokio::select! {
-            () = pump::run(taken, attached, earlier, plan) => {}
+            () = pump::run(taken, attached, earlier, plan, std::future::ready(())) => {}
             () = stop.cancelled() => {}
         }
     }))
