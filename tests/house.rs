@@ -13,9 +13,21 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-image", &["hoist-proto"]),
     ("hoist-network", &["hoist-proto"]),
     ("hoist-volume", &["hoist-proto"]),
-    ("hoist-engine", &["hoist-proto", "hoist-runtime", "hoist-image", "hoist-network", "hoist-volume"]),
+    ("hoist-build", &["hoist-proto"]),
+    ("hoist-engine", &["hoist-proto", "hoist-runtime", "hoist-image", "hoist-build", "hoist-network", "hoist-volume"]),
     ("hoist-manager", &["hoist-proto", "hoist-compose", "hoist-store", "hoist-raft", "hoist-scheduler"]),
-    ("hoist-agent", &["hoist-proto", "hoist-engine", "hoist-image", "hoist-network", "hoist-volume", "hoist-runtime"]),
+    (
+        "hoist-agent",
+        &[
+            "hoist-proto",
+            "hoist-engine",
+            "hoist-image",
+            "hoist-build",
+            "hoist-network",
+            "hoist-volume",
+            "hoist-runtime",
+        ],
+    ),
 ];
 
 /// The crates that speak to the kernel. All others forbid `unsafe`; the binary has the one program of the built-in image.

@@ -1,0 +1,19 @@
+//! The Dockerfile language, as in Docker's Dockerfile reference: pure functions from text to values.
+//!
+//! [`parse`] makes a [`Dockerfile`] of a text: directives and instructions, nothing expanded, every word with its
+//! [`Span`]. [`Lexer`] expands words, with a look-up that [`GlobalScope`] and [`StageScope`] supply. [`Plan`] says
+//! which stages a target needs and where each `FROM`, `--from` and `from=` leads. [`IgnoreFile`] matches
+//! `.dockerignore`. [`check`] finds what the build checks warn of.
+//!
+//! Nothing here reads a file, asks a registry or knows the clock.
+
+mod ast;
+mod error;
+mod span;
+
+pub use ast::{
+    Add, ArgDecl, CheckDirective, Command, Copy, Device, Directives, Dockerfile, Flag, From, Healthcheck, Heredoc,
+    Instruction, Kind, Mount, MountKind, NetworkMode, Pair, Run, SecurityMode, Sharing, Source, Transfer, Word,
+};
+pub use error::Error;
+pub use span::{Pos, Span};
