@@ -8,12 +8,26 @@
 //! Nothing here reads a file, asks a registry or knows the clock.
 
 mod ast;
+mod duration;
 mod error;
+mod flags;
+mod instructions;
+mod mount;
+mod parse;
+mod reader;
+mod script;
 mod span;
+mod text;
+mod words;
+
+#[cfg(test)]
+mod parse_tests;
 
 pub use ast::{
     Add, ArgDecl, CheckDirective, Command, Copy, Device, Directives, Dockerfile, Flag, From, Healthcheck, Heredoc,
     Instruction, Kind, Mount, MountKind, NetworkMode, Pair, Run, SecurityMode, Sharing, Source, Transfer, Word,
 };
 pub use error::Error;
+pub use parse::{parse, parse_trigger};
+pub use script::Script;
 pub use span::{Pos, Span};
