@@ -23,7 +23,7 @@ pub(super) fn of(container: &Container, before: &TaskStatus) -> TaskStatus {
         Status::Running | Status::Paused | Status::Restarting => {
             status.state = TaskState::Running;
             status.error = None;
-            status.exit_code = None;
+            status.exit_code = state.exit_code.filter(|_| state.status == Status::Restarting);
             status.message = match state.status {
                 Status::Paused => "paused".into(),
                 Status::Restarting => {

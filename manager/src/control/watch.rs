@@ -24,7 +24,7 @@ pub(crate) use outcome::{Outcome, all_gone, all_stopped, all_up, is_stuck};
 pub(crate) struct Failure(pub(crate) String);
 
 /// What has been told of a task.
-type Told = (TaskState, TaskState, Health, Option<String>);
+type Told = (TaskState, TaskState, Health, Option<i32>, Option<String>);
 
 /// Watches services until an outcome.
 pub(crate) struct Watcher {
@@ -178,7 +178,8 @@ impl Watcher {
 }
 
 fn state_of(task: &Task) -> Told {
-    (task.status.state, task.desired, task.status.health, task.status.error.clone())
+    let status = &task.status;
+    (status.state, task.desired, status.health, status.exit_code, status.error.clone())
 }
 
 /// Whether `other` has the container of `task` after it.
@@ -203,12 +204,23 @@ pub(crate) fn task_event(task: &Task) -> ProjectEvent {
         state: task.status.state,
         health: task.status.health,
         message: task.status.message.clone(),
-        // Why it failed once is no news of its end.
-        error: task.status.error.clone().filter(|_| task.desired <= TaskState::Running || is_stuck(task)),
+        error: trouble(task),
         exit_code: task.status.exit_code,
         desired: task.desired,
         container_id: task.status.container_id.clone(),
         label: label(task).to_owned(),
+    }
+}
+
+/// What is wrong with a task, for people.
+fn trouble(task: &Task) -> Option<String> {
+    let status = &task.status;
+    match status.exit_code {
+        Some(code) if status.state == TaskState::Running && task.desired == TaskState::Running => {
+            Some(format!("exited ({code}), restart {}", status.restart_count))
+        }
+        // Why it failed once is no news of its end.
+        _ => status.error.clone().filter(|_| task.desired <= TaskState::Running || is_stuck(task)),
     }
 }
 

@@ -265,7 +265,7 @@ pub enum ProjectEvent {
         #[serde(default)]
         container_id: Option<String>,
         /// What became of the container, in Compose's words: `Creating`, `Created`, `Starting`,
-        /// `Started`, `Running`, `Waiting`, `Healthy`, `Exited`, `Stopping`, `Stopped`,
+        /// `Started`, `Running`, `Waiting`, `Healthy`, `Restarting`, `Exited`, `Stopping`, `Stopped`,
         /// `Removing`, `Removed`, `Recreate`, `Error`.
         label: String,
     },

@@ -136,6 +136,7 @@ pub struct TaskStatus {
     /// The image that the container was made from.
     pub image_id: Option<String>,
     pub pid: Option<i32>,
+    /// Of a task that is running: what its container ended with before the restart that is due.
     pub exit_code: Option<i32>,
     pub health: Health,
     /// How often the engine restarted the container in place.

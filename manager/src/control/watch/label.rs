@@ -22,6 +22,7 @@ pub(crate) fn label(task: &Task) -> &'static str {
             TaskState::Ready if desired == TaskState::Running => "Starting",
             TaskState::Ready => "Created",
             TaskState::Starting => "Starting",
+            TaskState::Running if task.status.exit_code.is_some() => "Restarting",
             TaskState::Running => match task.status.health {
                 Health::None => "Started",
                 Health::Starting => "Waiting",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hoist_proto::spec::{ProjectEvent, ServiceReady};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::args::ProjectArgs;
+use super::{args::ProjectArgs, output};
 use crate::cli::{
     Context,
     client::{JsonLines, Request},
@@ -15,6 +15,9 @@ use crate::cli::{
 
 /// How often times and spinners move.
 pub const TICK: Duration = Duration::from_millis(100);
+
+/// How many lines of a failed container are shown.
+const LAST_WORDS: usize = 5;
 
 /// How a change of a project ended well.
 #[derive(Debug, Default)]
@@ -35,12 +38,30 @@ pub async fn follow(
     let mut lines = request.lines().await?;
     let mut board = Board::new(context.printer, args.progress.unwrap_or_default(), title);
     let mut pulls = Pulls::default();
-    let ended = watch(&mut lines, &mut board, &mut pulls).await;
+    let mut suspect = None;
+    let ended = watch(&mut lines, &mut board, &mut pulls, &mut suspect).await;
     board.finish();
+    if let (Err(_), Some(suspect)) = (&ended, suspect) {
+        for line in output::last_words(&context.client, &suspect.container_id, LAST_WORDS).await {
+            context.printer.say(format!("{} | {line}", suspect.name));
+        }
+    }
     ended
 }
 
-async fn watch(lines: &mut JsonLines, board: &mut Board, pulls: &mut Pulls) -> Result<Ended, Failure> {
+/// A container that ended badly: its last words may tell why.
+#[derive(Debug)]
+struct Suspect {
+    name: String,
+    container_id: String,
+}
+
+async fn watch(
+    lines: &mut JsonLines,
+    board: &mut Board,
+    pulls: &mut Pulls,
+    suspect: &mut Option<Suspect>,
+) -> Result<Ended, Failure> {
     let mut ended = Ended::default();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -59,7 +80,14 @@ async fn watch(lines: &mut JsonLines, board: &mut Board, pulls: &mut Pulls) -> R
                 return Err(Failure::new(message).code(u8::try_from(exit_code).unwrap_or(1)));
             }
             Some(ProjectEvent::Warning { message }) => board.say(&format!("WARNING: {message}")),
-            Some(event) => show(board, pulls, event),
+            Some(event) => {
+                if let ProjectEvent::Task { name, label, container_id: Some(id), exit_code, .. } = &event
+                    && (label == "Error" || exit_code.is_some_and(|code| code != 0))
+                {
+                    *suspect = Some(Suspect { name: name.clone(), container_id: id.clone() });
+                }
+                show(board, pulls, event);
+            }
             None => return Err(Failure::new("the daemon ended the stream before it said how it went")),
         }
     }

@@ -98,6 +98,24 @@ async fn pump(client: &Client, id: &str, name: &str, span: Span, to: &mpsc::Send
     Ok(())
 }
 
+/// The last lines that a container wrote, fit to be shown among other words: nothing when it is gone.
+pub async fn last_words(client: &Client, id: &str, count: usize) -> Vec<String> {
+    let (to, mut from) = mpsc::channel(64);
+    let span = Span { tail: Some(count.to_string()), ..Span::default() };
+    let collect = async {
+        let mut words = Vec::new();
+        while let Some(said) = from.recv().await {
+            if let Said::Line { line, .. } = said {
+                let text = String::from_utf8_lossy(&line);
+                words.push(text.chars().filter(|c| *c == '\t' || !c.is_control()).collect());
+            }
+        }
+        words
+    };
+    let read = async move { pump(client, id, "", span, &to).await };
+    tokio::join!(collect, read).0
+}
+
 /// Shows one thing that was said.
 ///
 /// # Errors
