@@ -162,7 +162,8 @@ impl Watcher {
             let before = self.told.insert(task.id.clone(), (now.clone(), Task::clone(task)));
             // Of tasks that had the same container one after the other, the last one speaks for it.
             let succeeded = tasks.iter().any(|other| is_successor(other, task));
-            if !succeeded && before.is_none_or(|(before, _)| before != now) {
+            let news = before.is_none_or(|(before, _)| before != now && !is_another_try(&before, &now));
+            if !succeeded && news {
                 lines.push(task_event(task));
             }
         }
@@ -180,6 +181,14 @@ impl Watcher {
 fn state_of(task: &Task) -> Told {
     let status = &task.status;
     (status.state, task.desired, status.health, status.exit_code, status.error.clone())
+}
+
+/// Whether a container that ended has only been started again: that it restarts was told, and whether this try is
+/// better than the last one is not known yet.
+fn is_another_try(before: &Told, now: &Told) -> bool {
+    let ((state_before, _, _, exit_code, _), (state, _, health, None, _)) = (before, now) else { return false };
+    let running = *state_before == TaskState::Running && *state == TaskState::Running;
+    running && exit_code.is_some() && *health != Health::Healthy
 }
 
 /// Whether `other` has the container of `task` after it.
