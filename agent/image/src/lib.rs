@@ -54,9 +54,10 @@ pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, ImageId};
 pub use error::Error;
 pub use images::{
-    Auth, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse, HistoryEntry, Image, ImageSummary, Images,
-    ImportOptions, ListFilter, LoadedImage, Options, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions,
-    Pushed, RemoveOptions, Removed, SaveFormat, Snapshot,
+    Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse,
+    HistoryEntry, Hold, Image, ImageSummary, Images, ImportOptions, LayerArchive, ListFilter, LoadedImage, Options,
+    PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed, SaveFormat,
+    Snapshot,
 };
 pub use manifest::{Descriptor, Index, Manifest, media_type};
 pub use platform::Platform;

@@ -29,6 +29,7 @@ impl Images {
         let (epoch, dirs, blobs) = (&inner.epoch, &inner.dirs, &inner.blobs);
         let (layer_dirs, _) = dirs.list()?;
         let standing = dirs.used_by_containers()?;
+        let held: HashSet<String> = dirs.held()?.into_iter().collect();
         let present: HashSet<&str> = layer_dirs.iter().map(String::as_str).collect();
         let (state, freed) = inner
             .state
@@ -44,7 +45,7 @@ impl Images {
                 let mut freed = 0;
                 state.layers.retain(|chain, layer| {
                     let keep = needed.contains(chain);
-                    if !keep {
+                    if !keep && !held.contains(&layer.dir) {
                         freed += layer.size;
                     }
                     keep
@@ -54,7 +55,7 @@ impl Images {
             .await?;
         let known: HashSet<&str> = state.layers.values().map(|l| l.dir.as_str()).collect();
         for dir in &layer_dirs {
-            if !known.contains(dir.as_str()) && !dirs.is_being_filled(dir) {
+            if !known.contains(dir.as_str()) && !held.contains(dir) && !dirs.is_being_filled(dir) {
                 dirs.discard(&dirs.layer(dir))?;
             }
         }

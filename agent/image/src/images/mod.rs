@@ -1,5 +1,6 @@
 //! The one door to images. Each file is one thing that can be done with them.
 
+mod built;
 mod changes;
 mod collect;
 mod commit;
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::registry::Registries;
 use crate::store::{Blobs, Epoch, LayerDirs, Pins, StateFile, sync_file_system};
 
+pub use built::{BuildLayer, BuildOptions, BuiltLayer, Hold, LayerArchive};
 pub use types::*;
 
 /// The images of one data root. Cheap to clone.
@@ -89,9 +91,11 @@ impl Images {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let unpacks = if options.max_unpacks == 0 { processors } else { options.max_unpacks };
         blobs.clean_partials();
+        let epoch = Epoch::now(&root)?;
+        dirs.distrust_held(&epoch)?;
         Ok(Images {
             inner: Arc::new(Inner {
-                epoch: Epoch::now(&root)?,
+                epoch,
                 blobs,
                 state,
                 dirs,
@@ -171,6 +175,9 @@ impl Images {
 
     fn has_unsynced(&self) -> bool {
         let state = self.inner.state.view();
+        if self.inner.dirs.any_held_unsynced() {
+            return true;
+        }
         state.images.values().any(|i| i.unsynced.is_some()) || state.layers.values().any(|l| l.unsynced.is_some())
     }
 
@@ -192,8 +199,13 @@ impl Images {
             return Ok(());
         }
         let before = inner.state.view();
-        let root = inner.root.clone();
-        blocking(move || sync_file_system(&root)).await?;
+        let (root, dirs) = (inner.root.clone(), Arc::clone(&inner.dirs));
+        blocking(move || {
+            let held = dirs.held()?;
+            sync_file_system(&root)?;
+            dirs.held_synced(&held)
+        })
+        .await?;
         inner
             .state
             .update(|state| {

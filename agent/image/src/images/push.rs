@@ -36,6 +36,7 @@ impl Images {
         let id = found.id().clone();
         let repository = self.inner.registries.repository(&reference, options.auth, true).await?;
         progress.report(PullEvent::line(format!("The push refers to repository [{}]", reference.name())));
+        let _whole = self.ensure_blobs(&id).await?;
         let original = self.portable(&state, &id)?;
         let mut pins: Vec<Pin> = original
             .manifest

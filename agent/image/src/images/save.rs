@@ -59,6 +59,7 @@ impl Images {
         let mut documents: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
         let mut pins: Vec<Pin> = Vec::new();
         for (id, names) in &wanted {
+            pins.extend(self.ensure_blobs(id).await?);
             let portable = self.portable(&state, id)?;
             let place = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
             for blob in portable.manifest.layers.iter().chain([&portable.manifest.config]) {
@@ -144,7 +145,7 @@ impl Images {
 }
 
 /// The media type of the same blob in OCI's or Docker's family: a manifest does not mix them.
-fn of_family(mut layer: Descriptor, oci: bool) -> Descriptor {
+pub(super) fn of_family(mut layer: Descriptor, oci: bool) -> Descriptor {
     use media_type::*;
     let forms = [(OCI_LAYER, DOCKER_LAYER), (OCI_LAYER_GZIP, DOCKER_LAYER_GZIP), (OCI_LAYER_ZSTD, DOCKER_LAYER_ZSTD)];
     if let Some((o, d)) = forms.iter().find(|(o, d)| layer.media_type == *o || layer.media_type == *d) {

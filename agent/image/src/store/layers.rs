@@ -37,11 +37,18 @@ pub(crate) struct LayerDirs {
 impl LayerDirs {
     /// Opens them, making them where missing.
     pub(crate) fn open(root: PathBuf) -> Result<LayerDirs, Error> {
-        for (sub, mode) in [("", 0o711), ("l", 0o711), ("c", 0o711), ("trash", 0o700)] {
+        for (sub, mode) in [("", 0o711), ("l", 0o711), ("c", 0o711), ("held", 0o700), ("work", 0o711), ("trash", 0o700)]
+        {
             let dir = root.join(sub);
             fs::create_dir_all(&dir).map_err(|e| Error::io("create", &dir, e))?;
             fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(mode))
                 .map_err(|e| Error::io("set the mode of", &dir, e))?;
+        }
+        // What a build that was cut off had there.
+        let work = root.join("work");
+        let dir = fs::File::open(&work).map_err(|e| Error::io("open", &work, e))?;
+        for name in names(&work)? {
+            remove_tree(dir.file().as_fd(), name.as_bytes()).map_err(|e| Error::io("remove", work.join(&name), e))?;
         }
         let highest = names(&root.join("l"))?.iter().filter_map(|n| u64::from_str_radix(n, 36).ok()).max().unwrap_or(0);
         Ok(LayerDirs { root, next: AtomicU64::new(highest + 1), filling: Mutex::default() })
@@ -55,6 +62,11 @@ impl LayerDirs {
     /// A layer's directory.
     pub(crate) fn layer(&self, name: &str) -> PathBuf {
         self.root.join("l").join(name)
+    }
+
+    /// Where overlayfs works while a layer is being filled.
+    pub(crate) fn work(&self, name: &str) -> PathBuf {
+        self.root.join("work").join(name)
     }
 
     /// A container's directory.
@@ -201,7 +213,7 @@ impl Drop for NewLayer {
     }
 }
 
-fn names(dir: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, Error> {
     let entries = fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))?;
     let mut names = Vec::new();
     for entry in entries {
