@@ -1,10 +1,31 @@
 //! Building images: from a Dockerfile and what it copies to an image.
 //!
 //! What it holds: [`dockerfile`], the language, which is pure: text in, instructions, stages and warnings out, every
-//! word with its place in the file. What it is not: it knows no container and no registry; what runs a step and what
-//! fetches a base image are traits that the engine supplies.
+//! word with its place in the file; and [`Builder`], which lowers the stages that a target needs to a graph of steps,
+//! finds the results that are known already, runs the others, and makes an image. What it is not: it knows no container
+//! and no registry; what runs a step, mounts layers and fetches a base image is a [`Worker`], which the engine supplies.
 //!
-//! Start reading at [`dockerfile`].
+//! The door is [`Builder::build`]: a [`BuildRequest`] goes in, [`BuildEvent`]s come out while it works, a
+//! [`BuildResult`] at its end. A context arrives as a directory on this machine.
+//!
+//! Start reading at [`dockerfile`] for the language, at `solve/` for the work.
 #![forbid(unsafe_code)]
 
+mod builder;
 pub mod dockerfile;
+mod error;
+mod event;
+mod request;
+mod result;
+mod worker;
+
+pub use builder::{Builder, BuilderOptions};
+pub use error::BuildError;
+pub use event::{BuildEvent, Events, StepId, StepInfo, Stream};
+pub use request::{
+    BuildRequest, CacheLocation, Context, Credentials, Entitlement, NamedContext, NetworkChoice, Output, Secret,
+};
+pub use result::{BuildResult, CacheEntry, PruneOptions, PruneReport};
+pub use worker::{
+    BaseImage, Draft, ImageRequest, LayerDigest, MountSource, NewImage, Report, RunMount, RunRequest, Sink, Worker,
+};

@@ -1,0 +1,177 @@
+//! What a build is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+use hoist_proto::spec::Ulimit;
+use serde::{Deserialize, Serialize};
+
+use crate::dockerfile::NetworkMode;
+
+/// One build, complete: nothing is read from the environment beside it.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// The Dockerfile's text.
+    pub dockerfile: String,
+    /// What errors and events call the file.
+    pub dockerfile_name: String,
+    /// What `COPY` and `ADD` read; without one they may only name other sources.
+    pub context: Option<Context>,
+    /// Further contexts by name (`--build-context`): they stand for a stage or an image of that name, too.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// The stage to build; the last one when `None`.
+    pub target: Option<String>,
+    /// `--build-arg`, values given.
+    pub args: BTreeMap<String, String>,
+    /// Labels that the image gets besides the Dockerfile's.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the image's manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// `os/arch[/variant]`; this machine's when empty.
+    pub platforms: Vec<String>,
+    /// Runs every step again.
+    pub no_cache: bool,
+    /// Stages whose steps are run again, by name or number.
+    pub no_cache_filter: BTreeSet<String>,
+    /// Asks the registry for base images even if they are here.
+    pub pull: bool,
+    /// The network of `RUN` steps that do not say.
+    pub network: NetworkChoice,
+    /// Further lines of `/etc/hosts` in `RUN` steps: name and address, or `host-gateway`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of `/dev/shm` in `RUN` steps.
+    pub shm_size: Option<u64>,
+    /// Limits of the processes of `RUN` steps.
+    pub ulimits: Vec<Ulimit>,
+    /// The parent of the steps' cgroups.
+    pub cgroup_parent: Option<String>,
+    /// `--secret`: what `RUN --mount=type=secret` sees, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`: an agent's socket on this machine, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--allow`.
+    pub entitlements: BTreeSet<Entitlement>,
+    /// Where the result goes; an image without a name when empty.
+    pub outputs: Vec<Output>,
+    /// Names that an image of the result gets, as people write them.
+    pub tags: Vec<String>,
+    /// Credentials by registry (`docker.io`, `host:port`).
+    pub auth: BTreeMap<String, Credentials>,
+    /// Every time in the result that is later becomes this one, seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub source_date_epoch: Option<i64>,
+    /// Caches to read, as `--cache-from` has them.
+    pub cache_from: Vec<CacheLocation>,
+    /// Caches to write, as `--cache-to` has them.
+    pub cache_to: Vec<CacheLocation>,
+}
+
+/// A directory on this machine that holds what a client sent. It is read, never written, and must not change during
+/// the build. What `.dockerignore` excludes is either not there or named by `ignore`.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The directory.
+    pub root: PathBuf,
+    /// The lines of a `.dockerignore` that was not applied yet; empty when nothing is excluded.
+    pub ignore: Vec<String>,
+}
+
+/// What a named context is.
+#[derive(Debug, Clone)]
+pub enum NamedContext {
+    /// A directory.
+    Directory(Context),
+    /// An image (`docker-image://…`).
+    Image(String),
+}
+
+/// A network of `RUN` steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NetworkChoice {
+    /// The engine's default network.
+    #[default]
+    Default,
+    /// No network at all.
+    None,
+    /// The host's; needs [`Entitlement::NetworkHost`] when a Dockerfile asks for it.
+    Host,
+    /// A network of the engine, by name.
+    Named(String),
+}
+
+impl From<NetworkMode> for NetworkChoice {
+    fn from(mode: NetworkMode) -> Self {
+        match mode {
+            NetworkMode::Default => Self::Default,
+            NetworkMode::None => Self::None,
+            NetworkMode::Host => Self::Host,
+        }
+    }
+}
+
+/// What a build is allowed beyond the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Entitlement {
+    /// `RUN --network=host`.
+    NetworkHost,
+    /// `RUN --security=insecure`.
+    SecurityInsecure,
+}
+
+/// A secret's bytes; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+/// Credentials for a registry; never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    pub username: String,
+    pub password: String,
+    /// An OAuth2 refresh token, used instead of a password.
+    pub identity_token: Option<String>,
+    /// A token that is sent as it is.
+    pub registry_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// Where a result goes. Paths are on this machine: a face that serves others sends what was written there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Into the engine's images, under [`BuildRequest::tags`].
+    Image {
+        /// OCI's media types instead of Docker's.
+        oci: bool,
+        /// Sends it to its tags' registries as well.
+        push: bool,
+    },
+    /// The file tree, into a directory, which is made if missing.
+    Local(PathBuf),
+    /// The file tree as one tar archive.
+    Tar(PathBuf),
+    /// An archive for `docker load`.
+    Docker(PathBuf),
+    /// An OCI image layout as a tar archive.
+    Oci(PathBuf),
+    /// Nothing: the steps are run, the result stays in the cache.
+    Cache,
+}
+
+/// A cache outside of this machine's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheLocation {
+    /// `registry`, `local`, `inline`.
+    pub kind: String,
+    /// `ref`, `src`, `dest`, `mode`, ….
+    pub options: BTreeMap<String, String>,
+}

@@ -1,0 +1,247 @@
+//! What the builder needs of an engine: images, layers, mounts and processes.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hoist_proto::spec::Ulimit;
+use tokio_util::sync::CancellationToken;
+
+use crate::{BuildError, Credentials, NetworkChoice, Secret, Stream};
+
+/// An image that a stage begins with.
+#[derive(Clone)]
+pub struct BaseImage {
+    /// The digest of its configuration.
+    pub id: String,
+    /// `docker.io/library/alpine:3.20@sha256:…`, for progress.
+    pub name: String,
+    /// Digests of its uncompressed layers, oldest first.
+    pub diff_ids: Vec<String>,
+    /// Its layers' directories, top first, in overlayfs' format.
+    pub dirs: Vec<PathBuf>,
+    /// The configuration blob.
+    pub config: Vec<u8>,
+    /// Keeps its layers while it lives.
+    pub hold: Arc<dyn Any + Send + Sync>,
+}
+
+/// Which image, and from where.
+#[derive(Debug, Clone)]
+pub struct ImageRequest {
+    /// As the Dockerfile has it.
+    pub reference: String,
+    /// `os/arch[/variant]`; this machine's when `None`.
+    pub platform: Option<String>,
+    /// Asks the registry even if it is here.
+    pub pull: bool,
+    /// By registry.
+    pub auth: BTreeMap<String, Credentials>,
+}
+
+/// Hears how far a transfer is: part, bytes, bytes in all.
+pub type Report = Arc<dyn Fn(String, u64, Option<u64>) + Send + Sync>;
+
+/// A layer being made: a directory in overlayfs' format. Dropped without [`Worker::keep`], it is removed.
+pub trait Draft: Send + Sync {
+    /// Its name once it is kept.
+    fn name(&self) -> &str;
+    /// The directory.
+    fn path(&self) -> PathBuf;
+    /// overlayfs' scratch directory for it.
+    fn work(&self) -> PathBuf;
+}
+
+/// Something mounted for one command.
+#[derive(Debug, Clone)]
+pub struct RunMount {
+    /// Absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+    pub source: MountSource,
+}
+
+/// Where a mount of a command comes from.
+#[derive(Debug, Clone)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Path(PathBuf),
+    /// A part of a tree of layers, top first. What is written is lost.
+    Tree { lower: Vec<PathBuf>, subpath: String },
+    /// Memory; `None` bytes is the kernel's default.
+    Tmpfs { size: Option<u64> },
+    /// A file in memory.
+    Secret { bytes: Secret, uid: u32, gid: u32, mode: u32 },
+    /// A socket that leads to the agent at that path.
+    Ssh { agent: PathBuf, uid: u32, gid: u32, mode: u32 },
+}
+
+/// A command to run over layers.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    /// Names or numbers, `user[:group]`; empty is root.
+    pub user: String,
+    pub cwd: String,
+    /// The layers below, top first.
+    pub lower: Vec<PathBuf>,
+    pub mounts: Vec<RunMount>,
+    pub network: NetworkChoice,
+    pub insecure: bool,
+    pub hostname: Option<String>,
+    pub extra_hosts: Vec<(String, String)>,
+    pub shm_size: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    pub cgroup_parent: Option<String>,
+}
+
+/// Hears what a command writes.
+pub type Sink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
+
+/// How a layer's archive is called and how large it is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerDigest {
+    /// The digest of the uncompressed archive.
+    pub diff_id: String,
+    /// Bytes of the archive.
+    pub archive: u64,
+    /// Bytes in the files.
+    pub files: u64,
+}
+
+/// An image to be recorded.
+#[derive(Clone)]
+pub struct NewImage {
+    /// The configuration blob, complete.
+    pub config: Vec<u8>,
+    /// Its first layers, if it begins with an image.
+    pub base: Option<BaseImage>,
+    /// Names of kept layers, oldest first, with their archives.
+    pub layers: Vec<(String, LayerDigest)>,
+    pub names: Vec<String>,
+    pub oci: bool,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The engine, as far as builds need it. All of it may be called from several builds at once.
+pub trait Worker: Send + Sync + 'static {
+    type Draft: Draft + 'static;
+
+    /// Finds an image, and pulls it if it is not here.
+    ///
+    /// # Errors
+    /// `NotFound` when no registry has it.
+    fn image(
+        &self,
+        request: ImageRequest,
+        report: Report,
+    ) -> impl Future<Output = Result<BaseImage, BuildError>> + Send;
+
+    /// An empty layer over these, top first.
+    ///
+    /// # Errors
+    /// A full disk.
+    fn draft(&self, lower: &[PathBuf]) -> impl Future<Output = Result<Self::Draft, BuildError>> + Send;
+
+    /// Makes a layer last until [`Worker::release`].
+    ///
+    /// # Errors
+    /// A full disk.
+    fn keep(&self, draft: Self::Draft) -> impl Future<Output = Result<(), BuildError>> + Send;
+
+    /// Lets kept layers go; returns the bytes that are free now.
+    ///
+    /// # Errors
+    /// Those of removing files.
+    fn release(&self, layers: Vec<String>) -> impl Future<Output = Result<u64, BuildError>> + Send;
+
+    /// Names of all kept layers.
+    ///
+    /// # Errors
+    /// Those of listing a directory.
+    fn kept(&self) -> Result<Vec<String>, BuildError>;
+
+    /// A kept layer's directory.
+    fn layer_path(&self, name: &str) -> PathBuf;
+
+    /// Computes a kept layer's archive without writing it.
+    ///
+    /// # Errors
+    /// Those of reading files.
+    fn describe(&self, name: &str) -> impl Future<Output = Result<LayerDigest, BuildError>> + Send;
+
+    /// A mount of layers, top first, that appears nowhere; with a draft it can be written.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn mount(
+        &self,
+        lower: Vec<PathBuf>,
+        draft: Option<&Self::Draft>,
+    ) -> impl Future<Output = Result<OwnedFd, BuildError>> + Send;
+
+    /// Runs a command that writes to a draft; returns its exit code. After a cancellation nothing of it is left.
+    ///
+    /// # Errors
+    /// `Canceled`; what cannot be started.
+    fn run(
+        &self,
+        request: RunRequest,
+        draft: &Self::Draft,
+        output: Sink,
+        cancel: CancellationToken,
+    ) -> impl Future<Output = Result<i32, BuildError>> + Send;
+
+    /// Unpacks a tar archive (gzip, zstd or plain) below a directory of an open tree.
+    ///
+    /// # Errors
+    /// What is no archive, and what would leave the tree.
+    fn unpack(
+        &self,
+        tree: OwnedFd,
+        base: PathBuf,
+        archive: std::fs::File,
+        owner: Option<(u32, u32)>,
+    ) -> impl Future<Output = Result<(), BuildError>> + Send;
+
+    /// Records an image; returns its id and its manifest's digest.
+    ///
+    /// # Errors
+    /// Layers that are gone.
+    fn store(&self, image: NewImage) -> impl Future<Output = Result<(String, String), BuildError>> + Send;
+
+    /// Sends an image to its registry.
+    ///
+    /// # Errors
+    /// The registry's.
+    fn push(
+        &self,
+        name: String,
+        auth: BTreeMap<String, Credentials>,
+        report: Report,
+    ) -> impl Future<Output = Result<String, BuildError>> + Send;
+
+    /// Writes an image as an archive for `docker load`, or with `oci` as an OCI layout, to a file.
+    ///
+    /// # Errors
+    /// Those of the file.
+    fn save(&self, image: String, oci: bool, to: PathBuf) -> impl Future<Output = Result<(), BuildError>> + Send;
+
+    /// Takes an image away again that nobody was told of.
+    fn forget(&self, image: String) -> impl Future<Output = ()> + Send;
+
+    /// Downloads a file; returns the time of its last change (seconds since 1970), if the server says.
+    ///
+    /// # Errors
+    /// The server's.
+    fn download(
+        &self,
+        url: String,
+        to: PathBuf,
+        report: Report,
+    ) -> impl Future<Output = Result<Option<i64>, BuildError>> + Send;
+}
