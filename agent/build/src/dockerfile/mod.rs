@@ -10,11 +10,16 @@
 mod ast;
 mod duration;
 mod error;
+mod expand;
 mod flags;
 mod instructions;
 mod mount;
 mod parse;
+mod pattern;
+mod plan;
+mod platform;
 mod reader;
+mod scope;
 mod script;
 mod span;
 mod text;
@@ -28,6 +33,10 @@ pub use ast::{
     Instruction, Kind, Mount, MountKind, NetworkMode, Pair, Run, SecurityMode, Sharing, Source, Transfer, Word,
 };
 pub use error::Error;
+pub use expand::{ExpandError, Expanded, Lexer};
 pub use parse::{parse, parse_trigger};
+pub use plan::{Origin, Plan, Stage};
+pub use platform::Platform;
+pub use scope::{BUILDER_ARGS, GlobalScope, PLATFORM_ARGS, PROXY_ARGS, StageScope, expand_pairs};
 pub use script::Script;
 pub use span::{Pos, Span};
