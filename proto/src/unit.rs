@@ -108,15 +108,15 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
-fn scaled(bytes: u64, base: f64, units: &[&str]) -> String {
+fn scaled(bytes: u64, base: f64, digits: usize, units: &[&str]) -> String {
     let mut value = bytes as f64;
     let mut index = 0;
     while value >= base && index + 1 < units.len() {
         value /= base;
         index += 1;
     }
-    // Four significant digits, no trailing zeros: Go's %.4g.
-    let decimals = if index == 0 { 0 } else { 3_usize.saturating_sub(value.log10().max(0.0) as usize) };
+    // So many significant digits, no trailing zeros: Go's %.4g.
+    let decimals = if index == 0 { 0 } else { (digits - 1).saturating_sub(value.log10().max(0.0) as usize) };
     let mut number = format!("{value:.decimals$}");
     if number.contains('.') {
         number.truncate(number.trim_end_matches('0').trim_end_matches('.').len());
@@ -124,14 +124,21 @@ fn scaled(bytes: u64, base: f64, units: &[&str]) -> String {
     format!("{number}{}", units[index])
 }
 
-/// Writes a size in powers of 1000 with at most four digits, as image lists do: `1.39GB`.
+const DECIMAL: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+
+/// Writes a size in powers of 1000 with at most four digits, as summaries do: `1.394GB`.
 pub fn format_bytes(bytes: u64) -> String {
-    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+    scaled(bytes, 1000.0, 4, &DECIMAL)
+}
+
+/// Writes a size in powers of 1000 with at most three digits, as lists do: `1.39GB`.
+pub fn format_bytes_short(bytes: u64) -> String {
+    scaled(bytes, 1000.0, 3, &DECIMAL)
 }
 
 /// Writes a size in powers of 1024, as memory columns do: `23.44GiB`.
 pub fn format_bytes_binary(bytes: u64) -> String {
-    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+    scaled(bytes, 1024.0, 4, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
 }
 
 /// Writes an age or span in one coarse unit, as Docker's lists do: `About a minute`, `3 weeks`.
@@ -168,6 +175,9 @@ mod tests {
         assert_eq!(format_bytes(999), "999B");
         assert_eq!(format_bytes(1_390_000_000), "1.39GB");
         assert_eq!(format_bytes(123_456), "123.5kB");
+        assert_eq!(format_bytes_short(123_456), "123kB");
+        assert_eq!(format_bytes_short(999_600), "1000kB");
+        assert_eq!(format_bytes_short(1_394_000_000), "1.39GB");
         assert_eq!(format_bytes_binary(24 << 30), "24GiB");
     }
 

@@ -191,7 +191,7 @@ impl Task {
         blocking(move || {
             let _permit = permit;
             let id = wanted.blob.digest.short().to_owned();
-            let seen = report_reading(id.clone(), wanted.blob.size, progress);
+            let seen = report_reading(id.clone(), wanted.blob.size, progress, tail.clone());
             let source = tail.reader(&path, Box::new(seen));
             // A small blob may have become whole, under its final name, before this thread came to open it.
             let seen_again = |e: std::io::Error| {
@@ -247,13 +247,15 @@ impl Task {
     }
 }
 
-/// Tells how far unpacking is, at most ten times a second.
-fn report_reading(id: String, total: u64, progress: Arc<dyn Progress>) -> impl FnMut(u64) + Send {
+/// Tells how far unpacking is, at most ten times a second. While the blob arrives, the download's own figures are the
+/// news: unpacking keeps up with it.
+fn report_reading(id: String, total: u64, progress: Arc<dyn Progress>, blob: Tail) -> impl FnMut(u64) + Send {
     let mut last: Option<Instant> = None;
     let told = AtomicU64::new(0);
     move |current| {
         let end = current >= total && told.load(Ordering::Relaxed) < total;
-        if end || last.is_none_or(|l| l.elapsed() >= Duration::from_millis(100)) {
+        let due = end || last.is_none_or(|l| l.elapsed() >= Duration::from_millis(100));
+        if due && blob.is_complete() {
             last = Some(Instant::now());
             told.store(current, Ordering::Relaxed);
             progress.report(PullEvent::Layer { id: id.clone(), phase: Phase::Extracting, current, total });

@@ -68,6 +68,11 @@ impl Tail {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).restarted
     }
 
+    /// Whether all of it is there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).stage == Stage::Complete
+    }
+
     /// There will be no more.
     pub(crate) fn complete(&self) {
         self.change(|g| {

@@ -250,7 +250,7 @@ pub async fn images(context: &Context, args: &ProjectArgs, flags: &ImagesArgs) -
                 "Repository": repository,
                 "Tag": tag,
                 "Platform": format!("{}/{}", image.os, image.architecture),
-                "Size": hoist_proto::unit::format_bytes(image.size),
+                "Size": hoist_proto::unit::format_bytes_short(image.size),
                 "Created": image.created,
             }))
         })

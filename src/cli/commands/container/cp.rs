@@ -190,7 +190,7 @@ async fn stat(cx: &Context, name: &str, at: &str) -> Result<(Option<Stat>, Strin
 
 fn say(cx: &Context, args: &CpArgs, bytes: u64, to: &str) {
     if !args.quiet && cx.printer.err_is_terminal() {
-        cx.printer.say(format!("Successfully copied {} to {to}", unit::format_bytes(bytes)));
+        cx.printer.say(format!("Successfully copied {} to {to}", unit::format_bytes_short(bytes)));
     }
 }
 

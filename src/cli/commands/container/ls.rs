@@ -148,9 +148,9 @@ fn image(container: &Summary, whole: bool) -> String {
 }
 
 fn size(container: &Summary) -> String {
-    let own = unit::format_bytes(container.size_rw.unwrap_or(0));
+    let own = unit::format_bytes_short(container.size_rw.unwrap_or(0));
     match container.size_root_fs {
-        Some(all) if all > 0 => format!("{own} (virtual {})", unit::format_bytes(all)),
+        Some(all) if all > 0 => format!("{own} (virtual {})", unit::format_bytes_short(all)),
         _ => own,
     }
 }

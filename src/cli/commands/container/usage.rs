@@ -101,14 +101,14 @@ pub fn row(asked: &str, stats: &Stats, short: impl Fn(&str) -> String) -> Row {
     let (memory, limit) = (stats.memory(), stats.memory_stats.limit);
     let share = if limit > 0 { memory as f64 / limit as f64 * 100.0 } else { 0.0 };
     Row::new()
-        .set("BlockIO", format!("{} / {}", unit::format_bytes(read), unit::format_bytes(written)))
+        .set("BlockIO", format!("{} / {}", unit::format_bytes_short(read), unit::format_bytes_short(written)))
         .set("CPUPerc", format!("{:.2}%", stats.cpu()))
         .set("Container", asked)
         .set("ID", short(&stats.id))
         .set("MemPerc", format!("{share:.2}%"))
         .set("MemUsage", format!("{} / {}", unit::format_bytes_binary(memory), unit::format_bytes_binary(limit)))
         .set("Name", stats.name.trim_start_matches('/'))
-        .set("NetIO", format!("{} / {}", unit::format_bytes(rx), unit::format_bytes(tx)))
+        .set("NetIO", format!("{} / {}", unit::format_bytes_short(rx), unit::format_bytes_short(tx)))
         .set("PIDs", stats.pids_stats.current.to_string())
 }
 

@@ -57,7 +57,7 @@ pub async fn run(cx: &Context, args: HistoryArgs) -> Outcome {
                 .set("CreatedBy", if args.no_trunc { by } else { ellipsis(&by, 45) })
                 .set("CreatedSince", if line.created > 0 { since } else { "N/A".to_owned() })
                 .set("ID", short(&line.id, args.no_trunc))
-                .set("Size", if args.human { unit::format_bytes(line.size) } else { line.size.to_string() })
+                .set("Size", if args.human { unit::format_bytes_short(line.size) } else { line.size.to_string() })
         })
         .collect();
     LIST.print(cx.printer, args.format.format.as_deref(), args.quiet, args.no_trunc, rows)?;

@@ -92,7 +92,7 @@ pub fn rows(image: &Summary, whole: bool, digests: bool, nameless: bool) -> Vec<
         .filter(|(repository, _)| *repository != NONE)
         .collect();
     let row = |repository: &str, tag: &str, digest: &str| {
-        let size = unit::format_bytes(image.size);
+        let size = unit::format_bytes_short(image.size);
         let optional = |size: i64| u64::try_from(size).map_or_else(|_| "N/A".to_owned(), unit::format_bytes);
         let unique = u64::try_from(image.shared_size).map_or(-1, |shared| image.size.saturating_sub(shared) as i64);
         Row::new()
