@@ -12,6 +12,7 @@ mod duration;
 mod error;
 mod expand;
 mod flags;
+mod ignore;
 mod instructions;
 mod mount;
 mod parse;
@@ -34,6 +35,7 @@ pub use ast::{
 };
 pub use error::Error;
 pub use expand::{ExpandError, Expanded, Lexer};
+pub use ignore::{IgnoreFile, Matches, ignore_file_names};
 pub use parse::{parse, parse_trigger};
 pub use plan::{Origin, Plan, Stage};
 pub use platform::Platform;
