@@ -8,6 +8,7 @@
 //! Nothing here reads a file, asks a registry or knows the clock.
 
 mod ast;
+pub mod check;
 mod duration;
 mod error;
 mod expand;
