@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+pub mod context;
 pub mod dockerfile;
 mod error;
 mod event;
