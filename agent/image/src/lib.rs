@@ -28,25 +28,41 @@ pub mod unpack;
 /// What outsiders can send, as plain functions: for fuzzing.
 #[doc(hidden)]
 pub mod fuzz {
-    /// A registry's manifest or index.
+    /// A registry's manifest or index; what is understood can be chosen from, and written and read again.
     pub fn manifest(bytes: &[u8]) {
-        let _ = crate::manifest::AnyManifest::parse(bytes, None);
+        use crate::manifest::AnyManifest;
+        match AnyManifest::parse(bytes, None) {
+            Ok(AnyManifest::Index(index)) => {
+                let _ = (index.choose(&crate::Platform::host()), index.platforms());
+                let written = serde_json::to_vec(&index).expect("an index can be written");
+                assert_eq!(serde_json::from_slice::<crate::Index>(&written).expect("and read"), index);
+            }
+            Ok(AnyManifest::Image(manifest)) => {
+                let written = serde_json::to_vec(&manifest).expect("a manifest can be written");
+                assert_eq!(serde_json::from_slice::<crate::Manifest>(&written).expect("and read"), *manifest);
+            }
+            Err(error) => drop(error.to_string()),
+        }
     }
 
-    /// A `WWW-Authenticate` header.
-    pub fn challenge(header: &str) {
-        crate::registry::parse_challenges(header);
+    /// A registry's answer: as the text of a `WWW-Authenticate` header, a token, and an error document.
+    pub fn answer(bytes: &[u8]) {
+        crate::registry::parse_challenges(&String::from_utf8_lossy(bytes));
+        if let Ok((token, life)) = crate::registry::read_token(bytes) {
+            assert!(!token.is_empty() && life.as_secs() >= 10 && life.as_secs() < 24 * 3600);
+        }
+        if let Some(text) = crate::registry::error_text(bytes) {
+            assert!(!text.is_empty() && !text.contains(char::is_control));
+        }
     }
 
     /// An image's configuration.
     pub fn config(bytes: &[u8]) {
-        let _ = serde_json::from_slice::<crate::ImageConfig>(bytes);
-    }
-
-    /// An archive's headers.
-    pub fn archive(bytes: &[u8]) {
-        let mut reader = crate::tarball::TarReader::new(bytes);
-        while let Ok(Some(_)) = reader.next_entry() {}
+        if let Ok(config) = serde_json::from_slice::<crate::ImageConfig>(bytes) {
+            let _ = (config.platform(), config.created_at());
+            let written = serde_json::to_vec(&config).expect("a configuration can be written");
+            serde_json::from_slice::<crate::ImageConfig>(&written).expect("and read again");
+        }
     }
 }
 

@@ -111,16 +111,18 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The name as people write it: `busybox` for `docker.io/library/busybox`.
+    /// The name as people write it: `busybox` for `docker.io/library/busybox`. It stays as it is where a shorter one
+    /// would be read as something else, as another registry's for instance.
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.name();
         }
-        match self.path.strip_prefix(OFFICIAL_PREFIX) {
-            // Left as it is where the short form would be read as something else.
-            Some(short) if !short.contains('/') => short.to_owned(),
-            _ => self.path.clone(),
-        }
+        let same = |short: &&str| {
+            let (domain, path) = split_domain(short);
+            domain == self.domain && path == self.path && !is_identifier(short)
+        };
+        let shortest = self.path.strip_prefix(OFFICIAL_PREFIX).filter(same);
+        shortest.or(Some(self.path.as_str()).filter(same)).map_or_else(|| self.name(), str::to_owned)
     }
 
     /// The whole reference as people write it.
@@ -288,6 +290,8 @@ mod tests {
             ("docker.io/me/app", "docker.io/me/app", "me/app"),
             ("me/app:v1", "docker.io/me/app:v1", "me/app:v1"),
             ("library/a/b", "docker.io/library/a/b", "library/a/b"),
+            // Without its registry it would be another registry's.
+            ("docker.io/a.io/b", "docker.io/a.io/b", "docker.io/a.io/b"),
             ("localhost/app", "localhost/app", "localhost/app"),
             ("localhost:5000/app:x", "localhost:5000/app:x", "localhost:5000/app:x"),
             ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b"),

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::load::scalar;
 
+/// A key longer than this says that it is one (YAML 1.2.2, 7.4.2: "limited to a single line and … 1024 characters").
+const LONGEST_SIMPLE_KEY: usize = 1000;
+
 /// Prints a value as a YAML document.
 pub fn to_yaml(value: &Value) -> String {
     let mut out = String::new();
@@ -29,7 +32,13 @@ fn mapping(out: &mut String, map: &serde_json::Map<String, Value>, level: usize,
         if index > 0 || !inline {
             indent(out, level);
         }
+        let start = out.len();
         string(out, key, None);
+        if out.len() - start > LONGEST_SIMPLE_KEY {
+            out.insert_str(start, "? ");
+            out.push('\n');
+            indent(out, level);
+        }
         out.push(':');
         entry(out, value, level);
     }

@@ -318,7 +318,12 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<crate::spec::Device>> {
     Ok(devices)
 }
 
+/// Removes a container's cgroup. One that is not there is as it should be: a start that fails early makes none.
 pub(super) fn remove_cgroup(path: &str) -> std::result::Result<(), hoist_runtime::cgroup::CgroupError> {
     use hoist_runtime::cgroup::{Cgroup, CgroupPath};
-    Cgroup::open(&CgroupPath::new(path)?)?.delete()
+    match Cgroup::open(&CgroupPath::new(path)?) {
+        Ok(cgroup) => cgroup.delete(),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
 }

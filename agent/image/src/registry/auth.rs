@@ -155,16 +155,8 @@ impl Authenticator {
                 message: super::client::error_text(&body).unwrap_or_else(|| "no reason given".into()),
             });
         }
-        let parsed: TokenAnswer = serde_json::from_slice(&body)
-            .map_err(|e| protocol(format!("the token server's answer is malformed: {e}")))?;
-        let token = parsed
-            .token
-            .or(parsed.access_token)
-            .filter(|t| !t.is_empty())
-            .ok_or_else(|| protocol("the token server gave no token".into()))?;
-        // Renewed a little before its end.
-        let life = parsed.expires_in.unwrap_or(DEFAULT_LIFE).clamp(20, 24 * 3600) - 10;
-        Ok(Authorization::Bearer { token, until: Instant::now() + Duration::from_secs(life) })
+        let (token, life) = read_token(&body).map_err(protocol)?;
+        Ok(Authorization::Bearer { token, until: Instant::now() + life })
     }
 
     async fn send(&self, endpoint: &Endpoint, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
@@ -173,6 +165,17 @@ impl Authenticator {
             reason: format!("its token server does not answer: {}", describe(&e)),
         })
     }
+}
+
+/// Reads a token server's answer: the token, and for how long it is good. An error says what is wrong with the answer.
+pub(crate) fn read_token(body: &[u8]) -> Result<(String, Duration), String> {
+    let answer: TokenAnswer =
+        serde_json::from_slice(body).map_err(|e| format!("the token server's answer is malformed: {e}"))?;
+    let token = answer.token.or(answer.access_token).filter(|t| !t.is_empty());
+    let token = token.ok_or("the token server gave no token")?;
+    // Renewed a little before its end.
+    let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).clamp(20, 24 * 3600) - 10;
+    Ok((token, Duration::from_secs(life)))
 }
 
 trait FormBody {

@@ -302,7 +302,7 @@ pub(super) async fn small_body(mut answer: Response, registry: &str) -> Result<V
 }
 
 /// The texts of an error document (OCI distribution, "Error Codes"; token servers use `details`).
-pub(super) fn error_text(body: &[u8]) -> Option<String> {
+pub(crate) fn error_text(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let one = |e: &serde_json::Value| {
         let text =

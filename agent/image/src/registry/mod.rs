@@ -10,8 +10,9 @@ mod tail;
 mod tls;
 mod upload;
 
+pub(crate) use auth::read_token;
 pub(crate) use challenge::parse as parse_challenges;
-pub(crate) use client::{Document, Registries, Repository};
+pub(crate) use client::{Document, Registries, Repository, error_text};
 pub(crate) use download::{Step, download};
 pub(crate) use tail::Tail;
 

@@ -35,3 +35,11 @@ pub enum CgroupError {
         why: String,
     },
 }
+
+impl CgroupError {
+    /// Whether the cgroup, or a file of it, is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
