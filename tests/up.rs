@@ -156,3 +156,37 @@ fn errors_name_the_place_and_the_way_out() {
     assert!(error.contains("127.0.0.1:1/none:1"), "{error}");
     assert_eq!(host.hoist(&["ps", "-aq"]).ok(), "");
 }
+
+#[test]
+fn preparation_runs_once_in_order_before_its_service() {
+    let host = Host::new();
+    host.busybox();
+    let file = |second: &str, command: &str| {
+        format!(
+            "name: prep\nservices:\n  app:\n    image: busybox\n    command: {command}\n    stop_grace_period: 0s\n    \
+             scale: 2\n    volumes: ['data:/data']\n    pre_start:\n      - command: sh -c 'echo one >> /data/log'\n      \
+             - command: sh -c '{second}'\n        environment: {{WORD: two}}\nvolumes:\n  data: {{}}\n"
+        )
+    };
+    let log = || host.hoist(&["compose", "exec", "-T", "app", "cat", "/data/log"]).ok();
+    host.write("compose.yaml", &file("exit 4", "sleep 1000"));
+    let error = host.hoist(&["up", "-d"]).fails(1);
+    assert!(error.contains("\"app-pre_start-2\" did not complete successfully: exit 4"), "{error}");
+    assert_eq!(host.hoist(&["compose", "ps", "-q"]).ok(), "", "the service has not started");
+
+    host.write("compose.yaml", &file("echo $$WORD >> /data/log", "sleep 1000"));
+    host.hoist(&["up", "-d"]).ok();
+    assert_eq!(log(), "one\none\ntwo\n", "a service that is made anew is prepared anew");
+    let again = host.hoist(&["up", "--dry-run"]).ok();
+    assert!(again.lines().all(|line| line.starts_with("keep")), "{again}");
+    host.hoist(&["up", "-d", "--scale", "app=3"]).ok();
+    host.hoist(&["compose", "restart", "app"]).ok();
+    host.hoist(&["compose", "stop"]).ok();
+    host.hoist(&["compose", "start"]).ok();
+    assert_eq!(log(), "one\none\ntwo\n", "what has succeeded is not run again");
+    host.write("compose.yaml", &file("echo $$WORD >> /data/log", "sleep 1001"));
+    host.hoist(&["up", "-d", "--no-deps", "app"]).ok();
+    assert_eq!(log(), "one\none\ntwo\none\ntwo\n");
+    host.hoist(&["down", "-v"]).ok();
+    assert_eq!(host.hoist(&["ps", "-aq"]).ok(), "");
+}

@@ -13,6 +13,8 @@ pub fn install(settings: &DaemonSettings) -> Result<(), DaemonError> {
             value: text,
             reason: err.to_string(),
         })?,
+        // What libraries say below that would bury our own words.
+        Err(_) if matches!(level, "debug" | "trace") => EnvFilter::new(format!("info,hoist={level}")),
         Err(_) => EnvFilter::new(level),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);

@@ -17,7 +17,10 @@ use hoist_proto::{
 };
 use hoist_store::{Index, StoreError, Tables, Tx};
 
-use super::{ControlError, convert::Desired};
+use super::{
+    ControlError,
+    convert::{Desired, pre_start},
+};
 
 /// What is to be written. Carried out in this order.
 #[derive(Debug, Default)]
@@ -98,17 +101,23 @@ pub(crate) fn plan(
 /// Services of the project that its file does not know any more.
 fn orphans(planner: &mut Planner<'_>) {
     let (tables, desired) = (planner.tables, planner.desired);
+    let is_desired = |name: &String| desired.services.iter().any(|service| service.key == *name);
     let orphans: Vec<_> = tables
         .services()
         .by(Index::Project, &desired.project)
         .filter(|service| service.spec.compose.as_ref().is_some_and(|origin| !desired.known.contains(&origin.service)))
+        // The steps of a service that this request leaves alone stay with it.
+        .filter(|service| {
+            pre_start::owner(service).is_none_or(|owner| is_desired(owner) || !desired.known.contains(owner))
+        })
         .filter(|service| service.spec.lifecycle != hoist_proto::spec::Lifecycle::Removed)
         .cloned()
         .collect();
     let mut left = Vec::new();
     for service in orphans {
         let names = container_names(tables, &service);
-        if !planner.options.remove_orphans {
+        let stale_step = pre_start::owner(&service).is_some_and(is_desired);
+        if !planner.options.remove_orphans && !stale_step {
             left.extend(names);
             continue;
         }

@@ -125,8 +125,12 @@ pub(crate) fn short_name(service: &Service) -> &str {
 
 /// Whether all that the service waits for holds.
 pub(crate) fn may_start(tables: &Tables, service: &Service) -> bool {
-    service.spec.start_alone
-        || service.spec.depends_on.iter().all(|dep| dependency_state(tables, dep) == Condition::Met)
+    waited_for(service).all(|dependency| dependency_state(tables, dependency) == Condition::Met)
+}
+
+/// What the service waits for: all that it depends on, or its own preparation only.
+pub(crate) fn waited_for(service: &Service) -> impl Iterator<Item = &Dependency> {
+    service.spec.depends_on.iter().filter(|dependency| dependency.own || !service.spec.start_alone)
 }
 
 /// What dependencies with `restart: true` were when a task is started now.

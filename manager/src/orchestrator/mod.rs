@@ -16,7 +16,7 @@ mod step;
 mod update;
 
 pub(crate) use decide::decide;
-pub(crate) use dependency::{Condition, dependency_state};
+pub(crate) use dependency::{Condition, dependency_state, waited_for};
 pub(crate) use instance::container_name;
 pub(crate) use restart::{Verdict, verdict};
 #[cfg(test)]

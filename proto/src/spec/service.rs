@@ -117,6 +117,9 @@ pub struct Dependency {
     pub required: bool,
     /// This service restarts when the other is updated or restarted.
     pub restart: bool,
+    /// The other is a step of this service's own preparation, waited for even when it starts alone.
+    #[serde(default)]
+    pub own: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod deploy;
 mod mounts;
 mod network;
 mod one_off;
+pub(crate) mod pre_start;
 mod resources;
 mod security;
 mod unsupported;
@@ -222,6 +223,7 @@ fn dependencies(project: &Project, service: &Service) -> Vec<Dependency> {
             },
             required: dependency.required,
             restart: dependency.restart,
+            own: pre_start::is_step_of(project, name, service),
         })
         .collect()
 }

@@ -63,7 +63,7 @@ fn keys(service: &Service) -> Vec<(&'static str, bool)> {
             service.isolation.as_deref().is_some_and(|isolation| !isolation.is_empty() && isolation != "default"),
         ),
         ("models", !service.models.is_empty()),
-        ("pre_start", !service.pre_start.is_empty()),
+        ("pre_start with per_replica", service.pre_start.iter().any(|step| step.per_replica)),
         ("provider", service.provider.is_some()),
         ("use_api_socket", service.use_api_socket),
     ]

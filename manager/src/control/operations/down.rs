@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::lifecycle::chosen;
 use crate::control::{
     Control, ControlError, EventStream,
+    convert::pre_start,
     watch::{Failure, Outcome, all_gone},
 };
 
@@ -98,7 +99,10 @@ fn mark(tx: &mut Tx<'_>, project: &str, options: &DownOptions) -> Result<Going, 
     };
     let key =
         |service: &Service| service.spec.compose.as_ref().map(|origin| origin.service.clone()).unwrap_or_default();
-    let is_orphan = |service: &Service| options.known.as_ref().is_some_and(|known| !known.contains(&key(service)));
+    let is_orphan = |service: &Service| {
+        let name = pre_start::owner(service).cloned().unwrap_or_else(|| key(service));
+        options.known.as_ref().is_some_and(|known| !known.contains(&name))
+    };
     let (staying, leaving): (Vec<_>, Vec<_>) =
         services.into_iter().partition(|service| is_orphan(service) && !options.remove_orphans);
     // An earlier `down` that was cut off is finished by this one.

@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 
 use crate::control::{
     Control, ControlError, EventStream,
+    convert::pre_start,
     watch::{Failure, all_gone, all_stopped},
 };
 
-/// The project's services of these names; all of them when there is none.
+/// The project's services of these names with the steps that prepare them; all of them when there is none.
 pub(super) fn chosen(tables: &Tables, project: &str, names: &[String]) -> Result<Vec<Arc<Service>>, ControlError> {
     let all: Vec<Arc<Service>> = tables.services().by(Index::Project, project).cloned().collect();
     if all.is_empty() {
@@ -30,8 +31,20 @@ pub(super) fn chosen(tables: &Tables, project: &str, names: &[String]) -> Result
     Ok(all
         .into_iter()
         .filter(|service| service.spec.lifecycle != Lifecycle::Removed)
-        .filter(|service| names.is_empty() || key(service).is_some_and(|key| names.contains(&key)))
+        .filter(|service| {
+            names.is_empty() || key(service).iter().chain(pre_start::owner(service)).any(|name| names.contains(name))
+        })
         .collect())
+}
+
+/// Whether this is a step of `pre_start` that has succeeded: it is not run again because its service is stopped and
+/// started.
+fn is_prepared(tables: &Tables, service: &Service) -> bool {
+    pre_start::owner(service).is_some()
+        && tables
+            .tasks_of(&service.id)
+            .filter(|task| task.desired <= TaskState::Running)
+            .all(|task| task.status.state == TaskState::Complete && task.spec_hash == service.spec_hash)
 }
 
 impl Control {
@@ -70,7 +83,8 @@ impl Control {
             .inner
             .store
             .update(|tx| {
-                let services = chosen(tx, name, &options.services)?;
+                let mut services = chosen(tx, name, &options.services)?;
+                services.retain(|service| !is_prepared(tx, service));
                 for service in &services {
                     tx.modify::<Service>(&service.id, |service| {
                         service.spec.lifecycle = Lifecycle::Stopped;
@@ -98,6 +112,7 @@ impl Control {
             .update(|tx| {
                 let mut services = chosen(tx, name, &options.services)?;
                 add_dependencies(tx, &mut services);
+                services.retain(|service| !is_prepared(tx, service));
                 for service in &services {
                     start(tx, service)?;
                 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::control::{
     Control, ControlError,
-    convert::{Desired, Inputs, convert, needed_files},
+    convert::{Desired, Inputs, convert, needed_files, pre_start},
     plan::{Known, Planned, plan},
 };
 
@@ -41,9 +41,13 @@ impl Control {
             return Err(ControlError::Conflict("--always-recreate-deps and --no-recreate are incompatible".into()));
         }
         let dependents = if options.no_deps { Dependents::Alone } else { Dependents::WithDependencies };
-        let project = project
+        let mut project = project
             .with_services(&options.services, dependents)
             .map_err(|error| ControlError::Conflict(error.to_string()))?;
+        let steps = pre_start::expand(&mut project).map_err(ControlError::Invalid)?;
+        let steps_of = |name: &String| steps.get(name).into_iter().flatten().cloned();
+        let chosen: Vec<String> =
+            options.services.iter().flat_map(|name| std::iter::once(name.clone()).chain(steps_of(name))).collect();
         let mut inputs = Inputs::default();
         for path in needed_files(&project) {
             let bytes = read(&path).await;
@@ -57,7 +61,7 @@ impl Control {
                 known.images.insert(image, id);
             }
         }
-        let desired = convert(&project, &options.services, &inputs).map_err(ControlError::Invalid)?;
+        let desired = convert(&project, &chosen, &inputs).map_err(ControlError::Invalid)?;
         Ok(Prepared { desired, options, known })
     }
 

@@ -248,6 +248,8 @@ fn containers(
     let count = slots(service.spec.mode);
     let key = Some(wanted.key.as_str());
     let running = service.spec.lifecycle == Lifecycle::Running;
+    // A job's slot that has completed is done, unless everything is to run anew.
+    let job = matches!(service.spec.mode, ServiceMode::ReplicatedJob { .. } | ServiceMode::GlobalJob);
     for slot in 1..=count {
         let name = container_name(service, slot);
         let Some(task) = tasks.get(&slot) else {
@@ -258,15 +260,15 @@ fn containers(
         let state = task.status.state;
         if let Some(cause) = recreate {
             planner.step(PlanAction::Recreate, ResourceKind::Container, &name, key, cause);
+        } else if running && job && state == TaskState::Complete {
+            planner.step(PlanAction::Keep, ResourceKind::Container, &name, key, "it has completed");
         } else if running && state.is_final() {
             let cause = match task.status.exit_code {
                 Some(code) if state != TaskState::Shutdown => format!("it exited ({code})"),
                 _ => "it is stopped".to_owned(),
             };
             planner.step(PlanAction::Start, ResourceKind::Container, &name, key, &cause);
-            // A job's slot that has completed is done, unless everything is to run anew.
-            let job = matches!(service.spec.mode, ServiceMode::ReplicatedJob { .. } | ServiceMode::GlobalJob);
-            if task.desired <= TaskState::Running && !(job && state == TaskState::Complete) {
+            if task.desired <= TaskState::Running {
                 planner.planned.writes.end.push(task.id.clone());
             }
         } else if running && task.desired < TaskState::Running {

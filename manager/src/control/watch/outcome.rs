@@ -8,7 +8,7 @@ use hoist_proto::{
 };
 use hoist_store::Tables;
 
-use crate::orchestrator::{Condition, Verdict, dependency_state, verdict};
+use crate::orchestrator::{self, Condition, Verdict, dependency_state, verdict};
 
 /// How far a request has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,7 @@ fn task_up(tables: &Tables, service: &Service, task: &Task, healthy: bool, must_
 }
 
 fn waits(tables: &Tables, service: &Service, name: &str) -> Outcome {
-    for dependency in service.spec.depends_on.iter().filter(|_| !service.spec.start_alone) {
+    for dependency in orchestrator::waited_for(service) {
         match dependency_state(tables, dependency) {
             Condition::Met => {}
             Condition::Waiting(what) => return Outcome::Pending(what),

@@ -107,7 +107,8 @@ pub async fn run(context: &Context, args: &ProjectArgs, project: &Project, how: 
                             Some(service) => service == event.service() || how.abort_on_exit,
                             None => how.abort_on_exit || (how.abort_on_failure && code != 0),
                         };
-                        if aborts && matches!(cause, Cause::None) {
+                        let as_meant = code == 0 && event.is_preparation();
+                        if aborts && !as_meant && matches!(cause, Cause::None) {
                             cause = Cause::Exit(code);
                             break;
                         }

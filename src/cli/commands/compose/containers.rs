@@ -8,6 +8,8 @@ use crate::cli::{Context, failure::Failure};
 
 pub const PROJECT: &str = "com.docker.compose.project";
 pub const SERVICE: &str = "com.docker.compose.service";
+/// On the containers of `pre_start`: the service that they prepare.
+pub const PRE_START_OF: &str = "hoist.pre_start.of";
 pub const NUMBER: &str = "com.docker.compose.container-number";
 pub const ONE_OFF: &str = "com.docker.compose.oneoff";
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     args::{EventsArgs, ProjectArgs},
-    containers::{Container, PROJECT, SERVICE},
+    containers::{Container, PRE_START_OF, PROJECT, SERVICE},
     project,
 };
 use crate::cli::{Context, Exit, Outcome, client::JsonLines, failure::Failure, format::time};
@@ -36,6 +36,11 @@ pub struct Actor {
 impl EngineEvent {
     pub fn service(&self) -> &str {
         self.actor.attributes.get(SERVICE).map_or("", String::as_str)
+    }
+
+    /// Whether it is of a step of `pre_start`, which is to end.
+    pub fn is_preparation(&self) -> bool {
+        self.actor.attributes.contains_key(PRE_START_OF)
     }
 
     pub fn exit_code(&self) -> Option<i64> {
