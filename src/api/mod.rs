@@ -10,6 +10,7 @@
 //! A handler parses, asks one question of a room below, and answers; nothing is decided here.
 
 pub mod body;
+pub mod build;
 mod docker;
 pub mod dto;
 pub mod error;

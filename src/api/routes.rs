@@ -8,7 +8,9 @@ use axum::{
 
 use super::{
     State,
-    docker::{auth, containers::*, disk, distribution, events, exec, images, info, networks, ping, swarm, volumes},
+    docker::{
+        auth, build, containers::*, disk, distribution, events, exec, images, info, networks, ping, swarm, volumes,
+    },
     error::ApiError,
     hoist,
 };
@@ -103,11 +105,11 @@ fn absent() -> Router<State> {
     let mut router = Router::new()
         .route("/plugins", get(swarm::no_plugins))
         .route("/plugins/{*path}", any(swarm::plugins_unsupported))
-        .route("/build", post(swarm::build_unsupported))
-        .route("/build/prune", post(swarm::build_prune))
-        .route("/build/cancel", post(swarm::build_unsupported))
-        .route("/session", any(swarm::build_unsupported))
-        .route("/grpc", any(swarm::build_unsupported));
+        .route("/build", post(build::build))
+        .route("/build/prune", post(build::prune))
+        .route("/build/cancel", post(build::cancel))
+        .route("/session", any(build::buildkit))
+        .route("/grpc", any(build::buildkit));
     for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"] {
         router = router.route(path, any(swarm::inactive)).route(&format!("{path}/{{*rest}}"), any(swarm::inactive));
     }
@@ -115,8 +117,18 @@ fn absent() -> Router<State> {
 }
 
 fn own() -> Router<State> {
-    use hoist::projects;
+    use hoist::{build, projects};
     Router::new()
+        .route("/hoist/v1/build", post(build::build))
+        .route("/hoist/v1/build/cache", get(build::cache))
+        .route("/hoist/v1/build/prune", post(build::prune))
+        .route("/hoist/v1/build/contexts", post(build::begin))
+        .route("/hoist/v1/build/contexts/tar", post(build::tar))
+        .route("/hoist/v1/build/contexts/remote", post(build::remote))
+        .route("/hoist/v1/build/contexts/{id}", put(build::files).delete(build::forget))
+        .route("/hoist/v1/build/contexts/{id}/file", get(build::file))
+        .route("/hoist/v1/build/{id}", delete(build::drop_results))
+        .route("/hoist/v1/build/{id}/outputs/{index}", get(build::output))
         .route("/hoist/v1/run", post(hoist::run::run))
         .route("/hoist/v1/exec", post(hoist::exec::exec))
         .route("/hoist/v1/events", get(projects::events))

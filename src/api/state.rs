@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use super::build::Builds;
 use hoist_engine::Engine;
 use hoist_manager::control::Control;
 use hoist_proto::clock::{SharedClock, Timestamp};
@@ -15,6 +16,7 @@ pub struct State(Arc<Parts>);
 pub struct Parts {
     pub engine: Engine,
     pub control: Control,
+    pub builds: Builds,
     pub clock: SharedClock,
     pub facts: Facts,
     /// Conversations on connections that were taken over.

@@ -13,7 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DaemonError, DaemonSettings, facts, images::LocalImages, roots::Roots};
-use crate::api::{Parts, State};
+use crate::api::{
+    Parts, State,
+    build::{self, Builds, Door},
+};
 
 /// Everything that runs.
 pub struct Rooms {
@@ -87,8 +90,11 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     })
     .await;
     tracing::debug!("the agent runs");
+    let builds = Builds::open(&roots.data.join("build"), door(&engine, roots).await?)
+        .map_err(DaemonError::part("the builds"))?;
     let state = State::new(Parts {
         engine,
+        builds,
         control: manager.control().clone(),
         clock,
         facts: facts::gather(settings, roots, pools)?,
@@ -96,6 +102,12 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
         stop,
     });
     Ok(Rooms { state, manager, dispatcher, agent })
+}
+
+/// The builder, as soon as the engine brings a worker: `Builder::open(BuilderOptions { root: roots.data.join("build"), … }, worker)`.
+async fn door(engine: &Engine, roots: &Roots) -> Result<Arc<dyn Door>, DaemonError> {
+    let _ = (engine, roots);
+    Ok(Arc::new(build::Absent))
 }
 
 impl Rooms {

@@ -45,15 +45,17 @@ pub fn decode(text: &str) -> Result<Option<Auth>, ApiError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let bytes = URL_SAFE
-        .decode(text.trim())
-        .or_else(|_| STANDARD.decode(text.trim()))
-        .map_err(|_| fail("it must be a valid base64url-encoded string"))?;
+    let bytes = bytes(text).ok_or_else(|| fail("it must be a valid base64url-encoded string"))?;
     if bytes.is_empty() {
         return Ok(None);
     }
     let config: AuthConfig = body::parse(&bytes).map_err(|_| fail("it does not hold JSON"))?;
     auth(config)
+}
+
+/// Base64 of either alphabet, padded or not.
+pub fn bytes(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE.decode(text.trim()).or_else(|_| STANDARD.decode(text.trim())).ok()
 }
 
 fn auth(config: AuthConfig) -> Result<Option<Auth>, ApiError> {

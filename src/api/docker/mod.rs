@@ -1,6 +1,7 @@
 //! The handlers of the Docker Engine API, one file a resource.
 
 pub mod auth;
+pub mod build;
 pub mod containers;
 pub mod disk;
 pub mod distribution;

@@ -1,6 +1,6 @@
 //! What belongs to a cluster or to plugins: empty answers, or said to be absent.
 
-use axum::{Json, http::StatusCode};
+use axum::Json;
 use serde_json::{Value, json};
 
 use crate::api::error::ApiError;
@@ -20,14 +20,4 @@ pub async fn no_plugins() -> Json<Value> {
 /// Everything else about plugins.
 pub async fn plugins_unsupported() -> ApiError {
     ApiError::not_implemented("plugins are not supported")
-}
-
-/// `POST /build` and what belongs to it.
-pub async fn build_unsupported() -> ApiError {
-    ApiError::not_implemented("building images is not supported yet")
-}
-
-/// `POST /build/prune`: there is no cache.
-pub async fn build_prune() -> (StatusCode, Json<Value>) {
-    (StatusCode::OK, Json(json!({"CachesDeleted": null, "SpaceReclaimed": 0})))
 }

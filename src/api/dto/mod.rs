@@ -3,6 +3,7 @@
 //! They are written by hand after the API's description: where Docker writes `null`, `[]` or leaves
 //! a field out, so do they. Fields that only some versions have are options that a handler fills or empties.
 
+pub mod build;
 pub mod config;
 pub mod container;
 pub mod endpoint;

@@ -1,0 +1,138 @@
+//! From what a client orders to what the builder is asked.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use base64::Engine as _;
+use hoist_build::{BuildRequest, Context, Credentials, Entitlement, NamedContext, NetworkChoice, Output, Secret};
+
+use super::{Builds, ReadyContext};
+use crate::api::{
+    docker::auth,
+    dto::build::{BuildOrder, ContextRef, OutputOrder},
+    error::ApiError,
+};
+
+/// A request with what it rests on.
+pub struct Ordered {
+    pub request: BuildRequest,
+    /// Contexts that must stay while the build runs.
+    pub held: Vec<Arc<ReadyContext>>,
+    /// Where each output's file is, `None` for those that have none; with the directory that they are in.
+    pub results: Vec<Option<PathBuf>>,
+    pub scratch: Arc<tempfile::TempDir>,
+}
+
+/// Translates an order.
+///
+/// # Errors
+/// 400 for values that make no sense, 404 for contexts that are not here.
+pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> {
+    let scratch = Arc::new(builds.scratch()?);
+    let mut held = Vec::new();
+    let mut hold = |id: &str| {
+        let context = builds.context(id)?;
+        let root = context.path().to_owned();
+        held.push(context);
+        Ok::<_, ApiError>(Context { root, ignore: Vec::new() })
+    };
+    let context = order.context.as_deref().map(&mut hold).transpose()?;
+    let mut contexts = BTreeMap::new();
+    for (name, context) in order.contexts {
+        let context = match context {
+            ContextRef::Sent(id) => NamedContext::Directory(hold(&id)?),
+            ContextRef::Image(image) => NamedContext::Image(image),
+        };
+        contexts.insert(name, context);
+    }
+    let mut outputs = Vec::new();
+    let mut results = Vec::new();
+    for (index, output) in order.outputs.iter().enumerate() {
+        let path = scratch.path().join(index.to_string());
+        let (output, file) = match output {
+            OutputOrder::Image { oci, push } => (Output::Image { oci: *oci, push: *push }, None),
+            OutputOrder::Local => (Output::Local(path.clone()), Some(path)),
+            OutputOrder::Tar => (Output::Tar(path.clone()), Some(path)),
+            OutputOrder::Docker => (Output::Docker(path.clone()), Some(path)),
+            OutputOrder::Oci => (Output::Oci(path.clone()), Some(path)),
+            OutputOrder::Cacheonly => (Output::Cache, None),
+        };
+        outputs.push(output);
+        results.push(file);
+    }
+    for tag in &order.tags {
+        hoist_image::Reference::parse(tag)?;
+    }
+    let secrets = order.secrets.into_iter().map(|(id, text)| match base64::prelude::BASE64_STANDARD.decode(text) {
+        Ok(bytes) => Ok((id, Secret(bytes))),
+        Err(_) => Err(ApiError::bad_request(format!("the secret {id:?} is not base64"))),
+    });
+    let request = BuildRequest {
+        dockerfile: order.dockerfile,
+        dockerfile_name: order.dockerfile_name,
+        context,
+        contexts,
+        target: order.target.filter(|target| !target.is_empty()),
+        args: order.args,
+        labels: order.labels,
+        annotations: order.annotations,
+        platforms: order.platforms,
+        no_cache: order.no_cache,
+        no_cache_filter: order.no_cache_filter.into_iter().collect(),
+        pull: order.pull,
+        network: network(&order.network),
+        extra_hosts: order.extra_hosts,
+        shm_size: order.shm_size,
+        ulimits: order.ulimits,
+        cgroup_parent: order.cgroup_parent.filter(|parent| !parent.is_empty()),
+        secrets: secrets.collect::<Result<_, _>>()?,
+        ssh: order.ssh.into_iter().map(|(id, path)| (id, PathBuf::from(path))).collect(),
+        entitlements: order.allow.iter().map(|name| entitlement(name)).collect::<Result<_, _>>()?,
+        outputs,
+        tags: order.tags,
+        auth: credentials(&order.auth)?,
+        source_date_epoch: order.source_date_epoch,
+        cache_from: order.cache_from,
+        cache_to: order.cache_to,
+    };
+    Ok(Ordered { request, held, results, scratch })
+}
+
+/// A network's name as `--network` has it.
+fn network(name: &str) -> NetworkChoice {
+    match name {
+        "" | "default" | "bridge" => NetworkChoice::Default,
+        "none" => NetworkChoice::None,
+        "host" => NetworkChoice::Host,
+        other => NetworkChoice::Named(other.to_owned()),
+    }
+}
+
+fn entitlement(name: &str) -> Result<Entitlement, ApiError> {
+    match name {
+        "network.host" => Ok(Entitlement::NetworkHost),
+        "security.insecure" => Ok(Entitlement::SecurityInsecure),
+        other => Err(ApiError::bad_request(format!(
+            "unknown entitlement {other:?}: network.host and security.insecure can be allowed"
+        ))),
+    }
+}
+
+fn credentials(headers: &BTreeMap<String, String>) -> Result<BTreeMap<String, Credentials>, ApiError> {
+    let mut found = BTreeMap::new();
+    for (registry, header) in headers {
+        if let Some(auth) = auth::decode(header)? {
+            found.insert(registry.clone(), from_auth(auth));
+        }
+    }
+    Ok(found)
+}
+
+/// The same credentials in the builder's words.
+fn from_auth(auth: hoist_image::Auth) -> Credentials {
+    Credentials {
+        username: auth.username,
+        password: auth.password,
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
+    }
+}

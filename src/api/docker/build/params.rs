@@ -1,0 +1,123 @@
+//! The parameters of `POST /build`.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use base64::Engine as _;
+use hoist_build::CacheLocation;
+use hoist_proto::spec::Ulimit;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::api::{
+    docker::auth,
+    dto::{
+        build::{BuildOrder, OutputOrder},
+        image::AuthConfig,
+    },
+    error::ApiError,
+    params::Params,
+};
+
+/// Limits and switches of the classic builder that have no counterpart, with the values that ask for nothing.
+const UNSUPPORTED: [(&str, &[&str]); 11] = [
+    ("memory", &["0"]),
+    ("memswap", &["0"]),
+    ("cpushares", &["0"]),
+    ("cpuperiod", &["0"]),
+    ("cpuquota", &["0"]),
+    ("cpusetcpus", &[]),
+    ("cpusetmems", &[]),
+    ("squash", &["0", "false", "False"]),
+    ("isolation", &["default"]),
+    ("securityopt", &["null", "[]"]),
+    ("outputs", &["null", "[]"]),
+];
+
+/// Reads them all.
+///
+/// # Errors
+/// 400 for what is malformed, and by name for what is not supported.
+pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError> {
+    if query.text("version") == Some("2") {
+        return Err(ApiError::bad_request(
+            "BuildKit's protocol is not served: set DOCKER_BUILDKIT=0 for the classic one, or use hoist build",
+        ));
+    }
+    for (name, nothing) in UNSUPPORTED {
+        if let Some(value) = query.text(name).filter(|value| !nothing.contains(value)) {
+            return Err(ApiError::bad_request(format!("{name}={value} is not supported by this builder")));
+        }
+    }
+    let args: BTreeMap<String, Option<String>> = json(query, "buildargs")?;
+    let labels: BTreeMap<String, String> = json(query, "labels")?;
+    let ulimits: Vec<Limit> = json(query, "ulimits")?;
+    let cache_from: Vec<String> = json(query, "cachefrom")?;
+    let mut hosts = Vec::new();
+    for entry in query.all("extrahosts").flat_map(|hosts| hosts.split(',')).filter(|entry| !entry.is_empty()) {
+        let parts = entry.split_once('=').or_else(|| entry.split_once(':'));
+        let (name, address) = parts
+            .ok_or_else(|| ApiError::bad_request(format!("invalid extra host {entry:?}: expected name:address")))?;
+        hosts.push((name.to_owned(), address.trim_matches(['[', ']']).to_owned()));
+    }
+    let tags = query.all("t").filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    Ok(BuildOrder {
+        target: query.text("target").map(str::to_owned),
+        args: args.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        labels,
+        platforms: query.text("platform").map(str::to_owned).into_iter().collect(),
+        no_cache: query.flag("nocache"),
+        pull: query.flag("pull"),
+        network: query.text("networkmode").unwrap_or_default().to_owned(),
+        extra_hosts: hosts,
+        shm_size: query.number("shmsize")?.filter(|bytes| *bytes > 0),
+        ulimits: ulimits.into_iter().map(|Limit { name, soft, hard }| Ulimit { name, soft, hard }).collect(),
+        cgroup_parent: query.text("cgroupparent").map(str::to_owned),
+        // The classic API lets a build use the host's network where its caller says so.
+        allow: if query.text("networkmode") == Some("host") { vec!["network.host".to_owned()] } else { Vec::new() },
+        outputs: vec![OutputOrder::Image { oci: false, push: false }],
+        tags,
+        auth: credentials(headers)?,
+        cache_from: cache_from
+            .into_iter()
+            .map(|image| CacheLocation {
+                kind: "registry".to_owned(),
+                options: BTreeMap::from([("ref".to_owned(), image)]),
+            })
+            .collect(),
+        ..BuildOrder::default()
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Limit {
+    name: String,
+    soft: i64,
+    hard: i64,
+}
+
+/// A parameter that holds JSON; absent, empty and `null` are its default.
+fn json<T: DeserializeOwned + Default>(query: &Params, name: &str) -> Result<T, ApiError> {
+    let Some(text) = query.text(name) else { return Ok(T::default()) };
+    let value: Option<T> = serde_json::from_str(text)
+        .map_err(|error| ApiError::bad_request(format!("invalid value of {name}: {error}")))?;
+    Ok(value.unwrap_or_default())
+}
+
+/// `X-Registry-Config`: credentials by registry, each in the form in which the builder's orders have them.
+fn credentials(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
+    let invalid = || ApiError::bad_request("invalid X-Registry-Config header: expected base64 of JSON");
+    let Some(header) = headers.get("x-registry-config") else { return Ok(BTreeMap::new()) };
+    let text = header.to_str().map_err(|_| invalid())?;
+    let Some(bytes) = auth::bytes(text) else { return Err(invalid()) };
+    let configs: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+    let mut found = BTreeMap::new();
+    for (registry, config) in configs.unwrap_or_default() {
+        let _: AuthConfig = serde_json::from_value(config.clone()).map_err(|_| invalid())?;
+        let host = registry.trim_start_matches("https://").trim_start_matches("http://");
+        let host = host.split('/').next().unwrap_or_default();
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        found.insert(host.to_owned(), base64::prelude::BASE64_URL_SAFE.encode(config.to_string()));
+    }
+    Ok(found)
+}
