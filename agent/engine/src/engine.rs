@@ -153,6 +153,15 @@ impl Engine {
         self.inner.create(spec).await
     }
 
+    /// As [`create`](Self::create), for who starts it at once: while it starts, its record is brought to the disk, and
+    /// [`start`](Self::start) returns when both are done. Until then a power cut takes the container away.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub async fn create_to_start(&self, spec: ContainerSpec) -> Result<Created> {
+        self.inner.create_to_start(spec).await
+    }
+
     /// Starts a container; returns when its command runs.
     ///
     /// # Errors

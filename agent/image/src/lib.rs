@@ -79,3 +79,4 @@ pub use manifest::{Descriptor, Index, Manifest, media_type};
 pub use platform::Platform;
 pub use progress::{Phase, Progress, PullEvent};
 pub use reference::{Reference, ReferenceError};
+pub use store::keep_apart;

@@ -101,7 +101,7 @@ pub async fn run(With(state): With<State>, request: Request) -> Result<Response,
     // Most images are here already: then what fails is a plain answer, and the stream begins with the container made.
     let made = match job.pull {
         Pull::Always => None,
-        Pull::Missing | Pull::Never => match state.engine.create(job.spec.clone()).await {
+        Pull::Missing | Pull::Never => match state.engine.create_to_start(job.spec.clone()).await {
             Ok(made) => Some(made),
             Err(EngineError::Image(hoist_image::Error::NotFound(_))) if job.pull == Pull::Missing => None,
             Err(err) => return Err(err.into()),
@@ -156,7 +156,7 @@ impl Job {
             }
         };
         result.map_err(|err| Some(Event::refused(&err)))?;
-        self.state.engine.create(self.spec.clone()).await.map_err(|err| Some(Event::failed(err)))
+        self.state.engine.create_to_start(self.spec.clone()).await.map_err(|err| Some(Event::failed(err)))
     }
 
     async fn start_and_wait(&self, session: &mut Session, id: &str) -> Result<Event, Gone> {

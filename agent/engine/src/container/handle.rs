@@ -1,5 +1,6 @@
 //! One container in memory.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hoist_proto::id::{ContainerId, ExecId};
 use hoist_runtime::supervisor::{Size, Streams};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::persist::write_json;
+use super::persist::{settle, write_json};
 use super::record::Record;
-use crate::Result;
 use crate::model::{ContainerPaths, State, Status};
+use crate::{EngineError, Result};
 
 /// One container. Operations that change it take `op` first, so that they follow one another; what they change is in
 /// `cell`, whose lock is never held across an await.
@@ -26,6 +28,8 @@ pub(crate) struct Handle {
     cell: Mutex<Cell>,
     /// Held from a change to the end of its writing, so that what is on the disk is the last state.
     disk: Mutex<()>,
+    /// The record of a new container on its way to the disk.
+    settling: tokio::sync::Mutex<Option<JoinHandle<io::Result<()>>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -72,6 +76,7 @@ impl Handle {
                 execs: Vec::new(),
             }),
             disk: Mutex::new(()),
+            settling: tokio::sync::Mutex::new(None),
             changed: watch::Sender::new(0),
         }
     }
@@ -128,6 +133,25 @@ impl Handle {
         self.cell().record = Arc::new(record);
         self.tell();
         Ok(())
+    }
+
+    /// Begins to bring the record of a new container, which is written already, to the disk for good.
+    pub(crate) async fn begin_settling(&self) {
+        let path = self.record_path();
+        *self.settling.lock().await = Some(tokio::task::spawn_blocking(move || settle(&path)));
+    }
+
+    /// Waits for what [`begin_settling`](Self::begin_settling) has begun.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        let mut settling = self.settling.lock().await;
+        match settling.as_mut() {
+            Some(task) => {
+                let result = task.await;
+                *settling = None;
+                Ok(result.map_err(|error| EngineError::Internal(error.to_string()))??)
+            }
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn record_path(&self) -> PathBuf {

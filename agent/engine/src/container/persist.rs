@@ -22,6 +22,12 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durable: bool) ->
     Ok(())
 }
 
+/// Has a file that was written before be there after a power cut too. Until then a cut may leave a part of it.
+pub(crate) fn settle(path: &Path) -> io::Result<()> {
+    fs_err::File::open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |dir| fs_err::File::open(dir)?.sync_all())
+}
+
 /// Reads a file; one that is not whole is as good as none.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()

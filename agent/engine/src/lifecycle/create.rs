@@ -9,7 +9,7 @@ use hoist_proto::spec::{ContainerSpec, FileContent, NamespaceMode, NetworkMode, 
 use super::mounts;
 use crate::container::{Handle, PlannedMount, Record, effective, write_json};
 use crate::engine::Inner;
-use crate::model::{Created, Health, State};
+use crate::model::{Created, Health, RemoveOptions, State};
 use crate::spec::{capabilities, find_blocks, limits, seccomp};
 use crate::{EngineError, Result};
 
@@ -24,6 +24,17 @@ struct Made {
 
 impl Inner {
     pub(crate) async fn create(self: &Arc<Self>, spec: ContainerSpec) -> Result<Created> {
+        let created = self.create_to_start(spec).await?;
+        let handle = self.registry.find(created.id.as_str())?;
+        if let Err(error) = handle.settled().await {
+            self.remove_handle(&handle, RemoveOptions { force: true, volumes: true }).await?;
+            return Err(error);
+        }
+        Ok(created)
+    }
+
+    /// The same for who starts it next: the record is on its way to the disk, and the start waits for it.
+    pub(crate) async fn create_to_start(self: &Arc<Self>, spec: ContainerSpec) -> Result<Created> {
         let id = ContainerId::random();
         let mut made = Made::default();
         match self.create_all(&id, spec, &mut made).await {
@@ -77,15 +88,11 @@ impl Inner {
         let state = State { health, ..State::default() };
         // A container that goes when it stops has nothing to survive a power cut for.
         let durable = !record.spec.auto_remove;
-        let handle = Arc::new(Handle::new(dir, self.run_dir(id), record.clone(), state.clone()));
-        write_json(&handle.state_path(), &state, false)?;
-        let path = handle.record_path();
+        let handle = Arc::new(Handle::new(dir, self.run_dir(id), record.clone(), state));
+        // A part of a first record is no record: what a power cut leaves of it is removed.
+        write_json(&handle.record_path(), &record, false)?;
         if durable {
-            tokio::task::spawn_blocking(move || write_json(&path, &record, true))
-                .await
-                .map_err(|error| EngineError::Internal(error.to_string()))??;
-        } else {
-            write_json(&path, &record, false)?;
+            handle.begin_settling().await;
         }
         self.registry.insert(handle.clone());
         self.publish(&handle, "create", &[]);

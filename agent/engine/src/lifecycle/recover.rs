@@ -14,13 +14,17 @@ use crate::Result;
 use crate::container::{Handle, RECORD_VERSION, Record, read_json};
 use crate::engine::Inner;
 use crate::io::Channel;
-use crate::model::{RemoveOptions, State, Status};
+use crate::model::{Health, RemoveOptions, State, Status};
 
 /// Brings all containers back. Errors of one container are told in the log and stop no other.
 pub(crate) async fn recover(engine: &Arc<Inner>) -> Result<()> {
     let root = engine.options.data_root.join("containers");
     fs_err::create_dir_all(&root)?;
-    fs_err::create_dir_all(engine.options.run_root.join("containers"))?;
+    let running = engine.options.run_root.join("containers");
+    fs_err::create_dir_all(&running)?;
+    for dir in [&root, &running] {
+        hoist_image::keep_apart(dir);
+    }
     let mut ids = HashSet::new();
     for entry in fs_err::read_dir(&root)? {
         let entry = entry?;
@@ -74,7 +78,9 @@ fn load(engine: &Inner, id: &ContainerId) -> Option<Handle> {
     if record.version != RECORD_VERSION || record.id != *id {
         return None;
     }
-    let state: State = read_json(&dir.join("state.json")).unwrap_or_default();
+    // One that has never been started has no state to write down.
+    let fresh = || State { health: record.effective.healthcheck.is_some().then(Health::default), ..State::default() };
+    let state: State = read_json(&dir.join("state.json")).unwrap_or_else(fresh);
     if let Err(error) = engine.registry.reserve(&record.name, id) {
         tracing::error!(container = %id, %error, "two containers of one name");
         return None;

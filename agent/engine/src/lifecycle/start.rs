@@ -49,6 +49,11 @@ impl Inner {
         {
             self.remove_handle(&handle, RemoveOptions { force: false, volumes: true }).await?;
         }
+        if let Err(error) = handle.settled().await {
+            // Nobody has been told of it yet, and a power cut would take it away.
+            self.remove_handle(&handle, RemoveOptions { force: true, volumes: true }).await?;
+            return Err(error);
+        }
         started
     }
 

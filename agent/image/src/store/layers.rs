@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fs_err as fs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 
+use super::keep_apart;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::unpack::{SafeRoot, remove_tree};
@@ -49,6 +50,9 @@ impl LayerDirs {
         let dir = fs::File::open(&work).map_err(|e| Error::io("open", &work, e))?;
         for name in names(&work)? {
             remove_tree(dir.file().as_fd(), name.as_bytes()).map_err(|e| Error::io("remove", work.join(&name), e))?;
+        }
+        for sub in ["l", "c"] {
+            keep_apart(&root.join(sub));
         }
         let highest = names(&root.join("l"))?.iter().filter_map(|n| u64::from_str_radix(n, 36).ok()).max().unwrap_or(0);
         Ok(LayerDirs { root, next: AtomicU64::new(highest + 1), filling: Mutex::default() })

@@ -5,6 +5,7 @@
 //! `snapshots/held/<name>` says that a build needs a layer directory that may be no image's. The records
 //! decide: a blob or directory that they do not know is a leftover and never believed.
 
+mod apart;
 mod blobs;
 mod durable;
 mod held;
@@ -12,6 +13,7 @@ mod layers;
 mod pins;
 mod state;
 
+pub use apart::keep_apart;
 pub(crate) use blobs::{BlobWriter, Blobs, MAX_DOCUMENT, Partial};
 pub(crate) use durable::{Epoch, sync_file_system};
 pub(crate) use layers::{LayerDirs, NewLayer, chain_ids};

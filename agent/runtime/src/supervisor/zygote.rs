@@ -6,13 +6,25 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use oci_spec::runtime::LinuxSeccomp;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use serde::{Deserialize, Serialize};
 
 use super::protocol::{Received, StartRequest, receive, send};
 use super::run;
 
 /// By this name the program knows that it is to be the zygote.
 const NAME: &str = "hoist-supervisor";
+
+/// What the zygote is to do.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Task<S> {
+    /// Compile these filters, so that supervisors find them compiled.
+    Prepare { filters: Vec<LinuxSeccomp> },
+    /// Fork a supervisor.
+    Start(S),
+}
 
 /// The daemon's handle. Dropping it ends the zygote, and no supervisor.
 #[derive(Debug)]
@@ -22,11 +34,12 @@ pub struct Zygote {
 }
 
 impl Zygote {
-    /// Starts one. The program's `main` must begin with [`guard`](crate::guard).
+    /// Starts one. The program's `main` must begin with [`guard`](crate::guard). The filters of system calls that most
+    /// containers will have are compiled by it once, not by each supervisor.
     ///
     /// # Errors
     /// When the program cannot be run again.
-    pub fn spawn() -> io::Result<Self> {
+    pub fn spawn(filters: Vec<LinuxSeccomp>) -> io::Result<Self> {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let program = crate::sealed_self()?;
@@ -39,6 +52,7 @@ impl Zygote {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
+        send(&ours, &Task::<StartRequest>::Prepare { filters }, &[])?;
         rustix::io::ioctl_fionbio(&ours, true)?;
         Ok(Self { socket: ours, child })
     }
@@ -49,7 +63,7 @@ impl Zygote {
     /// `WouldBlock` when the zygote is busy (wait until the socket can be written); `BrokenPipe` or
     /// `ConnectionReset` when it is gone.
     pub fn start(&self, request: &StartRequest, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        send(&self.socket, request, fds)
+        send(&self.socket, &Task::Start(request), fds)
     }
 
     /// Its process.
@@ -101,8 +115,9 @@ fn serve() -> i32 {
     }
     let socket = moved;
     loop {
-        match receive::<StartRequest>(&socket) {
-            Ok(Some(received)) => supervise(received, &socket),
+        match receive::<Task<StartRequest>>(&socket) {
+            Ok(Some(Received { message: Task::Start(request), fds })) => supervise(request, fds, &socket),
+            Ok(Some(Received { message: Task::Prepare { filters }, .. })) => prepare(&filters),
             // The daemon is gone.
             Ok(None) => return 0,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
@@ -128,15 +143,22 @@ fn set_signals() -> nix::Result<()> {
     Ok(())
 }
 
-fn supervise(received: Received<StartRequest>, zygote_socket: &OwnedFd) {
-    let Received { message, fds } = received;
+/// Finds out what every supervisor would. What fails here fails there again, and is told there.
+fn prepare(filters: &[LinuxSeccomp]) {
+    for filter in filters {
+        let _ = crate::seccomp::compile(filter);
+    }
+    let _ = crate::cgroup::Layout::get();
+}
+
+fn supervise(request: StartRequest, fds: Vec<OwnedFd>, zygote_socket: &OwnedFd) {
     // SAFETY: this process has one thread, so the child may do whatever the parent could.
     let pid = unsafe { libc::fork() };
     match pid {
         0 => {
             // SAFETY: the child's copy of the descriptor; its owner lives in a frame that never runs again.
             unsafe { libc::close(zygote_socket.as_raw_fd()) };
-            run::supervise(message, fds);
+            run::supervise(request, fds);
             // SAFETY: ends the process at once, without the zygote's destructors.
             unsafe { libc::_exit(0) }
         }
