@@ -96,6 +96,13 @@ impl From<EngineError> for ApiError {
         {
             message = format!("{message}: {added}");
         }
+        // Scripts look for Docker's own words, which begin with a capital.
+        if ["no such container", "no such image", "no such exec instance"]
+            .iter()
+            .any(|words| message.starts_with(words))
+        {
+            message.replace_range(..1, "N");
+        }
         Self::new(status, message)
     }
 }

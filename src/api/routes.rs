@@ -77,7 +77,7 @@ fn images() -> Router<State> {
     Router::new()
         .route("/images/json", get(images::list::list))
         .route("/images/create", post(images::pull::create))
-        .route("/images/search", get(images::push::search))
+        .route("/images/search", get(images::search::search))
         .route("/images/prune", post(images::remove::prune))
         .route("/images/get", get(images::archive::save_many))
         .route("/images/load", post(images::archive::load))

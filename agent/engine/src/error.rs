@@ -89,12 +89,18 @@ impl EngineError {
             // Docker answers 400 when the command cannot be run, and its clients look at the text.
             Self::Start { exit_code: 126 | 127, .. } => K::InvalidParameter,
             Self::Image(error) => match error {
-                hoist_image::Error::NotFound(_) | hoist_image::Error::NotAtRegistry { .. } => K::NotFound,
+                hoist_image::Error::NotFound(_)
+                | hoist_image::Error::NotAtRegistry { .. }
+                | hoist_image::Error::NoPlatform { .. }
+                | hoist_image::Error::NoSearch { .. } => K::NotFound,
+                hoist_image::Error::InUse(_) => K::Conflict,
                 hoist_image::Error::Unauthorized { .. } => K::Unauthorized,
                 hoist_image::Error::Denied { .. } => K::Forbidden,
                 hoist_image::Error::Reference(_)
                 | hoist_image::Error::Digest(_)
                 | hoist_image::Error::Ambiguous(..)
+                | hoist_image::Error::Change { .. }
+                | hoist_image::Error::Archive { .. }
                 | hoist_image::Error::Invalid { .. } => K::InvalidParameter,
                 _ => K::System,
             },

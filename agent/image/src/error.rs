@@ -179,6 +179,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A registry without a search of its own: the distribution protocol has none.
+    #[error("registry {registry} has no search: it can list only the tags of a repository that is named")]
+    NoSearch {
+        /// The registry.
+        registry: String,
+    },
     /// Something else still uses it.
     #[error("conflict: {0}")]
     InUse(String),

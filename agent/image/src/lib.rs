@@ -70,7 +70,7 @@ pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, ImageId};
 pub use error::Error;
 pub use images::{
-    Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse,
+    Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse, Found,
     HistoryEntry, Hold, Image, ImageSummary, Images, ImportOptions, LayerArchive, ListFilter, LoadedImage, Options,
     PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed, SaveFormat,
     Snapshot,

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     sync::Mutex,
 };
 
@@ -43,6 +43,19 @@ pub fn pass_nothing_on() -> io::Result<()> {
     crate::sys::cloexec_from(3)
 }
 
+/// How many bytes of what was written to a unix socket its peer has not read yet (unix(7), `SIOCOUTQ`).
+///
+/// # Errors
+/// When the descriptor is no socket.
+pub fn unread_by_peer(socket: impl AsFd) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ on a socket, stores one int where the pointer points.
+    if unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// Keeps the allocator from making an arena per thread: the daemon has many threads that sleep, and
 /// each arena keeps what was freed in it.
 pub fn few_arenas() {
@@ -56,7 +69,10 @@ pub fn few_arenas() {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsRawFd, IntoRawFd};
+    use std::{
+        io::{Read, Write},
+        os::{fd::IntoRawFd, unix::net::UnixStream},
+    };
 
     use super::*;
 
@@ -68,5 +84,15 @@ mod tests {
         assert_eq!(take_fd(number).unwrap_err().raw_os_error(), Some(libc::EBUSY));
         assert_eq!(take_fd(1).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         assert_eq!(take_fd(9999).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn what_a_peer_has_read_is_known() {
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        assert_eq!(unread_by_peer(&one).unwrap(), 0);
+        one.write_all(b"abc").unwrap();
+        assert!(unread_by_peer(&one).unwrap() > 0);
+        other.read_exact(&mut [0; 3]).unwrap();
+        assert_eq!(unread_by_peer(&one).unwrap(), 0);
     }
 }

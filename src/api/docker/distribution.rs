@@ -1,14 +1,22 @@
 //! `GET /distribution/{name}/json`: what a registry has under a name.
 
-use axum::extract::Path;
+use axum::{
+    Json,
+    extract::{Path, State as With},
+    http::HeaderMap,
+};
+use hoist_image::Reference;
 
-use crate::api::error::ApiError;
+use super::auth;
+use crate::api::{State, dto::image::Distribution, error::ApiError};
 
-pub async fn inspect(Path(path): Path<String>) -> Result<(), ApiError> {
+pub async fn inspect(
+    With(state): With<State>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Distribution>, ApiError> {
     let name = path.strip_suffix("/json").ok_or_else(|| ApiError::not_found("page not found"))?;
-    let reference = hoist_image::Reference::parse(name)?;
-    Err(ApiError::not_implemented(format!(
-        "{}: asking a registry without pulling is not supported yet",
-        reference.familiar()
-    )))
+    let reference = Reference::parse(name)?;
+    let (descriptor, platforms) = state.engine.images().remote(&reference, auth::from_headers(&headers)?).await?;
+    Ok(Json(Distribution { descriptor, platforms }))
 }

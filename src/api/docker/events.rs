@@ -13,7 +13,7 @@ use crate::api::{
     State,
     dto::system as dto,
     error::ApiError,
-    params::{Filters, Params},
+    params::{Filters, Params, moment},
     version::ApiVersion,
 };
 
@@ -43,8 +43,9 @@ pub async fn events(
     params: Params,
 ) -> Result<Response, ApiError> {
     let now = state.now();
-    let since = params.moment("since", now)?;
-    let until = params.moment("until", now)?;
+    // Unlike for logs, zero is a moment: the epoch.
+    let at = |name: &str| params.text(name).map(|text| moment(text, name, now)).transpose();
+    let (since, until) = (at("since")?, at("until")?);
     if let (Some(since), Some(until)) = (since, until)
         && since > until
     {

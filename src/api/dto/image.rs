@@ -37,6 +37,11 @@ pub struct Inspect {
     pub comment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    /// Up to version 1.44, as is the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_config: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +72,25 @@ pub struct RootFs {
 #[serde(rename_all = "PascalCase")]
 pub struct Metadata {
     pub last_tag_time: String,
+}
+
+/// `DistributionInspect`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Distribution {
+    pub descriptor: hoist_image::Descriptor,
+    pub platforms: Vec<hoist_image::Platform>,
+}
+
+/// `ImageSearchResponseItem`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SearchResult {
+    pub star_count: i64,
+    pub is_official: bool,
+    pub name: String,
+    /// Always false: Docker Hub builds no more by itself.
+    pub is_automated: bool,
+    pub description: String,
 }
 
 /// `ImageHistoryResponseItem`.

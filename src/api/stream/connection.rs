@@ -10,9 +10,11 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
+use hoist_runtime::inherit::unread_by_peer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::UnixStream,
@@ -20,6 +22,8 @@ use tokio::{
 
 /// No request's head is longer.
 const HEAD: usize = 64 << 10;
+/// How many milliseconds a client gets to read an answer's head before its stream begins.
+const PATIENCE: u32 = 50;
 /// What tells our own words from a client's.
 pub const OLDER_FORM: &str = "hoist-older-form";
 
@@ -69,6 +73,18 @@ impl Connection {
             }
         };
         Ok(Self { stream, ahead, answer })
+    }
+
+    /// Waits a moment for the client to read what was written. Clients in some languages read an
+    /// answer's head through a buffer and the stream behind it past the buffer: what arrives together
+    /// with the head is lost to them.
+    pub async fn head_taken(&self) {
+        for _ in 0..PATIENCE {
+            if !matches!(unread_by_peer(&self.stream), Ok(1..)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

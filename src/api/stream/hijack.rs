@@ -11,8 +11,13 @@ use axum::{
 use futures_util::TryStreamExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::connection::Connection;
+
+/// The protocol of Hoist's own upgrades, whose clients read the head as it should be read.
+pub const OURS: &str = "hoist-frames";
 
 /// Both directions of a taken connection.
 pub struct Taken {
@@ -63,10 +68,20 @@ impl Hijack {
             tasks.spawn(talk(Taken { reader: Box::pin(reader), writer: Box::pin(theirs) }));
             return ([kind], Body::from_stream(ReaderStream::new(ours))).into_response();
         };
+        let ours = name == OURS;
         tasks.spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => {
-                    let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
+                    let parts = match upgraded.downcast::<TokioIo<Connection>>() {
+                        Ok(parts) => parts,
+                        Err(_) => return tracing::error!("a connection that was taken over is of an unknown kind"),
+                    };
+                    let connection = parts.io.into_inner();
+                    if !ours {
+                        connection.head_taken().await;
+                    }
+                    let (reader, writer) = tokio::io::split(connection);
+                    let reader = std::io::Cursor::new(parts.read_buf).chain(reader);
                     talk(Taken { reader: Box::pin(reader), writer: Box::pin(writer) }).await;
                 }
                 Err(err) => tracing::debug!("a client left before its upgrade: {err}"),

@@ -155,6 +155,16 @@ impl Images {
         self.inner.registries.check(domain, auth).await
     }
 
+    /// All tags that a repository has at its registry.
+    pub async fn remote_tags(&self, reference: &crate::Reference, auth: Option<Auth>) -> Result<Vec<String>, Error> {
+        self.inner.registries.repository(reference, auth, false).await?.tags().await
+    }
+
+    /// What the search of a registry finds; [`Error::NoSearch`] where it has none.
+    pub async fn search(&self, domain: &str, words: &str, limit: u32, auth: Option<Auth>) -> Result<Vec<Found>, Error> {
+        self.inner.registries.search(domain, words, limit, auth).await
+    }
+
     /// An image's configuration, read once.
     pub(crate) fn config(&self, id: &ImageId) -> Result<Arc<ImageConfig>, Error> {
         let mut configs = self.inner.configs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -335,3 +335,17 @@ pub struct Change {
     /// What happened.
     pub kind: ChangeKind,
 }
+
+/// One line of a registry's search.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Found {
+    /// The repository's name.
+    pub name: String,
+    /// What its owner says of it.
+    pub description: String,
+    /// How many people like it.
+    pub star_count: i64,
+    /// Whether the registry vouches for it.
+    pub is_official: bool,
+}

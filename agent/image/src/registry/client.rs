@@ -29,7 +29,7 @@ pub(crate) struct Registries {
 /// One repository, at its registry and the mirrors of it.
 pub(crate) struct Repository {
     reference: Reference,
-    sites: Vec<Site>,
+    pub(super) sites: Vec<Site>,
     pub(super) scope: String,
     pub(crate) max_attempts: u32,
 }
@@ -37,8 +37,8 @@ pub(crate) struct Repository {
 /// Where a repository can be found.
 pub(super) struct Site {
     pub(super) endpoint: Arc<Endpoint>,
-    authenticator: Authenticator,
-    mirror: bool,
+    pub(super) authenticator: Authenticator,
+    pub(super) mirror: bool,
 }
 
 /// A manifest or index as the registry gave it, verified.
@@ -85,7 +85,11 @@ impl Registries {
         })
     }
 
-    async fn endpoint(
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(super) async fn endpoint(
         &self,
         key: &str,
         make: impl FnOnce() -> Result<Endpoint, Error>,

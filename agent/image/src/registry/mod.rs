@@ -1,6 +1,7 @@
 //! Registries: the OCI distribution specification's client side, with Docker's authentication.
 
 mod auth;
+mod catalog;
 mod challenge;
 mod client;
 pub(crate) mod credentials;

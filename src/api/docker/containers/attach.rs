@@ -1,10 +1,12 @@
 //! `POST /containers/{id}/attach`.
 
+use std::time::Duration;
+
 use axum::{
     extract::{Path, Request, State as With},
     response::Response,
 };
-use hoist_engine::{AttachOptions, Attached, LogOptions, LogStream};
+use hoist_engine::{AttachOptions, Attached, LogOptions, LogStream, WaitCondition};
 
 use crate::api::{
     State,
@@ -18,6 +20,9 @@ use crate::api::{
     },
     version::ApiVersion,
 };
+
+/// How long the end of a process is waited for once its output has ended.
+const EXIT: Duration = Duration::from_secs(1);
 
 pub async fn attach(
     With(state): With<State>,
@@ -42,10 +47,15 @@ pub async fn attach(
         keys,
     };
     let kind = stream::content_type(attached.tty, version);
-    let stop = state.stop.clone();
+    let (stop, engine) = (state.stop.clone(), state.engine.clone());
+    // Clients remove the container as soon as the stream ends, and it ends just before the process
+    // does. A process that closes its output and lives on is not waited for.
+    let exited = async move {
+        let _ = tokio::time::timeout(EXIT, engine.wait(&id, WaitCondition::NotRunning)).await;
+    };
     Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| async move {
         tokio::select! {
-            () = pump::run(taken, attached, earlier, plan, std::future::ready(())) => {}
+            () = pump::run(taken, attached, earlier, plan, exited) => {}
             () = stop.cancelled() => {}
         }
     }))

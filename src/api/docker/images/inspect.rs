@@ -1,6 +1,9 @@
 //! One image: all about it, and its history.
 
-use axum::Json;
+use axum::{
+    Json,
+    http::{HeaderMap, header},
+};
 use hoist_image::{ContainerConfig, Image, Platform};
 use serde_json::{Map, Value, json};
 
@@ -41,6 +44,13 @@ fn expect_platform(image: &Image, params: &Params, name: &str) -> Result<(), Api
     }
 }
 
+/// The version by which an image is shown. Compose 1 asks with the newest version that the daemon has,
+/// and cannot do without what left the answer in version 1.45.
+pub fn spoken(version: ApiVersion, headers: &HeaderMap) -> ApiVersion {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("docker-compose/1.") { version.min(ApiVersion(1, 44)) } else { version }
+}
+
 pub async fn inspect(
     state: State,
     name: &str,
@@ -56,6 +66,12 @@ fn show(image: Image, version: ApiVersion) -> dto::Inspect {
     // From version 1.52 on what is empty is left out.
     let text = |text: String| Some(text).filter(|text| !text.is_empty() || version < ApiVersion(1, 52));
     let comment = image.config.history.last().map(|entry| entry.comment.clone()).unwrap_or_default();
+    // What the container of the last build step was; images that were not built that way tell their own.
+    let old = (version < ApiVersion(1, 45)).then(|| {
+        let kept = image.config.extra.get("container_config").filter(|config| config.is_object());
+        kept.cloned().unwrap_or_else(|| config(image.config.config.clone(), version))
+    });
+    let container = image.config.extra.get("container").and_then(Value::as_str).unwrap_or_default().to_owned();
     let docker_version = image.config.extra.get("docker_version").and_then(Value::as_str).unwrap_or_default();
     dto::Inspect {
         id: image.id.to_string(),
@@ -64,6 +80,8 @@ fn show(image: Image, version: ApiVersion) -> dto::Inspect {
         parent: text(image.parent.map(|parent| parent.to_string()).unwrap_or_default()),
         comment: text(comment),
         created: image.config.created.clone().filter(|text| !text.is_empty()),
+        container: old.is_some().then_some(container),
+        container_config: old,
         docker_version: text(docker_version.to_owned()),
         author: text(image.config.author),
         config: config(image.config.config, version),

@@ -6,6 +6,7 @@ pub mod list;
 pub mod pull;
 pub mod push;
 pub mod remove;
+pub mod search;
 
 use axum::{
     body::Body,
@@ -31,9 +32,9 @@ pub async fn named(
     }
     let (name, verb) = path.rsplit_once('/').ok_or_else(page_not_found)?;
     match (method.as_str(), verb) {
-        ("GET" | "HEAD", "json") => {
-            inspect::inspect(state, name, version, params).await.map(IntoResponse::into_response)
-        }
+        ("GET" | "HEAD", "json") => inspect::inspect(state, name, inspect::spoken(version, &headers), params)
+            .await
+            .map(IntoResponse::into_response),
         ("GET", "history") => inspect::history(state, name, params).await.map(IntoResponse::into_response),
         ("GET", "get") => archive::save(state, vec![name.to_owned()], params).await,
         ("GET", "attestations") => inspect::attestations(state, name).await.map(IntoResponse::into_response),

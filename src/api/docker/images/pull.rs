@@ -23,13 +23,18 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     match (params.text("fromImage"), params.text("fromSrc")) {
         (Some(name), _) => {
-            let reference = reference(name, params.text("tag"))?;
             let options = PullOptions {
                 platform: platform(&params)?,
                 auth: auth::from_headers(&headers)?,
                 policy: PullPolicy::Always,
             };
-            pull(state, reference, options).await
+            let parsed = Reference::parse(name)?;
+            if let (None, None, None) = (params.text("tag"), parsed.tag(), parsed.digest()) {
+                return pull_all(state, parsed, options).await;
+            }
+            // A digest in the name is exact, whatever the tag says.
+            let tag = params.text("tag").filter(|_| parsed.digest().is_none());
+            pull(state, reference(name, tag)?, options).await
         }
         (None, Some("-")) => import(state, &params, body).await,
         (None, Some(source)) => Err(ApiError::bad_request(format!(
@@ -61,6 +66,22 @@ async fn pull(state: State, reference: Reference, options: PullOptions) -> Resul
         Ok(image)
     };
     progress::respond(board, work, false, |_: Image| Vec::new()).await
+}
+
+/// Without a tag all tags are meant.
+async fn pull_all(state: State, repository: Reference, options: PullOptions) -> Result<Response, ApiError> {
+    let board = Arc::new(Board::default());
+    let progress = board.clone();
+    let work = async move {
+        let images = state.engine.images();
+        for tag in images.remote_tags(&repository, options.auth.clone()).await? {
+            let reference = repository.with_tag(&tag)?;
+            images.pull(&reference, options.clone(), progress.clone()).await?;
+            publish(&state, "pull", &reference.familiar(), &reference.familiar_name());
+        }
+        Ok(())
+    };
+    progress::respond(board, work, false, |()| Vec::new()).await
 }
 
 /// Pulls an image and tells a board about it, for those who have streams of their own.

@@ -1,10 +1,10 @@
-//! `POST /images/{name}/push`, and the answer for those who search.
+//! `POST /images/{name}/push`.
 
 use std::sync::Arc;
 
-use axum::{Json, http::HeaderMap, response::Response};
-use hoist_image::{PushOptions, Pushed};
-use serde_json::{Value, json};
+use axum::{http::HeaderMap, response::Response};
+use hoist_image::{ListFilter, PushOptions, Pushed, Reference};
+use serde_json::json;
 
 use super::{inspect::platform, publish, pull::reference};
 use crate::api::{
@@ -20,28 +20,43 @@ pub async fn push(state: State, name: &str, headers: &HeaderMap, params: Params)
     if platform(&params)?.is_some() {
         return Err(ApiError::bad_request("platform is not supported in a push: an image here has one"));
     }
-    let reference = reference(name, params.text("tag"))?;
-    let options = PushOptions { auth: auth::from_headers(headers)? };
+    let auth = auth::from_headers(headers)?;
+    let references = match params.text("tag") {
+        None if Reference::parse(name)?.tag().is_none() => all_tags(&state, name).await?,
+        tag => vec![reference(name, tag)?],
+    };
     let board = Arc::new(Board::default());
     let progress = board.clone();
-    let tag = reference.tag().unwrap_or("latest").to_owned();
     let work = async move {
-        let pushed = state.engine.images().push(&reference, options, progress).await?;
-        publish(&state, "push", &reference.familiar(), &reference.familiar_name());
+        let mut pushed = Vec::new();
+        for reference in references {
+            let options = PushOptions { auth: auth.clone() };
+            let done = state.engine.images().push(&reference, options, progress.clone()).await?;
+            publish(&state, "push", &reference.familiar(), &reference.familiar_name());
+            pushed.push((reference.tag().unwrap_or("latest").to_owned(), done));
+        }
         Ok(pushed)
     };
-    progress::respond(board, work, false, move |pushed: Pushed| {
-        let (digest, size) = (pushed.digest.to_string(), pushed.size);
-        vec![Progress { aux: Some(json!({"Tag": tag, "Digest": digest, "Size": size})), ..Progress::default() }]
+    progress::respond(board, work, false, |pushed: Vec<(String, Pushed)>| {
+        let line = |(tag, done): (String, Pushed)| {
+            let (digest, size) = (done.digest.to_string(), done.size);
+            Progress { aux: Some(json!({"Tag": tag, "Digest": digest, "Size": size})), ..Progress::default() }
+        };
+        pushed.into_iter().map(line).collect()
     })
     .await
 }
 
-/// `GET /images/search`: registries that speak the distribution API have no search.
-pub async fn search(params: Params) -> Result<Json<Value>, ApiError> {
-    let term = params.text("term").ok_or_else(|| ApiError::bad_request("term must be given"))?;
-    params.filters()?.only(&["is-automated", "is-official", "stars"])?;
-    Err(ApiError::not_implemented(format!(
-        "cannot search for {term:?}: the registry protocol has no search, and Hoist asks no other service"
-    )))
+/// Every name that this machine has in a repository.
+async fn all_tags(state: &State, name: &str) -> Result<Vec<Reference>, ApiError> {
+    let repository = Reference::parse(name)?;
+    let images = state.engine.images().list(&ListFilter::default()).await?;
+    let names = images.iter().flat_map(|image| &image.repo_tags).filter_map(|tag| Reference::parse(tag).ok());
+    let mut found: Vec<Reference> = names.filter(|one| one.name() == repository.name()).collect();
+    found.sort_by_key(Reference::familiar);
+    if found.is_empty() {
+        let message = format!("An image does not exist locally with the tag: {}", repository.familiar_name());
+        return Err(ApiError::not_found(message));
+    }
+    Ok(found)
 }

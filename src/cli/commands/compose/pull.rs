@@ -12,6 +12,7 @@ use super::{
 use crate::cli::{
     Context, Exit, Outcome,
     client::path_segment,
+    commands::image::name,
     failure::Failure,
     progress::{Board, Mode, Step},
 };
@@ -126,8 +127,14 @@ async fn transfer(
         let (context_client, to) = (context.client.clone(), to.clone());
         tokio::spawn(async move {
             let request = match way {
-                Way::Pull => context_client.post("/images/create").query("fromImage", &image),
-                Way::Push => context_client.post(format!("/images/{}/push", path_segment(&image))),
+                Way::Pull => {
+                    let (name, tag) = split_or_latest(&image);
+                    context_client.post("/images/create").query("fromImage", name).query("tag", tag)
+                }
+                Way::Push => {
+                    let (name, tag) = split_or_latest(&image);
+                    context_client.post(format!("/images/{}/push", path_segment(name))).query("tag", tag)
+                }
             };
             let outcome = read(request, &image, &to).await;
             // The receiver lives until all senders are gone.
@@ -156,6 +163,14 @@ async fn transfer(
     match failure {
         Some(failure) if !go_on => Err(failure),
         _ => Ok(Exit::OK),
+    }
+}
+
+/// Repository and tag or digest: without a tag, the API would mean all of them.
+fn split_or_latest(image: &str) -> (&str, &str) {
+    match name::split(image) {
+        (repository, "") => (repository, "latest"),
+        both => both,
     }
 }
 
