@@ -59,22 +59,13 @@ impl Host {
     /// Starts a daemon with further flags.
     pub fn with_flags(flags: &[&str]) -> Self {
         let root = tempfile::Builder::new().prefix("hoist-test-").tempdir().expect("a temporary directory");
-        let namespace = Command::new("unshare")
-            .args(["--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep 3600"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare runs (util-linux)");
         let mut host = Self {
             root,
-            namespace,
+            namespace: namespace(),
             daemon: None,
             servers: Vec::new(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         };
-        let stdout = host.namespace.stdout.take().expect("standard output is a pipe");
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("the namespace answers");
-        assert_eq!(line.trim(), "ready");
         host.start_daemon();
         host
     }
@@ -115,6 +106,11 @@ impl Host {
 
     /// Starts the daemon and waits until it answers.
     pub fn start_daemon(&mut self) {
+        assert_eq!(self.try_start_daemon(), Ok(()), "the daemon's log:\n{}", self.daemon_log());
+    }
+
+    /// Starts the daemon and waits until it answers, or has ended: then its exit code and the log's last line.
+    pub fn try_start_daemon(&mut self) -> Result<(), String> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("the daemon's log");
         let mut command = self.command(HOIST);
         command
@@ -126,13 +122,20 @@ impl Host {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second descriptor of the log"))
             .stderr(log);
-        self.daemon = Some(command.spawn().expect("the daemon starts"));
+        let mut daemon = command.spawn().expect("the daemon starts");
+        let mut ended = None;
         let answers = wait_until(|| {
             let ping =
                 self.command("curl").args(["-sf", "--unix-socket"]).arg(self.socket()).arg("http://x/_ping").output();
-            ping.is_ok_and(|output| output.status.success())
+            ended = daemon.try_wait().expect("the daemon can be waited for");
+            ended.is_some() || ping.is_ok_and(|output| output.status.success())
         });
-        assert!(answers, "the daemon does not answer; its log:\n{}", self.daemon_log());
+        if let Some(status) = ended {
+            let log = self.daemon_log();
+            return Err(format!("{status}: {}", log.lines().next_back().unwrap_or_default()));
+        }
+        self.daemon = Some(daemon);
+        if answers { Ok(()) } else { Err("it does not answer".into()) }
     }
 
     pub fn daemon_pid(&self) -> u32 {
@@ -144,6 +147,46 @@ impl Host {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill().expect("the daemon can be killed");
             daemon.wait().expect("the daemon ends");
+        }
+    }
+
+    /// All that runs dies at once, and what is in memory is gone: namespaces, mounts, the run root.
+    pub fn power_cut(&mut self) {
+        let ids = self.hoist(&["ps", "-q", "--no-trunc"]).ok();
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        let mut pids = String::new();
+        if !ids.is_empty() {
+            pids = self.hoist(&[&["inspect", "-f", "{{.State.Pid}}"], ids.as_slice()].concat()).ok();
+        }
+        self.kill_daemon();
+        self.kill_the_rest();
+        for pid in pids.split_whitespace().filter(|pid| Path::new("/proc").join(pid).exists()) {
+            kill(pid);
+        }
+        let _ = self.namespace.kill();
+        let _ = self.namespace.wait();
+        self.unmount_all();
+        fs::remove_dir_all(self.run_root()).expect("the run root can be removed");
+        self.namespace = namespace();
+    }
+
+    /// Supervisors outlive the daemon by design; those of this test are known by its directory.
+    fn kill_the_rest(&self) {
+        let root = self.path().display().to_string();
+        for pid in names(Path::new("/proc")).filter(|name| name.parse::<u32>().is_ok()) {
+            let directory = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if directory.starts_with(&root) || String::from_utf8_lossy(&command).contains(&root) {
+                kill(&pid);
+            }
+        }
+    }
+
+    fn unmount_all(&self) {
+        let root = self.path().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for point in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(|p| p.starts_with(&root)) {
+            let _ = Command::new("umount").args(["-l", point]).status();
         }
     }
 
@@ -252,22 +295,29 @@ impl Drop for Host {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // Supervisors outlive the daemon by design; those of this test are known by its directory.
-        let root = self.path().display().to_string();
-        for pid in names(Path::new("/proc")).filter_map(|name| name.parse::<u32>().ok()) {
-            let environ = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if environ.starts_with(&root) || String::from_utf8_lossy(&command).contains(&root) {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            }
-        }
+        self.kill_the_rest();
         let _ = self.namespace.kill();
         let _ = self.namespace.wait();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for point in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(|p| p.starts_with(&root)) {
-            let _ = Command::new("umount").args(["-l", point]).status();
-        }
+        self.unmount_all();
     }
+}
+
+fn kill(pid: &str) {
+    let _ = Command::new("kill").args(["-9", pid]).status();
+}
+
+/// A network namespace of its own with loopback up, which lasts as long as this process.
+fn namespace() -> Child {
+    let mut namespace = Command::new("unshare")
+        .args(["--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep 3600"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare runs (util-linux)");
+    let stdout = namespace.stdout.take().expect("standard output is a pipe");
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("the namespace answers");
+    assert_eq!(line.trim(), "ready");
+    namespace
 }
 
 fn names(directory: &Path) -> impl Iterator<Item = String> {

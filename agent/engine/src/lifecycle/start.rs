@@ -84,6 +84,7 @@ impl Inner {
                     state.status = Status::Running;
                     state.pid = Some(started.pid);
                     state.started_at = Some(started.at);
+                    state.exit_code = None;
                     state.error.clear();
                     state.oom_killed = false;
                     state.stopped_by_hand = false;
