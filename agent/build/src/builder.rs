@@ -1,11 +1,22 @@
-//! The door.
+//! The door: a request goes through parsing, planning, lowering, solving and exporting, in this order.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{BuildError, BuildRequest, BuildResult, CacheEntry, Events, PruneOptions, PruneReport, Worker};
+use crate::bases::Resolver;
+use crate::cache::{Cache, now};
+use crate::dockerfile::{self, GlobalScope, Plan, Platform};
+use crate::export;
+use crate::graph::{self, Graph, lower};
+use crate::solve::{CacheMounts, Solve, blocking};
+use crate::{
+    BuildError, BuildEvent, BuildRequest, BuildResult, CacheEntry, Events, PruneOptions, PruneReport, StepId, StepInfo,
+    Worker,
+};
 
 /// How a builder is set up.
 #[derive(Debug, Clone)]
@@ -20,17 +31,39 @@ pub struct BuilderOptions {
 
 /// Builds images with an engine's help. A clone is the same builder; builds may run side by side.
 pub struct Builder<W: Worker> {
-    inner: Arc<Inner<W>>,
+    shared: Arc<Shared<W>>,
 }
 
-struct Inner<W> {
-    options: BuilderOptions,
-    worker: W,
+/// What all builds have in common.
+pub(crate) struct Shared<W> {
+    pub options: BuilderOptions,
+    pub worker: W,
+    pub cache: Cache,
+    pub mounts: CacheMounts,
+    /// Places for steps that work.
+    pub places: Semaphore,
+    /// Steps that somebody works at, by key.
+    turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    collecting: tokio::sync::Mutex<()>,
+}
+
+impl<W> Shared<W> {
+    /// Who holds this lock makes the step of that key; others wait, and find it made.
+    pub(crate) fn turn(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(key.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
 }
 
 impl<W: Worker> Clone for Builder<W> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -40,7 +73,62 @@ impl<W: Worker> Builder<W> {
     /// # Errors
     /// When the cache's directory cannot be used.
     pub async fn open(options: BuilderOptions, worker: W) -> Result<Self, BuildError> {
-        Ok(Self { inner: Arc::new(Inner { options, worker }) })
+        let root = options.root.clone();
+        let cache = blocking(move || {
+            let tmp = root.join("tmp");
+            if tmp.exists() {
+                fs_err::remove_dir_all(&tmp).map_err(|error| BuildError::io("remove", &tmp, error))?;
+            }
+            for dir in [&tmp, &root.join("mounts")] {
+                fs_err::create_dir_all(dir).map_err(|error| BuildError::io("create", dir, error))?;
+            }
+            Cache::open(&root.join("cache.redb"))
+        })
+        .await?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = if options.parallel == 0 { processors.max(2) } else { options.parallel };
+        let shared = Arc::new(Shared {
+            mounts: CacheMounts::new(options.root.join("mounts")),
+            options,
+            worker,
+            cache,
+            places: Semaphore::new(places),
+            turns: Mutex::default(),
+            collecting: tokio::sync::Mutex::new(()),
+        });
+        let builder = Self { shared };
+        builder.reconcile().await?;
+        Ok(builder)
+    }
+
+    /// Records and layers are brought together: a record without its layers is worth nothing, a layer without a record
+    /// is of an interrupted build.
+    async fn reconcile(&self) -> Result<(), BuildError> {
+        let kept: HashSet<String> = self.shared.worker.kept()?.into_iter().collect();
+        let records = self.shared.cache.all()?;
+        let broken: Vec<String> = records
+            .iter()
+            .filter(|(_, record)| record.layers.iter().any(|layer| !kept.contains(layer)))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if !broken.is_empty() {
+            self.shared.cache.forget(&broken)?;
+        }
+        self.sweep().await.map(drop)
+    }
+
+    /// Lets go of layers that no record names and no build works with.
+    async fn sweep(&self) -> Result<u64, BuildError> {
+        let kept = self.shared.worker.kept()?;
+        // Read after the layers: one that is kept meanwhile is not in the list.
+        let known: HashSet<String> = self.shared.cache.all()?.into_values().flat_map(|record| record.layers).collect();
+        let loose: Vec<String> =
+            kept.into_iter().filter(|layer| !known.contains(layer) && !self.shared.cache.is_in_use(layer)).collect();
+        if loose.is_empty() {
+            return Ok(0);
+        }
+        self.shared.cache.forget_layers(&loose)?;
+        self.shared.worker.release(loose).await
     }
 
     /// Builds. Events tell what happens meanwhile; canceling kills what runs and leaves nothing of it.
@@ -49,12 +137,102 @@ impl<W: Worker> Builder<W> {
     /// See [`BuildError`].
     pub async fn build(
         &self,
-        request: BuildRequest,
+        mut request: BuildRequest,
         events: Events,
         cancel: CancellationToken,
     ) -> Result<BuildResult, BuildError> {
-        let _ = (request, events, cancel, &self.inner.worker, &self.inner.options);
-        Err(BuildError::Request("building is not possible yet".into()))
+        refuse(&request)?;
+        if request.source_date_epoch.is_none()
+            && let Some(text) = request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty())
+        {
+            let number = text
+                .parse()
+                .map_err(|_| BuildError::Request(format!("SOURCE_DATE_EPOCH={text}: expected seconds since 1970")))?;
+            request.source_date_epoch = Some(number);
+        }
+        let ours = cancel.child_token();
+        let (graph, first) = tokio::select! {
+            graph = self.plan(&request, &events) => graph?,
+            () = cancel.cancelled() => return Err(BuildError::Canceled),
+        };
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let step = |id: usize| StepId(first + u32::try_from(id).unwrap_or(u32::MAX));
+            let _ = events.send(BuildEvent::Planned(StepInfo {
+                id: step(id),
+                name: node.name.clone(),
+                stage: Some(node.stage.clone()),
+                span: Some(node.span),
+                inputs: node.inputs().into_iter().map(step).collect(),
+            }));
+        }
+        for (message, span) in &graph.warnings {
+            let _ = events.send(BuildEvent::Warning { message: message.clone(), span: Some(*span) });
+        }
+        let solve = Arc::new(Solve::new(Arc::clone(&self.shared), graph, request, events, ours.clone(), first)?);
+        let result = export::run(&solve).await;
+        ours.cancel();
+        solve.tasks.close();
+        solve.tasks.wait().await;
+        let asked = solve.asked();
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.cache.used(&asked)).await?;
+        drop(solve);
+        self.tidy_later();
+        result
+    }
+
+    /// From text to graph.
+    async fn plan(&self, request: &BuildRequest, events: &Events) -> Result<(Graph, u32), BuildError> {
+        let file = dockerfile::parse(&request.dockerfile_name, request.dockerfile.as_bytes())?;
+        let local = Platform::local();
+        let platform = match request.platforms.as_slice() {
+            [] => local.clone(),
+            [one] => Platform::parse(one, &local)
+                .ok_or_else(|| BuildError::Request(format!("{one:?} is no platform: expected os/arch")))?,
+            several => {
+                return Err(BuildError::Request(format!(
+                    "building for several platforms at once ({}) is not supported: build one at a time",
+                    several.join(", ")
+                )));
+            }
+        };
+        let global = GlobalScope::new(&file, &request.args, &platform, &local)?;
+        let plan = Plan::new(&file, &global, request.contexts.keys().cloned(), request.target.as_deref())?;
+        for name in global.unused(&file) {
+            let message = format!("the build argument {name:?} is declared by no ARG of the Dockerfile");
+            let _ = events.send(BuildEvent::Warning { message, span: None });
+        }
+        let resolver = Resolver::new(&self.shared.worker, request, events.clone());
+        let wanted = graph::references(&file, &plan, request);
+        resolver.ahead(&wanted, &platform).await;
+        let graph = lower(&file, &plan, &global, request, &resolver, &platform).await?;
+        Ok((graph, resolver.steps()))
+    }
+
+    /// Collects what is too much, beside everything else.
+    fn tidy_later(&self) {
+        let builder = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = builder.tidy().await {
+                tracing::warn!(error = %error.message(), "cannot tidy the build cache");
+            }
+        });
+    }
+
+    async fn tidy(&self) -> Result<(), BuildError> {
+        let Ok(_one_at_a_time) = self.shared.collecting.try_lock() else { return Ok(()) };
+        let shared = Arc::clone(&self.shared);
+        let doomed = blocking(move || {
+            shared.cache.settle()?;
+            let records = shared.cache.all()?;
+            let options = PruneOptions { keep: Some(shared.options.cache_limit), ..PruneOptions::default() };
+            Ok(crate::cache::choose(&records, &options, &|layer| shared.cache.is_in_use(layer), now()))
+        })
+        .await?;
+        if !doomed.is_empty() {
+            self.shared.cache.forget(&doomed)?;
+        }
+        self.sweep().await.map(drop)
     }
 
     /// What the cache holds.
@@ -62,7 +240,39 @@ impl<W: Worker> Builder<W> {
     /// # Errors
     /// When the cache's records cannot be read.
     pub async fn cache(&self) -> Result<Vec<CacheEntry>, BuildError> {
-        Ok(Vec::new())
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let records = shared.cache.all()?;
+            let mut entries: Vec<CacheEntry> = records
+                .into_iter()
+                .map(|(key, record)| CacheEntry {
+                    id: key,
+                    in_use: record.layers.iter().any(|layer| shared.cache.is_in_use(layer)),
+                    parents: record.parents,
+                    kind: record.kind,
+                    description: record.description,
+                    size: record.size,
+                    created_at: record.created_at,
+                    last_used_at: record.last_used_at,
+                    usage_count: record.uses,
+                    shared: false,
+                })
+                .collect();
+            entries.extend(shared.mounts.list().into_iter().map(|(id, path, size, modified)| CacheEntry {
+                id,
+                parents: Vec::new(),
+                kind: MOUNT.into(),
+                description: format!("cache mount {}", path.display()),
+                size,
+                created_at: modified,
+                last_used_at: modified,
+                usage_count: 0,
+                shared: false,
+                in_use: shared.mounts.is_in_use(&path),
+            }));
+            Ok(entries)
+        })
+        .await
     }
 
     /// Removes from the cache.
@@ -70,7 +280,47 @@ impl<W: Worker> Builder<W> {
     /// # Errors
     /// When the cache's records cannot be changed.
     pub async fn prune(&self, options: PruneOptions) -> Result<PruneReport, BuildError> {
-        let _ = options;
-        Ok(PruneReport::default())
+        let _one_at_a_time = self.shared.collecting.lock().await;
+        let shared = Arc::clone(&self.shared);
+        let (removed, mut reclaimed) = blocking(move || {
+            let records = shared.cache.all()?;
+            let mut doomed = crate::cache::choose(&records, &options, &|layer| shared.cache.is_in_use(layer), now());
+            if !options.all && options.ids.is_empty() && options.keep.is_none() {
+                // What still leads to a result that can be used stays, as with Docker's: only the rest is dangling.
+                let parents: BTreeSet<&String> = records.values().flat_map(|record| &record.parents).collect();
+                doomed.retain(|key| !parents.contains(key));
+            }
+            let mut removed = shared.cache.forget(&doomed)?;
+            let mut reclaimed = 0;
+            for (id, path, size, modified) in shared.mounts.list() {
+                let old = options.unused_for.is_none_or(|age| now() - modified >= age.cast_signed());
+                let meant = (options.ids.is_empty() || options.ids.contains(&id))
+                    && (options.kinds.is_empty() || options.kinds.iter().any(|kind| kind == MOUNT));
+                if old && meant && (options.all || !options.ids.is_empty()) && shared.mounts.remove(&path)? {
+                    removed.push(id);
+                    reclaimed += size;
+                }
+            }
+            Ok((removed, reclaimed))
+        })
+        .await?;
+        reclaimed += self.sweep().await?;
+        Ok(PruneReport { removed, reclaimed })
     }
+
+    /// Where the builder keeps its own files.
+    pub fn root(&self) -> &Path {
+        &self.shared.options.root
+    }
+}
+
+const MOUNT: &str = "exec.cachemount";
+
+/// What is asked for and cannot be done is refused before anything is.
+fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
+    let caches = request.cache_from.iter().map(|cache| ("--cache-from", cache));
+    if let Some((flag, cache)) = caches.chain(request.cache_to.iter().map(|cache| ("--cache-to", cache))).next() {
+        return Err(BuildError::Request(format!("{flag} type={}: this kind of cache is not supported", cache.kind)));
+    }
+    Ok(())
 }

@@ -11,13 +11,20 @@
 //! Start reading at [`dockerfile`] for the language, at `solve/` for the work.
 #![forbid(unsafe_code)]
 
+mod bases;
 mod builder;
+mod cache;
+mod config;
 pub mod context;
 pub mod dockerfile;
 mod error;
 mod event;
+mod export;
+mod graph;
 mod request;
 mod result;
+mod solve;
+mod tree;
 mod worker;
 
 pub use builder::{Builder, BuilderOptions};

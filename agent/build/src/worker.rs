@@ -225,11 +225,24 @@ pub trait Worker: Send + Sync + 'static {
         report: Report,
     ) -> impl Future<Output = Result<String, BuildError>> + Send;
 
-    /// Writes an image as an archive for `docker load`, or with `oci` as an OCI layout, to a file.
+    /// Writes an image as an archive for `docker load`, or with `oci` as an OCI layout, to a file; the archive calls it
+    /// by these names.
     ///
     /// # Errors
     /// Those of the file.
-    fn save(&self, image: String, oci: bool, to: PathBuf) -> impl Future<Output = Result<(), BuildError>> + Send;
+    fn save(
+        &self,
+        image: String,
+        names: Vec<String>,
+        oci: bool,
+        to: PathBuf,
+    ) -> impl Future<Output = Result<(), BuildError>> + Send;
+
+    /// Writes an open tree as a plain tar archive to a file.
+    ///
+    /// # Errors
+    /// Those of the tree and of the file.
+    fn archive(&self, tree: OwnedFd, to: PathBuf) -> impl Future<Output = Result<(), BuildError>> + Send;
 
     /// Takes an image away again that nobody was told of.
     fn forget(&self, image: String) -> impl Future<Output = ()> + Send;

@@ -38,6 +38,8 @@ pub struct EngineOptions {
     /// Rotation when a container does not say otherwise: bytes a file, and files.
     pub log_max_size: u64,
     pub log_max_files: u32,
+    /// Bytes that the build cache may take; the least useful goes first.
+    pub build_cache_limit: u64,
 }
 
 impl EngineOptions {
@@ -59,6 +61,7 @@ impl EngineOptions {
             cgroup_parent: "hoist".into(),
             log_max_size: 20 << 20,
             log_max_files: 5,
+            build_cache_limit: 20 << 30,
         }
     }
 }
@@ -66,7 +69,8 @@ impl EngineOptions {
 /// The containers of one machine. A clone is the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) builder: hoist_build::Builder<crate::build::BuildWorker>,
 }
 
 /// The parts. Operations are methods of it, each beside its like: `lifecycle`, `exec`, `logs`, `copy`, `query`.
@@ -117,8 +121,10 @@ impl Engine {
             closing: CancellationToken::new(),
             options,
         });
+        crate::build::sweep(&inner);
         recover(&inner).await?;
-        Ok(Self { inner })
+        let builder = crate::build::open(&inner).await?;
+        Ok(Self { inner, builder })
     }
 
     /// Writes down what is not yet, and lets go. Containers go on.

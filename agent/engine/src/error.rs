@@ -47,6 +47,9 @@ pub enum EngineError {
     /// From the volumes.
     #[error(transparent)]
     Volume(#[from] hoist_volume::Error),
+    /// From a build.
+    #[error(transparent)]
+    Build(#[from] hoist_build::BuildError),
     /// From a cgroup.
     #[error(transparent)]
     Cgroup(#[from] hoist_runtime::cgroup::CgroupError),
@@ -127,6 +130,11 @@ impl EngineError {
                 hoist_volume::Error::NotFound(_) => K::NotFound,
                 hoist_volume::Error::InUse { .. } | hoist_volume::Error::Exists(_) => K::Conflict,
                 hoist_volume::Error::Invalid(_) => K::InvalidParameter,
+                _ => K::System,
+            },
+            Self::Build(error) => match error {
+                hoist_build::BuildError::NotFound(_) => K::NotFound,
+                hoist_build::BuildError::Dockerfile(_) | hoist_build::BuildError::Request(_) => K::InvalidParameter,
                 _ => K::System,
             },
             Self::Start { .. } | Self::Cgroup(_) | Self::Io(_) | Self::Internal(_) => K::System,

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod build;
 mod care;
 mod container;
 mod copy;

@@ -76,6 +76,7 @@ pub use images::{
     Snapshot,
 };
 pub use manifest::{Descriptor, Index, Manifest, media_type};
+pub use pipeline::decompress;
 pub use platform::Platform;
 pub use progress::{Phase, Progress, PullEvent};
 pub use reference::{Reference, ReferenceError};

@@ -40,8 +40,11 @@ impl Compression {
     }
 }
 
-/// The stream without its compression.
-pub(crate) fn decompress<'r>(mut reader: impl BufRead + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+/// The stream without its compression (gzip, zstd or none), which is told from its first bytes.
+///
+/// # Errors
+/// `Unsupported` for other compressions, by name; those of the reader.
+pub fn decompress<'r>(mut reader: impl BufRead + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
     // One read may give too few bytes to tell; archives and compressed streams have more than four.
     let start = reader.fill_buf()?.to_vec();
     if start.len() >= 6 || start.is_empty() {

@@ -24,12 +24,12 @@ impl Inner {
         self.options.run_root.join("secrets")
     }
 
-    pub(super) fn secrets_dir(&self, id: &ContainerId) -> PathBuf {
+    pub(crate) fn secrets_dir(&self, id: &ContainerId) -> PathBuf {
         self.secrets_root().join(id.as_str())
     }
 
     /// A directory that is in memory only: of the run root, or on a tmpfs that is mounted there.
-    pub(super) fn make_secrets_dir(&self, id: &ContainerId) -> Result<PathBuf> {
+    pub(crate) fn make_secrets_dir(&self, id: &ContainerId) -> Result<PathBuf> {
         let root = self.secrets_root();
         fs_err::create_dir_all(&root)?;
         fs_err::set_permissions(&root, std::fs::Permissions::from_mode(0o700))?;

@@ -5,6 +5,7 @@ mod changes;
 mod collect;
 mod commit;
 mod export;
+mod fetch;
 mod instructions;
 mod layers;
 mod load;

@@ -48,6 +48,28 @@ impl Images {
                 wanted.entry(id).or_default().extend(name);
             }
         }
+        self.write_archive(wanted, writer, format).await
+    }
+
+    /// Writes one image into an archive that calls it by these names, whatever it is called here.
+    pub async fn save_as(
+        &self,
+        id: &ImageId,
+        names: &[Reference],
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        format: SaveFormat,
+    ) -> Result<(), Error> {
+        let names = names.iter().map(|name| name.clone().with_default_tag().to_string()).collect();
+        self.write_archive(BTreeMap::from([(id.clone(), names)]), writer, format).await
+    }
+
+    async fn write_archive(
+        &self,
+        wanted: BTreeMap<ImageId, BTreeSet<String>>,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        format: SaveFormat,
+    ) -> Result<(), Error> {
+        let state = self.inner.state.view();
         let mut index = Index {
             schema_version: 2,
             media_type: Some(media_type::OCI_INDEX.into()),

@@ -53,6 +53,11 @@ impl Registries {
         Registries { options, endpoints: Mutex::new(HashMap::new()) }
     }
 
+    /// An HTTP client for a host, as registries are spoken to.
+    pub(crate) fn client(&self, host: &str) -> Result<reqwest::Client, Error> {
+        Ok(Endpoint::for_domain(host, &self.options)?.client)
+    }
+
     /// A repository, to pull from or (with `push`) to push to.
     pub(crate) async fn repository(
         &self,

@@ -1,0 +1,585 @@
+//! One stage's instructions, one after another: its variables, its configuration, its steps.
+
+use serde_json::{Map, Value};
+
+use super::lower::Lower;
+use super::{Copy, Inline, Mount, MountKind, Node, NodeId, Op, Origin, Remote, Run, Stage};
+use crate::config::{DEFAULT_PATH, Healthcheck, History};
+use crate::dockerfile::{
+    self, Command, Instruction, Kind, Lexer, Script, SecurityMode, StageScope, Transfer, Word, expand_pairs,
+    parse_trigger,
+};
+use crate::{BuildError, Entitlement, NetworkChoice};
+
+/// A stage while it is read.
+pub(super) struct Lowering {
+    pub stage: Stage,
+    scope: StageScope,
+    index: usize,
+    label: String,
+    /// `CMD` was said here, not by the base image.
+    command_is_own: bool,
+    /// How many agents were mounted.
+    agents: usize,
+}
+
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+impl Lowering {
+    pub(super) fn new(stage: Stage, index: usize, label: String) -> Self {
+        let scope = StageScope::on_image(&stage.config.config.env);
+        Self { stage, scope, index, label, command_is_own: false, agents: 0 }
+    }
+
+    /// A stage that begins where another ends.
+    pub(super) fn over(base: &Self, index: usize, label: String) -> Self {
+        let mut lowering = Self::new(base.stage.clone(), index, label);
+        lowering.command_is_own = base.command_is_own;
+        lowering
+    }
+
+    /// The base's `ONBUILD` instructions come first.
+    pub(super) async fn triggers(&mut self, lower: &mut Lower<'_>, from: &Instruction) -> Result<(), BuildError> {
+        for (at, trigger) in std::mem::take(&mut self.stage.config.config.on_build).iter().enumerate() {
+            let name = format!("{}:{} (ONBUILD trigger {} of its base)", lower.file.name, from.span.start.line, at + 1);
+            let mut instruction = parse_trigger(&name, trigger)?;
+            // Events point to the line that brought the trigger in.
+            instruction.span = from.span;
+            instruction.source = format!("ONBUILD {}", instruction.source);
+            self.instruction(lower, &instruction).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn instruction(
+        &mut self,
+        lower: &mut Lower<'_>,
+        instruction: &Instruction,
+    ) -> Result<(), BuildError> {
+        let lexer = lower.global.lexer();
+        let config = &mut self.stage.config.config;
+        let mut said = instruction.source.clone();
+        match &instruction.kind {
+            Kind::From(_) => return Ok(()),
+            Kind::Arg(args) => {
+                let mut words = Vec::new();
+                for arg in args {
+                    self.scope.declare(arg, lower.global).map_err(|error| lower.in_file(error))?;
+                    let value = self.scope.args().find(|(name, _)| *name == arg.name.text).map(|(_, value)| value);
+                    words.push(match value {
+                        Some(value) => format!("{}={value}", arg.name.text),
+                        None => arg.name.text.clone(),
+                    });
+                }
+                said = format!("ARG {}", words.join(" "));
+            }
+            Kind::Env(pairs) => {
+                let set = self.scope.set_env(pairs, lower.global).map_err(|error| lower.in_file(error))?;
+                config.env = self.scope.env().iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let words: Vec<String> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                said = format!("ENV {}", words.join(" "));
+            }
+            Kind::Label(pairs) => {
+                let set = expand_pairs(pairs, lexer, &|name| self.scope.lookup(name));
+                let set = set.map_err(|error| lower.in_file(error))?;
+                let words: Vec<String> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                config.labels.extend(set);
+                said = format!("LABEL {}", words.join(" "));
+            }
+            Kind::Run(run) => return self.run(lower, instruction, run).await,
+            Kind::Copy(copy) => {
+                let from = match &copy.from {
+                    Some(word) => self.origin(lower, instruction, word).await?,
+                    None => Origin::Context(None),
+                };
+                let mut step = self.transfer(lower, instruction, &copy.transfer, from, false)?;
+                step.parents = copy.parents.on;
+                step.directory |= step.parents;
+                return self.copy(lower, instruction, step);
+            }
+            Kind::Add(add) => {
+                let mut step = self.transfer(lower, instruction, &add.transfer, Origin::Context(None), true)?;
+                step.unpack = add.unpack.is_none_or(|flag| flag.on);
+                let checksum = add.checksum.as_ref().map(|word| self.expand(lower, word)).transpose()?;
+                if checksum.is_some() && (step.remote.len() != 1 || !step.sources.is_empty()) {
+                    return Err(lower.wrong(instruction, "--checksum is for one remote source"));
+                }
+                for remote in &mut step.remote {
+                    remote.checksum.clone_from(&checksum);
+                    remote.keep_git_dir = add.keep_git_dir.on;
+                    remote.unpack = add.unpack.is_some_and(|flag| flag.on);
+                }
+                return self.copy(lower, instruction, step);
+            }
+            Kind::Cmd(command) => {
+                config.cmd = Some(full(command, &config.shell));
+                self.command_is_own = true;
+                said = format!("CMD {}", as_json(config.cmd.as_deref().unwrap_or_default()));
+            }
+            Kind::Entrypoint(command) => {
+                config.entrypoint = Some(full(command, &config.shell));
+                // The base's command makes no sense for another program.
+                if !self.command_is_own {
+                    config.cmd = None;
+                }
+                said = format!("ENTRYPOINT {}", as_json(config.entrypoint.as_deref().unwrap_or_default()));
+            }
+            Kind::Shell(words) => config.shell = words.iter().map(|word| word.text.clone()).collect(),
+            Kind::Healthcheck(check) => config.healthcheck = Some(healthcheck(check)),
+            Kind::Expose(words) => {
+                for word in words {
+                    let ports = lexer
+                        .expand_fields(&word.text, &|name| self.scope.lookup(name))
+                        .map_err(|error| lower.wrong(instruction, error.to_string()))?;
+                    for port in ports {
+                        let ports = expose(&port).ok_or_else(|| {
+                            lower.wrong(
+                                instruction,
+                                format!("{port:?} is no port: expected 80, 80/udp or 8000-8010/tcp"),
+                            )
+                        })?;
+                        config.exposed_ports.extend(ports.into_iter().map(|port| (port, Value::Object(Map::new()))));
+                    }
+                }
+            }
+            Kind::Volume(words) => {
+                for word in words {
+                    let path = self.expand(lower, word)?;
+                    if path.is_empty() {
+                        return Err(lower.wrong(instruction, "the path of a volume is empty"));
+                    }
+                    self.stage.config.config.volumes.insert(path, Value::Object(Map::new()));
+                }
+            }
+            Kind::User(word) => self.stage.config.config.user = self.expand(lower, word)?,
+            Kind::Workdir(word) => {
+                let path = self.expand(lower, word)?;
+                let path = join(&config_dir(&self.stage), &path);
+                self.stage.config.config.working_dir.clone_from(&path);
+                let node = if path == "/" {
+                    None
+                } else {
+                    Some(self.push(lower, instruction, format!("WORKDIR {path}"), Op::Workdir(path.clone())))
+                };
+                self.history(format!("WORKDIR {path}"), node);
+                return Ok(());
+            }
+            Kind::Stopsignal(word) => {
+                let signal = self.expand(lower, word)?;
+                if signal.is_empty() || !signal.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-')) {
+                    return Err(lower.wrong(instruction, format!("{signal:?} is no signal")));
+                }
+                self.stage.config.config.stop_signal = Some(signal);
+            }
+            Kind::Maintainer(word) => self.stage.config.author = word.text.clone(),
+            Kind::Onbuild(trigger) => config.on_build.push(trigger.source.clone()),
+        }
+        self.history(said, None);
+        Ok(())
+    }
+
+    fn history(&mut self, created_by: String, node: Option<NodeId>) {
+        let line = History { created_by, comment: "hoist".into(), empty_layer: node.is_none(), ..History::default() };
+        self.stage.history.push((line, node));
+    }
+
+    /// Adds a step to the stage.
+    fn push(&mut self, lower: &mut Lower<'_>, instruction: &Instruction, name: String, op: Op) -> NodeId {
+        let filter = &lower.request.no_cache_filter;
+        let fresh = lower.request.no_cache || filter.contains(&self.label) || filter.contains(&self.index.to_string());
+        lower.nodes.push(Node {
+            name,
+            stage: self.label.clone(),
+            span: instruction.span,
+            instruction: instruction.source.clone(),
+            parent: self.stage.tree,
+            op,
+            fresh,
+        });
+        let id = lower.nodes.len() - 1;
+        self.stage.tree = Some(id);
+        id
+    }
+
+    fn expand(&self, lower: &Lower<'_>, word: &Word) -> Result<String, BuildError> {
+        word.expand(lower.global.lexer(), &|name| self.scope.lookup(name)).map_err(|error| lower.in_file(error))
+    }
+
+    async fn origin(
+        &self,
+        lower: &mut Lower<'_>,
+        instruction: &Instruction,
+        word: &Word,
+    ) -> Result<Origin, BuildError> {
+        let origin = lower.plan.origin(word, self.index).map_err(|error| lower.in_file(error))?;
+        match origin {
+            dockerfile::Origin::Stage(stage) => match lower.trees.get(&stage) {
+                Some(tree) => Ok(Origin::Tree(*tree)),
+                None => Err(lower.wrong(instruction, format!("the stage {:?} comes later", lower.plan.label(stage)))),
+            },
+            other => lower.origin(&other, None, &self.label, instruction).await,
+        }
+    }
+
+    /// A stage on a context: all of it.
+    pub(super) fn copy_all(&mut self, lower: &mut Lower<'_>, from: &Instruction, origin: Origin) {
+        let copy = Copy {
+            from: origin,
+            sources: vec![".".into()],
+            inline: Vec::new(),
+            remote: Vec::new(),
+            destination: "/".into(),
+            directory: true,
+            chown: None,
+            chmod: None,
+            exclude: Vec::new(),
+            parents: false,
+            link: false,
+            unpack: false,
+        };
+        let node = self.push(lower, from, from.source.clone(), Op::Copy(Box::new(copy)));
+        self.history(from.source.clone(), Some(node));
+    }
+
+    fn transfer(
+        &self,
+        lower: &Lower<'_>,
+        instruction: &Instruction,
+        transfer: &Transfer,
+        from: Origin,
+        add: bool,
+    ) -> Result<Copy, BuildError> {
+        let (mut sources, mut inline, mut remote) = (Vec::new(), Vec::new(), Vec::new());
+        for source in &transfer.sources {
+            match source {
+                dockerfile::Source::Heredoc(heredoc) => {
+                    let content = if heredoc.expand {
+                        Lexer::heredoc()
+                            .expand(&heredoc.content, &|name| self.scope.lookup(name))
+                            .map_err(|error| lower.wrong(instruction, error.to_string()))?
+                    } else {
+                        heredoc.content.clone()
+                    };
+                    inline.push(Inline { name: heredoc.name.clone(), content });
+                }
+                dockerfile::Source::Path(word) => {
+                    let path = self.expand(lower, word)?;
+                    let git = add && is_git(&path);
+                    if git || (add && (path.starts_with("http://") || path.starts_with("https://"))) {
+                        remote.push(Remote { url: path, git, checksum: None, keep_git_dir: false, unpack: false });
+                    } else {
+                        sources.push(path);
+                    }
+                }
+            }
+        }
+        let written = self.expand(lower, &transfer.destination)?;
+        let several = sources.len() + inline.len() + remote.len() > 1;
+        let directory = written.ends_with('/') || written == "." || written.ends_with("/.") || written.is_empty();
+        if several && !directory {
+            return Err(lower.wrong(
+                instruction,
+                format!("several sources need a directory as their destination: write {written:?} with a / at its end"),
+            ));
+        }
+        let expand = |word: &Option<Word>| word.as_ref().map(|word| self.expand(lower, word)).transpose();
+        let exclude = transfer.exclude.iter().map(|word| self.expand(lower, word)).collect::<Result<_, _>>()?;
+        let chmod = expand(&transfer.chmod)?;
+        if let Some(text) = &chmod
+            && crate::tree::ModeChange::parse(text).is_none()
+        {
+            return Err(
+                lower.wrong(instruction, format!("--chmod={text}: expected octal digits or such as u=rwX,go=rX"))
+            );
+        }
+        Ok(Copy {
+            from,
+            sources,
+            inline,
+            remote,
+            destination: join(&config_dir(&self.stage), &written),
+            directory,
+            chown: expand(&transfer.chown)?,
+            chmod,
+            exclude,
+            parents: false,
+            link: transfer.link.on,
+            unpack: false,
+        })
+    }
+
+    fn copy(&mut self, lower: &mut Lower<'_>, instruction: &Instruction, copy: Copy) -> Result<(), BuildError> {
+        if lower.request.context.is_none() && copy.from == Origin::Context(None) && !copy.sources.is_empty() {
+            return Err(lower.wrong(instruction, "this build has no context to copy from"));
+        }
+        let node = self.push(lower, instruction, instruction.source.clone(), Op::Copy(Box::new(copy)));
+        self.history(instruction.source.clone(), Some(node));
+        Ok(())
+    }
+
+    async fn run(
+        &mut self,
+        lower: &mut Lower<'_>,
+        instruction: &Instruction,
+        run: &dockerfile::Run,
+    ) -> Result<(), BuildError> {
+        let config = &self.stage.config.config;
+        let shell: Vec<String> =
+            if config.shell.is_empty() { SHELL.map(str::to_owned).to_vec() } else { config.shell.clone() };
+        let mut script = None;
+        let args = match run.script() {
+            Script::Shell(text) => shell.into_iter().chain([text]).collect(),
+            Script::Exec(words) => words,
+            Script::File { name, content } => {
+                let path = format!("/dev/pipes/{}", name.replace('/', "_"));
+                script = Some((path.clone(), content));
+                vec![path]
+            }
+        };
+        let mut env = config.env.clone();
+        if !env.iter().any(|entry| entry.starts_with("PATH=")) {
+            env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        let declared: Vec<String> = self.scope.args().map(|(name, value)| format!("{name}={value}")).collect();
+        env.extend(declared.iter().cloned());
+        let has = |env: &[String], name: &str| {
+            env.iter().any(|entry| entry.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+        };
+        let mut hidden_env: Vec<String> = lower
+            .global
+            .proxies()
+            .filter(|(name, _)| !has(&env, name))
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let insecure = matches!(run.security, Some((SecurityMode::Insecure, _)));
+        let network = match run.network {
+            Some((mode, _)) => {
+                let choice = NetworkChoice::from(mode);
+                if choice == NetworkChoice::Host
+                    && lower.request.network != NetworkChoice::Host
+                    && !lower.request.entitlements.contains(&Entitlement::NetworkHost)
+                {
+                    return Err(
+                        lower.wrong(instruction, "network.host is not allowed: build with --allow network.host")
+                    );
+                }
+                if choice == NetworkChoice::Default { lower.request.network.clone() } else { choice }
+            }
+            None => lower.request.network.clone(),
+        };
+        if insecure && !lower.request.entitlements.contains(&Entitlement::SecurityInsecure) {
+            let why = "security.insecure is not allowed: build with --allow security.insecure";
+            return Err(lower.wrong(instruction, why));
+        }
+        for device in &run.devices {
+            if device.required {
+                let why = format!("--device={}: devices are not supported in builds", device.name.text);
+                return Err(lower.wrong(instruction, why));
+            }
+            lower.warnings.push((format!("the device {:?} is not there", device.name.text), instruction.span));
+        }
+        let mut mounts = Vec::new();
+        for mount in &run.mounts {
+            mounts.extend(self.mount(lower, instruction, mount).await?);
+        }
+        if let Some(first) = mounts.iter().find(|mount| matches!(mount.kind, MountKind::Ssh { .. })) {
+            hidden_env.push(format!("SSH_AUTH_SOCK={}", first.target));
+        }
+        let shown = args.join(" ");
+        let said = if declared.is_empty() {
+            format!("RUN {shown}")
+        } else {
+            format!("RUN |{} {} {shown}", declared.len(), declared.join(" "))
+        };
+        let step = Run {
+            args,
+            env,
+            hidden_env,
+            cwd: config_dir(&self.stage),
+            user: self.stage.config.config.user.clone(),
+            mounts,
+            network,
+            insecure,
+            script,
+        };
+        let node = self.push(lower, instruction, instruction.source.clone(), Op::Run(Box::new(step)));
+        self.history(said, Some(node));
+        Ok(())
+    }
+
+    async fn mount(
+        &mut self,
+        lower: &mut Lower<'_>,
+        instruction: &Instruction,
+        mount: &dockerfile::Mount,
+    ) -> Result<Option<Mount>, BuildError> {
+        let cwd = config_dir(&self.stage);
+        let target = mount.target.as_ref().map(|word| self.expand(lower, word)).transpose()?;
+        let target = target.map(|target| join(&cwd, &target));
+        let text = |word: &Option<Word>| word.as_ref().map(|word| self.expand(lower, word)).transpose();
+        let wrong = |why: String| lower.wrong(instruction, why);
+        let number = |word: &Option<Word>, default: u32| -> Result<u32, BuildError> {
+            match text(word)? {
+                Some(text) => text.parse().map_err(|_| wrong(format!("{text:?} is no number of a user or group"))),
+                None => Ok(default),
+            }
+        };
+        let octal = |word: &Option<Word>, default: u32| -> Result<u32, BuildError> {
+            match text(word)? {
+                Some(text) => u32::from_str_radix(&text, 8)
+                    .ok()
+                    .filter(|mode| *mode <= 0o7777)
+                    .ok_or_else(|| wrong(format!("mode={text}: expected octal digits"))),
+                None => Ok(default),
+            }
+        };
+        let needs = || wrong("a mount needs target=…".into());
+        Ok(Some(match &mount.kind {
+            dockerfile::MountKind::Bind { from, source, writable } => {
+                let (target, source) = (target.ok_or_else(needs)?, text(source)?.unwrap_or_default());
+                let from = match from {
+                    Some(word) => self.origin(lower, instruction, word).await?,
+                    None => Origin::Context(None),
+                };
+                Mount { target, kind: MountKind::Bind { from, source, writable: *writable } }
+            }
+            dockerfile::MountKind::Cache { id, from, source, sharing, read_only, mode, uid, gid } => {
+                let target = target.ok_or_else(needs)?;
+                let (id, source) = (text(id)?.unwrap_or_else(|| target.clone()), text(source)?.unwrap_or_default());
+                let (mode, uid, gid) = (octal(mode, 0o755)?, number(uid, 0)?, number(gid, 0)?);
+                let from = match from {
+                    Some(word) => Some(self.origin(lower, instruction, word).await?),
+                    None => None,
+                };
+                let kind =
+                    MountKind::Cache { id, from, source, sharing: *sharing, read_only: *read_only, mode, uid, gid };
+                Mount { target, kind }
+            }
+            dockerfile::MountKind::Tmpfs { size } => {
+                let size = text(size)?
+                    .map(|text| {
+                        hoist_proto::unit::parse_bytes(&text).map_err(|_| wrong(format!("size={text}: no size")))
+                    })
+                    .transpose()?;
+                Mount { target: target.ok_or_else(needs)?, kind: MountKind::Tmpfs { size } }
+            }
+            dockerfile::MountKind::Secret { id, env, required, mode, uid, gid } => {
+                let (id, env) = (text(id)?, text(env)?);
+                let last = || target.as_deref().and_then(|target| target.rsplit('/').next()).map(str::to_owned);
+                let id = id.or_else(last).ok_or_else(|| wrong("a secret needs id=… or target=…".into()))?;
+                if !lower.request.secrets.contains_key(&id) {
+                    if *required {
+                        return Err(wrong(format!(
+                            "the secret {id:?} was not given: build with --secret id={id},src=…"
+                        )));
+                    }
+                    return Ok(None);
+                }
+                let file = target.is_some() || env.is_none();
+                let target = target.unwrap_or_else(|| format!("/run/secrets/{id}"));
+                let (mode, uid, gid) = (octal(mode, 0o400)?, number(uid, 0)?, number(gid, 0)?);
+                Mount { target, kind: MountKind::Secret { id, file, env, mode, uid, gid } }
+            }
+            dockerfile::MountKind::Ssh { id, required, mode, uid, gid } => {
+                let id = text(id)?.unwrap_or_else(|| "default".into());
+                if !lower.request.ssh.contains_key(&id) {
+                    if *required {
+                        return Err(wrong(format!("the SSH agent {id:?} was not given: build with --ssh {id}")));
+                    }
+                    return Ok(None);
+                }
+                let (mode, uid, gid) = (octal(mode, 0o600)?, number(uid, 0)?, number(gid, 0)?);
+                let number = self.agents;
+                self.agents += 1;
+                let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));
+                Mount { target, kind: MountKind::Ssh { id, mode, uid, gid } }
+            }
+        }))
+    }
+}
+
+fn config_dir(stage: &Stage) -> String {
+    let dir = &stage.config.config.working_dir;
+    if dir.is_empty() { "/".into() } else { dir.clone() }
+}
+
+/// An absolute path without `.`, `..` and double slashes.
+fn join(base: &str, path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The exec form as it is, the shell form with the shell in front.
+fn full(command: &Command, shell: &[String]) -> Vec<String> {
+    match command {
+        Command::Exec(words) => words.iter().map(|word| word.text.clone()).collect(),
+        Command::Shell(text) if shell.is_empty() => {
+            SHELL.iter().map(|w| (*w).to_owned()).chain([text.text.clone()]).collect()
+        }
+        Command::Shell(text) => shell.iter().cloned().chain([text.text.clone()]).collect(),
+    }
+}
+
+fn as_json(words: &[String]) -> String {
+    serde_json::to_string(words).unwrap_or_default()
+}
+
+fn healthcheck(check: &dockerfile::Healthcheck) -> Healthcheck {
+    match check {
+        dockerfile::Healthcheck::None => Healthcheck { test: vec!["NONE".into()], ..Healthcheck::default() },
+        dockerfile::Healthcheck::Cmd {
+            command,
+            interval_ns,
+            timeout_ns,
+            start_period_ns,
+            start_interval_ns,
+            retries,
+        } => {
+            let test = match command {
+                Command::Exec(words) => {
+                    std::iter::once("CMD".to_owned()).chain(words.iter().map(|word| word.text.clone())).collect()
+                }
+                Command::Shell(text) => vec!["CMD-SHELL".into(), text.text.clone()],
+            };
+            Healthcheck {
+                test,
+                interval: *interval_ns,
+                timeout: *timeout_ns,
+                start_period: *start_period_ns,
+                start_interval: *start_interval_ns,
+                retries: u64::from(*retries),
+            }
+        }
+    }
+}
+
+/// `80`, `80/udp`, `8000-8010/tcp`: one line for each port.
+fn expose(text: &str) -> Option<Vec<String>> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = protocol.to_ascii_lowercase();
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let (first, last) = match ports.split_once('-') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(ports)?, number(ports)?),
+    };
+    let good = first <= last && matches!(protocol.as_str(), "tcp" | "udp" | "sctp");
+    good.then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
+}
+
+/// Whether an `ADD` source is a git repository.
+fn is_git(source: &str) -> bool {
+    let place = source.split('#').next().unwrap_or(source);
+    let remote = place.starts_with("http://") || place.starts_with("https://");
+    source.starts_with("git@")
+        || source.starts_with("git://")
+        || source.starts_with("ssh://")
+        || (remote && (place.ends_with(".git") || place.ends_with(".git/")))
+}
