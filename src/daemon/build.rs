@@ -13,10 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DaemonError, DaemonSettings, facts, images::LocalImages, roots::Roots};
-use crate::api::{
-    Parts, State,
-    build::{self, Builds, Door},
-};
+use crate::api::{Parts, State, build::Builds};
 
 /// Everything that runs.
 pub struct Rooms {
@@ -90,7 +87,7 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     })
     .await;
     tracing::debug!("the agent runs");
-    let builds = Builds::open(&roots.data.join("build"), door(&engine, roots).await?)
+    let builds = Builds::open(&roots.data.join("build-contexts"), Arc::new(engine.clone()))
         .map_err(DaemonError::part("the builds"))?;
     let state = State::new(Parts {
         engine,
@@ -102,12 +99,6 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
         stop,
     });
     Ok(Rooms { state, manager, dispatcher, agent })
-}
-
-/// The builder, as soon as the engine brings a worker: `Builder::open(BuilderOptions { root: roots.data.join("build"), … }, worker)`.
-async fn door(engine: &Engine, roots: &Roots) -> Result<Arc<dyn Door>, DaemonError> {
-    let _ = (engine, roots);
-    Ok(Arc::new(build::Absent))
 }
 
 impl Rooms {

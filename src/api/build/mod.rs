@@ -12,9 +12,10 @@ use std::{
 };
 
 use hoist_build::{
-    BuildError, BuildRequest, BuildResult, Builder, CacheEntry, Events, PruneOptions, PruneReport, Worker,
+    BuildError, BuildRequest, BuildResult, CacheEntry, Events, PruneOptions, PruneReport,
     context::{ContextError, ContextStore, Incoming, Lease},
 };
+use hoist_engine::{Engine, EngineError};
 use tokio_util::sync::CancellationToken;
 
 pub use fetch::{fetch_context, read_in, unpack_context};
@@ -25,24 +26,31 @@ use super::error::ApiError;
 
 type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, BuildError>> + Send + 'a>>;
 
-/// The builder, whatever its worker is.
+/// Who builds: the engine, or in tests something simpler.
 pub trait Door: Send + Sync + 'static {
     fn build(&self, request: BuildRequest, events: Events, cancel: CancellationToken) -> Answer<'_, BuildResult>;
     fn cache(&self) -> Answer<'_, Vec<CacheEntry>>;
     fn prune(&self, options: PruneOptions) -> Answer<'_, PruneReport>;
 }
 
-impl<W: Worker> Door for Builder<W> {
+impl Door for Engine {
     fn build(&self, request: BuildRequest, events: Events, cancel: CancellationToken) -> Answer<'_, BuildResult> {
-        Box::pin(Builder::build(self, request, events, cancel))
+        Box::pin(async { Engine::build(self, request, events, cancel).await.map_err(build_error) })
     }
 
     fn cache(&self) -> Answer<'_, Vec<CacheEntry>> {
-        Box::pin(Builder::cache(self))
+        Box::pin(async { self.build_cache().await.map_err(build_error) })
     }
 
     fn prune(&self, options: PruneOptions) -> Answer<'_, PruneReport> {
-        Box::pin(Builder::prune(self, options))
+        Box::pin(async { self.prune_build_cache(options).await.map_err(build_error) })
+    }
+}
+
+fn build_error(error: EngineError) -> BuildError {
+    match error {
+        EngineError::Build(error) => error,
+        other => BuildError::Engine(other.message()),
     }
 }
 
@@ -170,22 +178,5 @@ impl From<BuildError> for ApiError {
             BuildError::NotFound(_) => Self::not_found(message),
             _ => Self::internal(message),
         }
-    }
-}
-
-/// A builder that says that there is none.
-pub struct Absent;
-
-impl Door for Absent {
-    fn build(&self, _: BuildRequest, _: Events, _: CancellationToken) -> Answer<'_, BuildResult> {
-        Box::pin(async { Err(BuildError::Request("building images is not supported yet".to_owned())) })
-    }
-
-    fn cache(&self) -> Answer<'_, Vec<CacheEntry>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn prune(&self, _: PruneOptions) -> Answer<'_, PruneReport> {
-        Box::pin(async { Ok(PruneReport::default()) })
     }
 }

@@ -10,6 +10,8 @@ use super::ListFormat;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum ImageCommand {
+    /// Build an image from a Dockerfile
+    Build(Box<super::build::BuildArgs>),
     /// Show the steps that made an image
     History(HistoryArgs),
     /// Make an image of a file system in a tar archive

@@ -1,5 +1,6 @@
 //! What can be typed: one file a noun, Docker's names and flags.
 
+pub mod build;
 pub mod container;
 pub mod create;
 pub mod image;
@@ -155,6 +156,9 @@ top_level! {
     #[command(display_order = 3)]
     Port(container::PortArgs),
 
+    /// Build an image from a Dockerfile
+    #[command(display_order = 4)]
+    Build(Box<build::BuildArgs>),
     /// List images
     #[command(display_order = 4)]
     Images(image::LsArgs),
@@ -203,6 +207,18 @@ top_level! {
     Image {
         #[command(subcommand)]
         command: image::ImageCommand,
+    },
+    /// Manage builds
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Builder {
+        #[command(subcommand)]
+        command: build::BuilderCommand,
+    },
+    /// Build as Docker's plugin of this name does
+    #[command(display_order = 5, hide = true, subcommand_required = true, arg_required_else_help = true)]
+    Buildx {
+        #[command(subcommand)]
+        command: build::BuildxCommand,
     },
     /// Manage networks
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

@@ -1,5 +1,6 @@
 //! One file a verb, under its noun; here is only which is called.
 
+pub mod build;
 pub mod completion;
 pub mod compose;
 pub mod container;
@@ -15,7 +16,12 @@ pub mod volume;
 use super::{
     Context, Outcome,
     args::{
-        Command, container::ContainerCommand, image::ImageCommand, network::NetworkCommand, system::SystemCommand,
+        Command,
+        build::{BuilderCommand, BuildxCommand},
+        container::ContainerCommand,
+        image::ImageCommand,
+        network::NetworkCommand,
+        system::SystemCommand,
         volume::VolumeCommand,
     },
     failure::Failure,
@@ -55,6 +61,9 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Stats(args) => container::stats::run(cx, args).await,
         C::Port(args) => container::port::run(cx, args).await,
         C::Image { command } => on_image(cx, command).await,
+        C::Build(args) => Box::pin(build::run(cx, *args)).await,
+        C::Builder { command } => on_builder(cx, command).await,
+        C::Buildx { command } => on_buildx(cx, command).await,
         C::Images(args) => image::ls::run(cx, args).await,
         C::Pull(args) => image::pull::run(cx, args).await,
         C::Push(args) => image::push::run(cx, args).await,
@@ -111,6 +120,7 @@ async fn on_container(cx: &Context, command: ContainerCommand) -> Outcome {
 async fn on_image(cx: &Context, command: ImageCommand) -> Outcome {
     use ImageCommand as C;
     match command {
+        C::Build(args) => Box::pin(build::run(cx, *args)).await,
         C::History(args) => image::history::run(cx, args).await,
         C::Import(args) => image::import::run(cx, args).await,
         C::Inspect(args) => image::inspect::run(cx, args).await,
@@ -122,6 +132,25 @@ async fn on_image(cx: &Context, command: ImageCommand) -> Outcome {
         C::Rm(args) => image::rm::run(cx, args).await,
         C::Save(args) => image::save::run(cx, args).await,
         C::Tag(args) => image::tag::run(cx, args).await,
+    }
+}
+
+async fn on_builder(cx: &Context, command: BuilderCommand) -> Outcome {
+    match command {
+        BuilderCommand::Build(args) => Box::pin(build::run(cx, *args)).await,
+        BuilderCommand::Prune(args) => build::prune(cx, args).await,
+    }
+}
+
+async fn on_buildx(cx: &Context, command: BuildxCommand) -> Outcome {
+    use BuildxCommand as C;
+    match command {
+        C::Build(args) => Box::pin(build::run(cx, *args)).await,
+        C::Du(args) => build::du(cx, args).await,
+        C::Inspect(_) => build::inspect(cx).await,
+        C::Ls(_) => build::ls(cx),
+        C::Prune(args) => build::prune(cx, args).await,
+        C::Version(_) => build::version(cx),
     }
 }
 

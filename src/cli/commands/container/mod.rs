@@ -1,6 +1,6 @@
 //! Commands on containers.
 
-mod archive;
+pub mod archive;
 pub mod attach;
 pub mod commit;
 pub mod cp;

@@ -1,0 +1,213 @@
+//! From flags to a job.
+
+use std::{collections::BTreeMap, env::VarError};
+
+use base64::Engine as _;
+use hoist_build::CacheLocation;
+use hoist_proto::{spec::Ulimit, unit};
+
+use super::{Job, Source, output};
+use crate::{
+    api::dto::build::BuildOrder,
+    cli::{args::build::BuildArgs, failure::Failure},
+};
+
+/// Reads all flags.
+///
+/// # Errors
+/// The first that cannot be carried out, by its name.
+pub fn job(args: BuildArgs) -> Result<Job, Failure> {
+    let mut tags = args.tags;
+    let destinations = output::destinations(&args.outputs, args.load, args.push, &mut tags)?;
+    let contexts =
+        args.build_contexts.iter().map(|entry| pair("build-context", entry)).collect::<Result<Vec<_>, _>>()?;
+    let mut build_args = BTreeMap::new();
+    for entry in &args.build_args {
+        match entry.split_once('=') {
+            Some((name, value)) => drop(build_args.insert(name.to_owned(), value.to_owned())),
+            None => drop(variable(entry)?.map(|value| build_args.insert(entry.clone(), value))),
+        }
+    }
+    let epoch = build_args.get("SOURCE_DATE_EPOCH").cloned().or(variable("SOURCE_DATE_EPOCH")?);
+    let source_date_epoch = epoch
+        .map(|text| text.parse().map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH={text}: expected seconds"))))
+        .transpose()?;
+    let mut secrets = BTreeMap::new();
+    for entry in &args.secrets {
+        let (id, bytes) = secret(entry)?;
+        secrets.insert(id, base64::prelude::BASE64_STANDARD.encode(bytes));
+    }
+    let shm_size = args.shm_size.as_deref().map(unit::parse_bytes).transpose()?;
+    let order = BuildOrder {
+        target: args.target,
+        args: build_args,
+        labels: pairs("label", &args.labels)?,
+        annotations: pairs("annotation", &args.annotations)?,
+        platforms: args.platform,
+        no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter,
+        pull: args.pull,
+        network: args.network,
+        extra_hosts: args.add_hosts.iter().map(|entry| host(entry)).collect::<Result<_, _>>()?,
+        shm_size,
+        ulimits: args.ulimits.iter().map(|entry| ulimit(entry)).collect::<Result<_, _>>()?,
+        cgroup_parent: args.cgroup_parent,
+        secrets,
+        ssh: args.ssh.iter().map(|entry| agent(entry)).collect::<Result<_, _>>()?,
+        allow: args.allow,
+        tags,
+        source_date_epoch,
+        cache_from: args.cache_from.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,
+        cache_to: args.cache_to.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,
+        check: args.check,
+        ..BuildOrder::default()
+    };
+    let source = Source::parse(&args.context);
+    Ok(Job { source, file: args.file, inline: None, contexts, destinations, order })
+}
+
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Failure::usage(format!("the variable {name} is not UTF-8"))),
+    }
+}
+
+fn pair(flag: &str, entry: &str) -> Result<(String, String), Failure> {
+    let parts = entry.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) =
+        parts.ok_or_else(|| Failure::usage(format!("invalid value '{entry}' for '--{flag}': expected NAME=VALUE")))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn pairs(flag: &str, entries: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    entries
+        .iter()
+        .map(|entry| if entry.contains('=') { pair(flag, entry) } else { Ok((entry.clone(), String::new())) })
+        .collect()
+}
+
+/// `name:address` or `name=address`; an IPv6 address may stand in brackets.
+pub fn host(entry: &str) -> Result<(String, String), Failure> {
+    let parts = entry.split_once('=').or_else(|| entry.split_once(':'));
+    let (name, address) = parts
+        .filter(|(name, address)| !name.is_empty() && !address.is_empty())
+        .ok_or_else(|| Failure::usage(format!("invalid value '{entry}' for '--add-host': expected NAME:ADDRESS")))?;
+    Ok((name.to_owned(), address.trim_matches(['[', ']']).to_owned()))
+}
+
+fn ulimit(entry: &str) -> Result<Ulimit, Failure> {
+    let wrong = || Failure::usage(format!("invalid value '{entry}' for '--ulimit': expected NAME=SOFT[:HARD]"));
+    let (name, limits) = entry.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
+    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
+}
+
+/// `id=…,src=FILE`, `id=…,env=NAME`; an id alone is a variable, or a file of that name.
+pub fn secret(entry: &str) -> Result<(String, Vec<u8>), Failure> {
+    let mut fields = BTreeMap::new();
+    for part in entry.split(',') {
+        let (key, value) = part.split_once('=').unwrap_or(("id", part));
+        let key = match key {
+            "source" | "src" => "src",
+            "id" | "env" | "type" => key,
+            other => {
+                return Err(Failure::usage(format!(
+                    "invalid value '{entry}' for '--secret': unknown key '{other}', expected id, src, env or type"
+                )));
+            }
+        };
+        fields.insert(key.to_owned(), value.to_owned());
+    }
+    let id = fields.get("id").or(fields.get("env")).or(fields.get("src")).cloned().unwrap_or_default();
+    if id.is_empty() {
+        return Err(Failure::usage(format!("invalid value '{entry}' for '--secret': it has no id")));
+    }
+    let kind = fields.get("type").map(String::as_str);
+    if let Some(other) = kind.filter(|kind| !["file", "env"].contains(kind)) {
+        return Err(Failure::usage(format!("invalid value '{entry}' for '--secret': type {other} is not file or env")));
+    }
+    // `type=env,src=NAME` is an older spelling.
+    let by_name = |name: &str| variable(name).map(|value| value.map(String::into_bytes));
+    let unset =
+        |name: &str| Failure::new(format!("the secret {id} is to come from the variable {name}, which is not set"));
+    let bytes = match (kind, fields.get("env"), fields.get("src")) {
+        (_, Some(name), None) | (Some("env"), None, Some(name)) => by_name(name)?.ok_or_else(|| unset(name))?,
+        (Some("env"), None, None) => by_name(&id)?.ok_or_else(|| unset(&id))?,
+        (_, _, Some(path)) => fs_err::read(path)?,
+        (_, None, None) => match by_name(&id)?.filter(|_| kind.is_none()) {
+            Some(bytes) => bytes,
+            None => fs_err::read(&id)?,
+        },
+    };
+    Ok((id, bytes))
+}
+
+/// `default`, `ID`, `ID=SOCKET`: the socket of an agent on this machine.
+pub fn agent(entry: &str) -> Result<(String, String), Failure> {
+    let (id, path) = entry.split_once('=').unwrap_or((entry, ""));
+    let path = match path {
+        "" => variable("SSH_AUTH_SOCK")?.filter(|path| !path.is_empty()).ok_or_else(|| {
+            Failure::new("--ssh needs an agent, and SSH_AUTH_SOCK names none")
+                .hint("start one: eval $(ssh-agent); ssh-add")
+        })?,
+        path => path.to_owned(),
+    };
+    use std::os::unix::fs::FileTypeExt;
+    if !fs_err::metadata(&path)?.file_type().is_socket() {
+        return Err(Failure::new(format!("--ssh {entry}: {path} is not the socket of an agent"))
+            .hint("keys in files are not read: add them to an agent with ssh-add"));
+    }
+    let whole = fs_err::canonicalize(&path)?;
+    Ok((id.to_owned(), whole.to_string_lossy().into_owned()))
+}
+
+/// An image's name, or `type=…,key=value,…`.
+pub fn cache(entry: &str) -> Result<CacheLocation, Failure> {
+    let mut options = BTreeMap::new();
+    if !entry.contains('=') {
+        options.insert("ref".to_owned(), entry.to_owned());
+        return Ok(CacheLocation { kind: "registry".to_owned(), options });
+    }
+    for part in entry.split(',') {
+        let (key, value) = pair("cache-from", part)?;
+        options.insert(key, value);
+    }
+    let kind = options.remove("type").unwrap_or_else(|| "registry".to_owned());
+    for key in ["src", "dest"] {
+        if let Some(path) = options.get_mut(key) {
+            *path = std::path::absolute(path.as_str())?.to_string_lossy().into_owned();
+        }
+    }
+    Ok(CacheLocation { kind, options })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        fs_err::write(&path, "s3cret").unwrap();
+        let entry = format!("id=t,src={}", path.display());
+        assert_eq!(secret(&entry).unwrap(), ("t".to_owned(), b"s3cret".to_vec()));
+        assert!(secret("id=t,source=/nowhere/x").is_err());
+        assert!(secret("id=t,env=HOIST_NO_SUCH_VARIABLE").unwrap_err().message.contains("which is not set"));
+        assert!(secret("idd=t").unwrap_err().message.contains("unknown key 'idd'"));
+    }
+
+    #[test]
+    fn small_values() {
+        assert_eq!(host("a:::1").unwrap(), ("a".into(), "::1".into()));
+        assert_eq!(host("a=[::1]").unwrap(), ("a".into(), "::1".into()));
+        assert!(host("a").is_err());
+        assert_eq!(ulimit("nofile=1:2").unwrap(), Ulimit { name: "nofile".into(), soft: 1, hard: 2 });
+        assert!(ulimit("nofile").is_err());
+        assert_eq!(cache("x/y:1").unwrap().options["ref"], "x/y:1");
+        assert_eq!(cache("type=local,src=/c").unwrap().kind, "local");
+    }
+}
