@@ -95,6 +95,10 @@ impl Classic {
     fn go_on(&mut self, to_the_end: bool) -> Vec<Value> {
         let mut said = Vec::new();
         let count = self.steps.len();
+        // Before the plan is known, no step can be told from those that do nothing.
+        if !to_the_end && self.steps.iter().all(|step| step.id.is_none()) {
+            return said;
+        }
         while let Some(step) = self.steps.get_mut(self.at) {
             if !step.announced {
                 step.announced = true;
@@ -173,6 +177,8 @@ mod tests {
             let span = Some(Span { start: at, end: at });
             BuildEvent::Planned(StepInfo { id: StepId(id), name: String::new(), stage: None, span, inputs: Vec::new() })
         };
+        // A base image is fetched before there is a plan.
+        assert!(classic.event(BuildEvent::Started { step: StepId(0) }).is_empty());
         for event in [planned(1, 1), planned(2, 2), planned(3, 4), planned(4, 6)] {
             assert!(classic.event(event).is_empty());
         }

@@ -1,0 +1,178 @@
+//! Builds from the command line, against a real daemon: contexts, outputs, what is said, and what is left.
+
+mod support;
+
+use std::{io::Write, path::PathBuf, process::Stdio};
+
+use support::{Done, Host};
+
+/// A file below the host's `context` directory.
+fn put(host: &Host, name: &str, text: &str) -> PathBuf {
+    let path = host.path().join("context").join(name);
+    std::fs::create_dir_all(path.parent().expect("a path below the host")).expect("a directory");
+    std::fs::write(&path, text).expect("a file");
+    // Files count as settled a little after they were written.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    path
+}
+
+/// What a build left behind; the daemon's own memory for secrets stays.
+fn leftovers(host: &Host) -> Vec<String> {
+    host.leftovers().into_iter().filter(|line| !line.contains("/run/secrets ")).collect()
+}
+
+/// `hoist build` of the `context` directory, without a network.
+fn build(host: &Host, args: &[&str]) -> Done {
+    let context = host.path().join("context").display().to_string();
+    let mut all = vec!["build", "--network", "none"];
+    all.extend_from_slice(args);
+    all.push(&context);
+    host.hoist(&all)
+}
+
+fn ready() -> Host {
+    let host = Host::new();
+    host.busybox();
+    host
+}
+
+#[test]
+fn a_directory_becomes_an_image_and_what_changed_is_built_again() {
+    let host = ready();
+    put(
+        &host,
+        "Dockerfile",
+        "FROM busybox AS base\nARG WHO=world\nCOPY a.txt /a.txt\nRUN echo \"hello $WHO\" > /greeting\nFROM base AS other\n\
+         RUN exit 9\nFROM base\nCOPY <<EOF /b.txt\nfrom $WHO\nEOF\nENV X=1\nCMD [\"cat\", \"/greeting\", \"/a.txt\"]\n",
+    );
+    put(&host, "a.txt", "one\n");
+    put(&host, "unused.txt", "1");
+    let first = build(&host, &["-t", "app", "--build-arg", "WHO=you"]);
+    assert!(first.stderr.contains("RUN echo \"hello $WHO\""), "{}", first.stderr);
+    first.ok();
+    assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "app"]).ok(), "hello you\none\n");
+    // The same again, and with a change that nothing reads: every step is known.
+    let id = build(&host, &["-q", "-t", "app", "--build-arg", "WHO=you"]).ok();
+    put(&host, "unused.txt", "2");
+    let again = build(&host, &["-q", "-t", "app", "--build-arg", "WHO=you"]).ok();
+    assert_eq!(id, again);
+    // What is read counts.
+    put(&host, "a.txt", "two\n");
+    let changed = build(&host, &["-q", "-t", "app", "--build-arg", "WHO=you"]).ok();
+    assert_ne!(id, changed);
+    assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "app", "cat", "/a.txt"]).ok(), "two\n");
+    assert_eq!(leftovers(&host), [] as [String; 0]);
+}
+
+#[test]
+fn results_go_where_they_are_wanted() {
+    let host = ready();
+    put(
+        &host,
+        "Dockerfile",
+        "FROM busybox AS make\nRUN mkdir /out && echo built > /out/file\nFROM scratch\nCOPY --from=make /out /\n",
+    );
+    let out = host.path().join("out");
+    build(&host, &["-o", &out.display().to_string()]).ok();
+    assert_eq!(std::fs::read_to_string(out.join("file")).unwrap(), "built\n");
+    for (kind, entry) in [("tar", "file"), ("oci", "oci-layout"), ("docker", "manifest.json")] {
+        let file = host.path().join(kind);
+        build(&host, &["-t", "x:1", "--output", &format!("type={kind},dest={}", file.display())]).ok();
+        let listed = host.other("tar", &["tf", &file.display().to_string()]).ok();
+        assert!(listed.lines().any(|line| line.trim_start_matches("./") == entry), "{kind}: {listed}");
+    }
+    let (iid, metadata) = (host.path().join("iid"), host.path().join("metadata.json"));
+    let files = ["--iidfile", &iid.display().to_string(), "--metadata-file", &metadata.display().to_string()];
+    let id = build(&host, &[&["-q", "-t", "y:2"], files.as_slice()].concat()).ok();
+    assert_eq!(std::fs::read_to_string(&iid).unwrap(), id.trim());
+    assert!(std::fs::read_to_string(&metadata).unwrap().contains(id.trim()));
+}
+
+#[test]
+fn mistakes_are_told_with_their_lines() {
+    let host = ready();
+    put(&host, "Dockerfile", "FROM busybox\nRUN echo before; echo it broke >&2; exit 3\n");
+    let text = build(&host, &["--progress", "plain"]).fails(1);
+    assert!(text.contains("it broke") && text.contains("   2 | >>> RUN echo before"), "{text}");
+    assert!(text.contains("exit code 3") && text.contains("Dockerfile:2"), "{text}");
+    put(&host, "Dockerfile", "FROM busybox\nRNU true\n");
+    let text = build(&host, &[]).fails(1);
+    assert!(
+        text.contains("Dockerfile:2:1: found unknown instruction \"RNU\"") && text.contains("did you mean RUN?"),
+        "{text}"
+    );
+    put(&host, "Dockerfile", "FROM busybox AS build\nCOPY nothere /x\n");
+    let text = build(&host, &[]).fails(1);
+    assert!(text.contains("Dockerfile:2") && text.contains("nothere"), "{text}");
+    let text = build(&host, &["--target", "biuld"]).fails(1);
+    assert!(text.contains("did you mean build?"), "{text}");
+    let text = host.hoist(&["build", "/nowhere/at/all"]).fails(1);
+    assert!(text.contains("/nowhere/at/all"), "{text}");
+    assert_eq!(leftovers(&host), [] as [String; 0]);
+}
+
+#[test]
+fn the_checks_find_and_fail() {
+    let host = ready();
+    put(&host, "Dockerfile", "FROM busybox as base\nENTRYPOINT true\n");
+    let text = build(&host, &["--check"]).fails(1);
+    assert!(text.contains("FromAsCasing") && text.contains("JSONArgsRecommended"), "{text}");
+    assert!(text.contains("2 warnings have been found"), "{text}");
+    put(&host, "Dockerfile", "# check=error=true\nFROM busybox as base\n");
+    let text = build(&host, &[]).fails(1);
+    assert!(text.contains("does not allow"), "{text}");
+    put(&host, "Dockerfile", "# check=skip=all\nFROM busybox as base\n");
+    let done = build(&host, &["--check"]);
+    assert!(done.stderr.contains("no warnings found"), "{}", done.stderr);
+    done.ok();
+}
+
+#[test]
+fn standard_input_secrets_and_ignored_files() {
+    let host = ready();
+    let mut child = host
+        .command(support::HOIST)
+        .args(["build", "--network", "none", "-q", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"FROM busybox\nRUN true\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("sha256:"));
+    put(&host, "Dockerfile", "FROM busybox\nCOPY . /all\nRUN --mount=type=secret,id=t grep -q s3cr /run/secrets/t\n");
+    put(&host, ".dockerignore", "*.log\n!keep.log\nDockerfile\n");
+    put(&host, "drop.log", "");
+    put(&host, "keep.log", "");
+    let token = host.write("token", "s3cr");
+    build(&host, &["-t", "s", "--secret", &format!("id=t,src={}", token.display())]).ok();
+    let listed = host.hoist(&["run", "--rm", "--network", "none", "s", "ls", "-a", "/all"]).ok();
+    assert_eq!(listed, ".\n..\n.dockerignore\nkeep.log\n");
+    build(&host, &["-t", "s", "--no-cache"]).fails(1);
+    assert_eq!(leftovers(&host), [] as [String; 0]);
+}
+
+#[test]
+fn dockers_own_client_builds() {
+    let host = ready();
+    put(&host, "Dockerfile", "FROM busybox\nARG A\nENV B=$A\nRUN echo $B > /b\nLABEL x=y\n");
+    let context = host.path().join("context").display().to_string();
+    let args = ["build", "--network", "none", "-t", "classic:1", "--build-arg", "A=hello", &context];
+    let docker = |args: &[&str]| {
+        let mut command = host.command("docker");
+        command.args(args).env("DOCKER_BUILDKIT", "0").env("DOCKER_HOST", host.docker_host());
+        support::run(&mut command)
+    };
+    let text = docker(&args).ok();
+    assert!(text.contains("Step 4/5 : RUN echo $B > /b"), "{text}");
+    assert!(text.contains("Successfully built ") && text.contains("Successfully tagged classic:1"), "{text}");
+    assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "classic:1", "cat", "/b"]).ok(), "hello\n");
+    let text = docker(&args).ok();
+    assert!(text.contains(" ---> Using cache"), "{text}");
+    put(&host, "Dockerfile", "FROM busybox\nRUN exit 4\n");
+    let done = docker(&["build", "--network", "none", &context]);
+    assert!(done.stderr.contains("The command '/bin/sh -c exit 4' returned a non-zero code: 4"), "{}", done.stderr);
+    assert_ne!(done.code, 0);
+    let text = docker(&["builder", "prune", "-af"]).ok();
+    assert!(text.contains("Total"), "{text}");
+}
