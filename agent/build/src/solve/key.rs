@@ -19,40 +19,69 @@ fn digest(value: &Value) -> String {
 }
 
 impl<W: Worker> Solve<W> {
-    /// A step's key, found out once.
-    pub(super) fn key(self: &Arc<Self>, id: NodeId) -> BoxFuture<'static, Result<String, BuildError>> {
+    /// A step's key; what must be made to know it is made.
+    pub(super) async fn key(self: &Arc<Self>, id: NodeId) -> Result<String, BuildError> {
+        let key = self.key_if(id, true).await?;
+        key.ok_or_else(|| BuildError::Engine("a step has no key".into()))
+    }
+
+    /// A step's key, found out once; without `make` only if nothing has to be made to know it.
+    pub(super) fn key_if(
+        self: &Arc<Self>,
+        id: NodeId,
+        make: bool,
+    ) -> BoxFuture<'static, Result<Option<String>, BuildError>> {
         let this = Arc::clone(self);
-        async move { this.keys[id].get_or_try_init(|| this.find_key(id)).await.cloned() }.boxed()
+        async move {
+            if let Some(key) = this.keys[id].get() {
+                return Ok(Some(key.clone()));
+            }
+            let key = this.find_key(id, make).await?;
+            if let Some(key) = &key {
+                // Who was quicker has found the same.
+                let _ = this.keys[id].set(key.clone());
+            }
+            Ok(key)
+        }
+        .boxed()
     }
 
     /// The key of a tree; the empty one has none.
-    async fn tree_key(self: &Arc<Self>, tree: Option<NodeId>) -> Result<String, BuildError> {
+    async fn tree_key(self: &Arc<Self>, tree: Option<NodeId>, make: bool) -> Result<Option<String>, BuildError> {
         match tree {
-            Some(id) => self.key(id).await,
-            None => Ok(String::new()),
+            Some(id) => self.key_if(id, make).await,
+            None => Ok(Some(String::new())),
         }
     }
 
-    async fn find_key(self: &Arc<Self>, id: NodeId) -> Result<String, BuildError> {
+    async fn find_key(self: &Arc<Self>, id: NodeId, make: bool) -> Result<Option<String>, BuildError> {
         let node = self.node(id);
-        let parent = self.tree_key(node.parent).await?;
+        let Some(parent) = self.tree_key(node.parent, make).await? else { return Ok(None) };
         match &node.op {
-            Op::Image(image) => Ok(digest(&json!({ "image": image.diff_ids }))),
-            Op::Workdir(path) => Ok(digest(&json!({
-                "workdir": path, "on": parent, "latest": self.request.source_date_epoch, "version": VERSION,
-            }))),
-            Op::Run(run) => self.run_key(id, run, parent).await,
-            Op::Copy(copy) => self.copy_key(id, copy, parent).await,
+            Op::Image(image) => Ok(Some(digest(&json!({ "image": image.diff_ids })))),
+            Op::Workdir(path) => {
+                let latest = self.request.source_date_epoch;
+                Ok(Some(digest(&json!({ "workdir": path, "on": parent, "latest": latest, "version": VERSION }))))
+            }
+            Op::Run(run) => self.run_key(id, run, parent, make).await,
+            Op::Copy(copy) => self.copy_key(id, copy, parent, make).await,
         }
     }
 
-    async fn run_key(self: &Arc<Self>, id: NodeId, run: &Run, parent: String) -> Result<String, BuildError> {
+    async fn run_key(
+        self: &Arc<Self>,
+        id: NodeId,
+        run: &Run,
+        parent: String,
+        make: bool,
+    ) -> Result<Option<String>, BuildError> {
         let mut mounts = Vec::new();
         for mount in &run.mounts {
             let target = &mount.target;
             mounts.push(match &mount.kind {
                 MountKind::Bind { from: Origin::Tree(tree), source, writable } => {
-                    json!(["bind", target, self.tree_key(*tree).await?, source, writable])
+                    let Some(from) = self.tree_key(*tree, make).await? else { return Ok(None) };
+                    json!(["bind", target, from, source, writable])
                 }
                 MountKind::Bind { from: Origin::Context(name), source, writable } => {
                     let content = self.context_digest(name.clone(), source.clone()).await;
@@ -71,15 +100,21 @@ impl<W: Worker> Solve<W> {
         }
         let request = &self.request;
         let limits: Vec<_> = request.ulimits.iter().map(|limit| (&limit.name, limit.soft, limit.hard)).collect();
-        Ok(digest(&json!({
+        Ok(Some(digest(&json!({
             "run": run.args, "on": parent, "env": run.env, "cwd": run.cwd, "user": run.user, "mounts": mounts,
             "network": format!("{:?}", run.network), "insecure": run.insecure, "script": run.script,
             "hosts": request.extra_hosts, "shm": request.shm_size, "limits": limits,
             "latest": request.source_date_epoch, "version": VERSION,
-        })))
+        }))))
     }
 
-    async fn copy_key(self: &Arc<Self>, id: NodeId, copy: &Copy, parent: String) -> Result<String, BuildError> {
+    async fn copy_key(
+        self: &Arc<Self>,
+        id: NodeId,
+        copy: &Copy,
+        parent: String,
+        make: bool,
+    ) -> Result<Option<String>, BuildError> {
         let named_owner = copy.chown.as_ref().is_some_and(|owner| owner.bytes().any(|byte| byte.is_ascii_alphabetic()));
         // A linked layer is the same whatever is below, unless names are looked up there.
         let on = if copy.link && !named_owner { String::new() } else { parent };
@@ -90,11 +125,14 @@ impl<W: Worker> Solve<W> {
         });
         let definition = match &copy.from {
             Origin::Tree(tree) => {
-                let from = self.tree_key(*tree).await?;
+                let Some(from) = self.tree_key(*tree, make).await? else { return Ok(None) };
                 let definition = digest(&json!([what, from, copy.sources, copy.exclude, copy.remote]));
                 let again = tree.is_some_and(|tree| self.fresh[tree]);
                 if !again && let Some(key) = self.shared.cache.alias(&definition)? {
-                    return Ok(key);
+                    return Ok(Some(key));
+                }
+                if !make {
+                    return Ok(None);
                 }
                 Some(definition)
             }
@@ -106,6 +144,6 @@ impl<W: Worker> Solve<W> {
             let (shared, key) = (Arc::clone(&self.shared), key.clone());
             blocking(move || shared.cache.put_alias(&definition, &key)).await?;
         }
-        Ok(key)
+        Ok(Some(key))
     }
 }

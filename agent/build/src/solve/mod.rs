@@ -164,12 +164,16 @@ impl<W: Worker> Solve<W> {
             self.tell_cached(id);
             return Ok(Arc::new(Tree { base: Some(image.clone()), chain: Vec::new() }));
         }
-        let key = self.key(id).await?;
         let fresh = self.fresh[id];
-        if !fresh && let Some(tree) = self.known(id, &key)? {
+        if !fresh
+            && let Some(key) = self.key_if(id, false).await?
+            && let Some(tree) = self.known(id, &key)?
+        {
             return Ok(Arc::new(tree));
         }
-        let inputs = self.trees(&node.inputs()).await?;
+        // All that is needed is made side by side; what a key still depends on is among it.
+        let needs = node.inputs();
+        let (key, inputs) = futures_util::future::try_join(self.key(id), self.trees(&needs)).await?;
         let mine = self.shared.turn(&key);
         let _only_here = tokio::select! {
             turn = mine.lock() => turn,
@@ -179,10 +183,13 @@ impl<W: Worker> Solve<W> {
             return Ok(Arc::new(tree));
         }
         let this = Arc::clone(self);
-        let work = self.tasks.spawn(async move { this.work(id, key, inputs).await });
+        // A task of its own, which goes on to its end even if nobody waits for it any more.
+        let work = self.tasks.spawn(async move {
+            let done = Arc::clone(&this).work(id, key, inputs).await;
+            done.map_err(|error| this.fail(id, error))
+        });
         match work.await {
-            Ok(Ok(tree)) => Ok(Arc::new(tree)),
-            Ok(Err(error)) => Err(self.fail(id, error)),
+            Ok(done) => done.map(Arc::new),
             Err(error) => Err(self.fail(id, BuildError::Engine(format!("a step ended without a result: {error}")))),
         }
     }

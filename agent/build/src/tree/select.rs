@@ -92,8 +92,9 @@ pub(crate) fn select(root: &Root, wish: &Wish<'_>) -> Result<Selection, BuildErr
         let before = found.sources;
         let (pivot, pattern) = split_pivot(source, wish.parents);
         for path in expand(root, &pattern, wish)? {
-            found.sources += 1;
+            let so_far = found.items.len();
             pick(root, &path, &pivot, wish, &mut found)?;
+            found.sources += usize::from(found.items.len() > so_far);
         }
         if found.sources == before {
             let hint = near(root, Path::new(source));
@@ -210,6 +211,12 @@ fn pick(root: &Root, path: &Path, pivot: &Path, wish: &Wish<'_>, found: &mut Sel
     let real = root.resolve(path).map(|real| cleaned(&real)).map_err(fail)?;
     let stat = root.lstat(&real).map_err(fail)?;
     let Some(kind) = kind(&stat) else { return Ok(()) };
+    let below = if kind == Kind::Directory { Path::new("") } else { Path::new(path.file_name().unwrap_or_default()) };
+    match verdict(wish, path, below, kind == Kind::Directory) {
+        Verdict::Gone => return Ok(()),
+        Verdict::Hidden if kind != Kind::Directory => return Ok(()),
+        _ => {}
+    }
     let mut target = PathBuf::new();
     if wish.parents {
         let kept = path.strip_prefix(pivot).unwrap_or(path);
@@ -227,12 +234,6 @@ fn pick(root: &Root, path: &Path, pivot: &Path, wish: &Wish<'_>, found: &mut Sel
         target.extend(kept.file_name());
     } else if kind != Kind::Directory {
         target.extend(path.file_name());
-    }
-    let below = if kind == Kind::Directory { Path::new("") } else { Path::new(path.file_name().unwrap_or_default()) };
-    match verdict(wish, path, below, kind == Kind::Directory) {
-        Verdict::Gone => return Ok(()),
-        Verdict::Hidden if kind != Kind::Directory => return Ok(()),
-        _ => {}
     }
     found.items.push(Item { source: real.clone(), target: target.clone(), kind, stat, above: false });
     if kind == Kind::Directory {

@@ -17,7 +17,7 @@ use super::mounts::Mounts;
 use super::{network, sweep};
 use crate::container::{RECORD_VERSION, Record};
 use crate::engine::Inner;
-use crate::io::Channel;
+use crate::io::{Channel, supervisor};
 use crate::model::Effective;
 use crate::rootfs::{Union, resolve_user};
 use crate::spec::{Input, NamespacePaths, all_host_devices, build, find_blocks};
@@ -187,8 +187,9 @@ impl Place<'_> {
                     heard = channel.hear() => heard?,
                     () = cancel.cancelled(), if !killed => {
                         killed = true;
+                        let kill = Request::Signal { signal: nix::libc::SIGKILL };
                         // It may have ended just now.
-                        let _ = channel.say(&Request::Signal { signal: nix::libc::SIGKILL }, &[]).await;
+                        let _ = supervisor(&self.run_dir, &kill, &[]).await;
                         continue;
                     }
                 };

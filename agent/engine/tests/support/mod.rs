@@ -36,12 +36,18 @@ impl Machine {
 
     /// An engine over the machine's directories, with the image `busybox`.
     pub async fn engine(&self) -> Engine {
+        self.engine_with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub async fn engine_with(&self, change: impl FnOnce(&mut EngineOptions)) -> Engine {
         let images = Images::open(&self.data(), Options::default()).await.unwrap();
         images.ensure_builtin(&busybox()).await.unwrap();
         let networks = Networks::open(hoist_network::Options::new(self.data(), self.run())).await.unwrap();
         let volumes = Volumes::open(&self.data()).unwrap();
         let mut options = EngineOptions::new(self.data(), self.run(), images, networks, volumes);
         options.cgroup_parent = self.cgroup_parent();
+        change(&mut options);
         Engine::open(options).await.unwrap()
     }
 

@@ -1,6 +1,10 @@
 //! Builds on the real kernel, from a Dockerfile to an image that runs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which a harness of their own runs")]
 
+mod corpus;
+mod outputs;
+mod running;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +20,19 @@ fn main() -> std::process::ExitCode {
         ("what_is_known_is_not_done_again", what_is_known_is_not_done_again),
         ("a_failing_command_says_where", a_failing_command_says_where),
         ("secrets_stay_secret", secrets_stay_secret),
+        ("every_flag_does_what_it_says", corpus::every_flag_does_what_it_says),
+        ("sources_are_found_as_documented", corpus::sources_are_found_as_documented),
+        ("instructions_of_the_configuration", corpus::instructions_of_the_configuration),
+        ("triggers_run_in_the_image_that_builds_on_them", corpus::triggers_run_in_the_image_that_builds_on_them),
+        ("named_contexts_stand_for_stages_and_images", corpus::named_contexts_stand_for_stages_and_images),
+        ("mounts_are_there_and_leave_no_trace", running::mounts_are_there_and_leave_no_trace),
+        ("cache_mounts_outlive_builds", running::cache_mounts_outlive_builds),
+        ("a_canceled_build_leaves_nothing", running::a_canceled_build_leaves_nothing),
+        ("the_same_step_of_two_builds_runs_once", running::the_same_step_of_two_builds_runs_once),
+        ("the_cache_keeps_to_its_limit", running::the_cache_keeps_to_its_limit),
+        ("results_go_where_they_are_asked", outputs::results_go_where_they_are_asked),
+        ("the_same_sources_make_the_same_bytes", outputs::the_same_sources_make_the_same_bytes),
+        ("buildah_makes_the_same_files", outputs::buildah_makes_the_same_files),
     ])
 }
 
