@@ -176,3 +176,53 @@ fn dockers_own_client_builds() {
     let text = docker(&["builder", "prune", "-af"]).ok();
     assert!(text.contains("Total"), "{text}");
 }
+
+#[test]
+fn up_builds_services_that_share_a_stage() {
+    let host = ready();
+    put(
+        &host,
+        "Dockerfile",
+        "FROM busybox AS base\nRUN echo shared > /shared\nFROM base AS one\nRUN echo one > /me\nFROM base AS two\n\
+         ARG V=0\nCOPY --from=extra /me /other\nRUN echo two-$V > /me\n",
+    );
+    host.write(
+        "compose.yaml",
+        "name: demo\nservices:\n  one: &service\n    build: {context: context, target: one, network: none}\n    command: sleep \
+         300\n    init: true\n    network_mode: none\n  two:\n    <<: *service\n    build:\n      context: context\n      \
+         target: two\n      network: none\n      args: {V: 7}\n      additional_contexts: {extra: 'service:one'}\n  \
+         three:\n    <<: *service\n    image: three:1\n    build:\n      context: context\n      network: none\n      dockerfile_inline: |\n        \
+         FROM busybox\n        RUN --mount=type=secret,id=s cat /run/secrets/s > /me\n      secrets: [s]\nsecrets:\n  s: {file: \
+         ./secret}\n",
+    );
+    host.write("secret", "three");
+    let text = host.hoist(&["up", "-d"]);
+    assert!(text.stderr.contains("Service two  Built"), "{}", text.stderr);
+    text.ok();
+    let read = |service: &str, file: &str| host.hoist(&["compose", "exec", "-T", service, "cat", file]).ok();
+    assert_eq!(
+        (read("one", "/me"), read("two", "/me"), read("two", "/other")),
+        ("one\n".into(), "two-7\n".into(), "one\n".into())
+    );
+    assert_eq!((read("three", "/me"), read("two", "/shared")), ("three".into(), "shared\n".into()));
+    let ids = || {
+        host.hoist(&["ps", "-q", "--no-trunc"])
+            .ok()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = ids();
+    // The same again changes nothing; what changed is built and its service alone replaced.
+    host.hoist(&["up", "-d", "--build"]).ok();
+    assert_eq!(ids(), before);
+    let text = std::fs::read_to_string(host.path().join("context/Dockerfile")).unwrap();
+    put(&host, "Dockerfile", &text.replace("two-$V", "new-$V"));
+    host.hoist(&["up", "-d", "--build"]).ok();
+    assert_eq!(read("two", "/me"), "new-7\n");
+    assert_eq!(ids().intersection(&before).count(), 2);
+    host.hoist(&["compose", "build", "--check", "one"]).ok();
+    host.hoist(&["down", "-t", "1"]).ok();
+    let text = host.hoist(&["compose", "build", "onne"]).fails(1);
+    assert!(text.contains("onne"), "{text}");
+}

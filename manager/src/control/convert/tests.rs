@@ -36,7 +36,7 @@ secrets: {s: {file: ./missing}}
     service "a": deploy.resources.reservations.generic_resources is not supported yet
     service "a": gpus is not supported yet
     service "a": isolation is not supported yet
-    service "a": building images is not supported yet, and image "demo-a" is not on this machine
+    service "a": image "demo-a" is not on this machine; build it first: hoist compose build a
     service "b": use_api_socket is not supported yet
     service "b": volumes of type npipe are not supported (/x)
     service "b": device "vendor.com/class=one": CDI devices are not supported yet

@@ -15,7 +15,7 @@ pub(super) fn check(project: &Project, inputs: &Inputs, problems: &mut Problems)
         if service.build.is_some() && !inputs.built.contains(&image) {
             problems.add(
                 &service.name,
-                format!("building images is not supported yet, and image {image:?} is not on this machine"),
+                format!("image {image:?} is not on this machine; build it first: hoist compose build {}", service.name),
             );
         }
         for mount in &service.volumes {

@@ -1,18 +1,19 @@
 //! `hoist build`: what is needed is sent, the build is shown, its results are fetched.
 
-mod cache;
 mod context;
 mod options;
 mod output;
+mod storage;
 mod view;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hoist_build::BuildResult;
 
-pub use cache::{du, inspect, ls, prune, version};
 pub use context::Source;
+pub use options::{agent, cache};
 pub use output::Destination;
+pub use storage::{du, inspect, ls, prune, version};
 pub use view::View;
 
 use super::super::{

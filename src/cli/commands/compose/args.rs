@@ -134,10 +134,35 @@ pub struct ServicesArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist compose build --build-arg VERSION=2 web")]
 pub struct BuildArgs {
     /// Services; none is all.
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
+    /// Value of an ARG; without one it is taken from the environment.
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub build_args: Vec<String>,
+    /// Only check the Dockerfiles.
+    #[arg(long)]
+    pub check: bool,
+    /// Run every step again.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Ask the registry for base images even if they are here.
+    #[arg(long)]
+    pub pull: bool,
+    /// Send the images to their registries.
+    #[arg(long)]
+    pub push: bool,
+    /// No output of building.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Agent socket for RUN --mount=type=ssh.
+    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+    /// Build what the services depend on, too.
+    #[arg(long)]
+    pub with_dependencies: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod args;
 mod args_container;
 mod args_up;
 mod attached;
+mod build;
 mod config;
 mod containers;
 mod events;
@@ -82,7 +83,7 @@ pub async fn run(context: &Context, args: ComposeArgs) -> Outcome {
     let project = &args.project;
     match &args.command {
         ComposeCommand::Attach(flags) => one::attach(context, project, flags).await,
-        ComposeCommand::Build(_) => Err(refuse::build()),
+        ComposeCommand::Build(flags) => build::run(context, project, flags).await,
         ComposeCommand::Commit(flags) => one::commit(context, project, flags).await,
         ComposeCommand::Config(flags) => config::run(context, project, flags).await,
         ComposeCommand::Cp(flags) => one::cp(context, project, flags).await,

@@ -9,7 +9,7 @@ use hoist_proto::{
 };
 use serde_json::json;
 
-use super::{args::ProjectArgs, args_container::RunArgs, project, refuse, up};
+use super::{args::ProjectArgs, args_container::RunArgs, args_up::MakeArgs, build, project, up};
 use crate::{
     api::{translate, version::ApiVersion},
     cli::{
@@ -30,13 +30,12 @@ use crate::{
 
 pub async fn run(context: &Context, args: &ProjectArgs, flags: &RunArgs) -> Outcome {
     let project = project::load_project(context, args)?;
-    if flags.build {
-        return Err(refuse::build());
-    }
     up::check_names(&project, std::slice::from_ref(&flags.service))?;
     let project = project
         .with_targets_enabled(std::slice::from_ref(&flags.service))
         .map_err(|error| Failure::from_error(&error))?;
+    let make = MakeArgs { build: flags.build, quiet_build: flags.quiet_build, ..MakeArgs::default() };
+    build::before(context, args, &project, std::slice::from_ref(&flags.service), true, &make).await?;
     let service = &project.services[&flags.service];
     let slug: String = ContainerId::random().as_str().chars().take(12).collect();
     let made = one_off(&project, &flags.service, &slug, read).map_err(|problems| Failure::new(problems.join("\n")))?;

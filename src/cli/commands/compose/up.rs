@@ -10,7 +10,7 @@ use super::{
     args::ProjectArgs,
     args_up::{CreateArgs, MakeArgs, ScaleArgs, UpArgs},
     attached::{self, Attached},
-    follow, project, refuse,
+    build, follow, project, refuse,
 };
 use crate::cli::{Context, Exit, Outcome, client::path_segment, failure::Failure, progress::Mode};
 
@@ -18,7 +18,6 @@ use crate::cli::{Context, Exit, Outcome, client::path_segment, failure::Failure,
 pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome {
     refuse_up(up)?;
     let project = project::load_project(context, args)?;
-    refuse::what_make_cannot(&project, &up.make)?;
     check_names(&project, &up.services)?;
     for name in up.attach.iter().chain(&up.no_attach).chain(&up.exit_code_from) {
         check_names(&project, std::slice::from_ref(name))?;
@@ -34,6 +33,7 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
         no_start: up.no_start,
         ..make_options(&up.make, &project)?
     };
+    build::before(context, args, &project, &up.services, up.no_deps, &up.make).await?;
     if args.dry_run {
         return plan(context, &project, options).await;
     }
@@ -62,10 +62,10 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
 /// `hoist compose create`.
 pub async fn create(context: &Context, args: &ProjectArgs, create: &CreateArgs) -> Outcome {
     let project = project::load_project(context, args)?;
-    refuse::what_make_cannot(&project, &create.make)?;
     check_names(&project, &create.services)?;
     let options =
         UpOptions { services: create.services.clone(), no_start: true, ..make_options(&create.make, &project)? };
+    build::before(context, args, &project, &create.services, false, &create.make).await?;
     if args.dry_run {
         return plan(context, &project, options).await;
     }
