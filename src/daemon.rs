@@ -6,16 +6,24 @@
 mod build;
 mod error;
 mod facts;
+mod file;
+mod flags;
 mod images;
+mod keys;
 mod listener;
 mod log;
 mod ready;
+mod reload;
 mod roots;
 mod settings;
 mod signals;
+mod tls;
 
 pub use error::DaemonError;
+pub use flags::DaemonFlags;
 pub use settings::DaemonSettings;
+
+use std::sync::Arc;
 
 use ready::Ready;
 
@@ -23,17 +31,26 @@ use ready::Ready;
 ///
 /// # Errors
 /// [`DaemonError`] when it cannot start; the one who waits on `--ready-fd` has been told the same.
-pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
+pub fn run(flags: DaemonFlags) -> Result<(), DaemonError> {
     hoist_runtime::inherit::few_arenas();
-    let mut ready = Ready::take(settings.ready_fd)?;
-    let result = start(settings, &mut ready);
+    let mut ready = Ready::take(flags.ready_fd)?;
+    let result = start(flags, &mut ready);
     if let Err(err) = &result {
         ready.failed(err);
     }
     result
 }
 
-fn start(settings: DaemonSettings, ready: &mut Ready) -> Result<(), DaemonError> {
+/// Looks at the settings as [`run`] would, and does nothing.
+///
+/// # Errors
+/// As [`run`]'s, for settings that make no sense.
+pub fn validate(flags: &DaemonFlags) -> Result<(), DaemonError> {
+    file::settings(flags).map(drop)
+}
+
+fn start(flags: DaemonFlags, ready: &mut Ready) -> Result<(), DaemonError> {
+    let settings = file::settings(&flags)?;
     log::install(&settings)?;
     let roots = match roots::Roots::claim(&settings) {
         Err(DaemonError::Running { .. }) if ready.is_awaited() => {
@@ -50,16 +67,22 @@ fn start(settings: DaemonSettings, ready: &mut Ready) -> Result<(), DaemonError>
         .thread_name("hoist")
         .build()
         .map_err(DaemonError::Runtime)?;
-    let result = runtime.block_on(serve(&settings, &roots, ready));
+    let result = runtime.block_on(serve(flags, &settings, &roots, ready));
     // Blocking work that is under way (a hash, a copy) must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
 
-async fn serve(settings: &DaemonSettings, roots: &roots::Roots, ready: &mut Ready) -> Result<(), DaemonError> {
-    let stop = signals::stop_token()?;
+async fn serve(
+    flags: DaemonFlags,
+    settings: &DaemonSettings,
+    roots: &roots::Roots,
+    ready: &mut Ready,
+) -> Result<(), DaemonError> {
+    let hangups = Arc::new(tokio::sync::Notify::new());
+    let stop = signals::stop_token(hangups.clone())?;
     // Bound first: a client that comes early waits instead of being turned away.
-    let listeners = listener::open_all(settings, roots)?;
+    let listeners = listener::open_all(settings, roots).await?;
     let rooms = tokio::select! {
         rooms = build::build(settings, roots, stop.clone()) => rooms?,
         () = stop.cancelled() => return Ok(()),
@@ -69,10 +92,12 @@ async fn serve(settings: &DaemonSettings, roots: &roots::Roots, ready: &mut Read
     for listener in listeners {
         servers.spawn(crate::api::serve(listener, router.clone(), stop.clone()));
     }
+    let reloading = tokio::spawn(reload::on_hangup(flags, settings.clone(), rooms.state.clone(), hangups));
     ready.ready();
     tracing::info!(run_root = %roots.run.display(), data_root = %roots.data.display(), "the daemon is ready");
     let result = rooms.run_until(stop.clone()).await;
     tracing::info!("stopping; containers keep running");
+    reloading.abort();
     stop.cancel();
     while servers.join_next().await.is_some() {}
     result

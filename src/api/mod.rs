@@ -25,5 +25,5 @@ pub mod version;
 
 pub use docker::images::users as used_by;
 pub use routes::router;
-pub use serve::serve;
-pub use state::{Facts, Parts, State};
+pub use serve::{Listener, serve};
+pub use state::{Facts, Parts, SharedFacts, State};

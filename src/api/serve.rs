@@ -10,23 +10,78 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::UnixListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{stream::connection::Connection, version};
+use super::{
+    error::ApiError,
+    stream::connection::{Connection, Socket},
+    version,
+};
 
 /// How long answers under way may take once the daemon is told to stop.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How long a client may take to show who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Where clients come in.
+pub enum Listener {
+    Unix(UnixListener),
+    /// Clients show a certificate before they get a word.
+    Tls(TcpListener, TlsAcceptor),
+}
+
+/// A client that has come in, and is not yet known.
+enum Arrival {
+    Known(Socket),
+    Unknown(TcpStream, TlsAcceptor),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<Arrival> {
+        match self {
+            Self::Unix(listener) => Ok(Arrival::Known(Socket::Unix(listener.accept().await?.0))),
+            Self::Tls(listener, acceptor) => {
+                let (stream, _) = listener.accept().await?;
+                // Small answers must not wait for each other; where it cannot be had, they do.
+                let _ = stream.set_nodelay(true);
+                Ok(Arrival::Unknown(stream, acceptor.clone()))
+            }
+        }
+    }
+}
+
+impl Arrival {
+    /// The client's stream, once it has shown who it is.
+    async fn known(self) -> Option<Socket> {
+        match self {
+            Self::Known(socket) => Some(socket),
+            Self::Unknown(stream, acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Some(Socket::Tls(Box::new(stream))),
+                Ok(Err(err)) => {
+                    tracing::info!("a client was turned away: {err}");
+                    None
+                }
+                Err(_) => None,
+            },
+        }
+    }
+}
+
 /// Serves a listener until `stop`.
-pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) {
+pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+                Ok(arrival) => {
+                    connections.spawn(connection(arrival, router.clone(), stop.clone()));
                 }
                 Err(err) => {
                     // Out of descriptors: those that are open must end first.
@@ -43,7 +98,8 @@ pub async fn serve(listener: UnixListener, router: Router, stop: CancellationTok
     connections.shutdown().await;
 }
 
-async fn connection(stream: tokio::net::UnixStream, router: Router, stop: CancellationToken) {
+async fn connection(arrival: Arrival, router: Router, stop: CancellationToken) {
+    let Some(stream) = arrival.known().await else { return };
     let Ok(stream) = Connection::open(stream).await else { return };
     let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request.map(Body::new)));
     let mut builder = http1::Builder::new();
@@ -67,7 +123,7 @@ async fn answer(router: Router, mut request: Request<Body>) -> Result<Response, 
         Ok(()) => {
             tracing::debug!(method = %request.method(), uri = %request.uri(), "request");
             match router.oneshot(request).await {
-                Ok(response) => response,
+                Ok(response) => worded(response).await,
                 Err(never) => match never {},
             }
         }
@@ -79,6 +135,20 @@ async fn answer(router: Router, mut request: Request<Body>) -> Result<Response, 
     headers.insert("ostype", HeaderValue::from_static("linux"));
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("Hoist/", env!("CARGO_PKG_VERSION"), " (linux)")));
     Ok(response)
+}
+
+/// Refusals of the framework's own are plain text; clients read errors as JSON.
+async fn worded(response: Response) -> Response {
+    let status = response.status();
+    let plain =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    match axum::body::to_bytes(response.into_body(), 4 << 10).await {
+        Ok(bytes) => ApiError::new(status, String::from_utf8_lossy(&bytes)).into_response(),
+        Err(err) => ApiError::new(status, err.to_string()).into_response(),
+    }
 }
 
 const API_VERSION: &str = "1.56";

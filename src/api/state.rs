@@ -1,6 +1,9 @@
 //! What handlers have at hand.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use super::build::Builds;
 use hoist_engine::Engine;
@@ -18,7 +21,7 @@ pub struct Parts {
     pub control: Control,
     pub builds: Builds,
     pub clock: SharedClock,
-    pub facts: Facts,
+    pub facts: SharedFacts,
     /// Conversations on connections that were taken over.
     pub tasks: TaskTracker,
     /// Cancelled when the daemon is told to stop.
@@ -41,7 +44,27 @@ pub struct Facts {
     pub address_pools: Vec<(String, u8)>,
 }
 
+/// Facts that can change while the daemon runs.
+#[derive(Debug)]
+pub struct SharedFacts(RwLock<Arc<Facts>>);
+
+impl SharedFacts {
+    pub fn new(facts: Facts) -> Self {
+        Self(RwLock::new(Arc::new(facts)))
+    }
+}
+
 impl State {
+    /// What the daemon knows of itself now.
+    pub fn facts(&self) -> Arc<Facts> {
+        self.facts.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces what the daemon knows of itself.
+    pub fn set_facts(&self, facts: Facts) {
+        *self.facts.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
+    }
+
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
     }

@@ -14,8 +14,9 @@ use clap::{
 use super::{
     Context, Exit, Outcome,
     args::{Cli, Command, Global},
-    client::{Autostart, Client, Host},
+    client::{Autostart, Client, Host, TlsFiles},
     commands,
+    contexts::{self, Choice, Store, env},
     failure::Failure,
     help,
     printer::Printer,
@@ -58,7 +59,10 @@ fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
     };
     let Cli { global, command } = cli;
     match command {
-        Command::Daemon(settings) => commands::daemon::run(*settings),
+        Command::Daemon(flags) => commands::daemon::run(*flags, printer),
+        Command::Context { command } => {
+            commands::context::run(command, &choice(&global), &Store::of(&config_dir(&global)), printer)
+        }
         Command::Completion(args) => commands::completion::run(args, printer),
         Command::Oci(args) => {
             let words = std::iter::once(OsString::from("hoist oci")).chain(args.args);
@@ -238,26 +242,32 @@ fn parent_of(typed: &str) -> Option<String> {
         before = Some(word);
     }
     let before = before?.into_string().ok()?;
-    ["container", "image", "network", "volume", "system", "compose"].contains(&before.as_str()).then_some(before)
+    ["container", "context", "image", "network", "volume", "system", "compose"]
+        .contains(&before.as_str())
+        .then_some(before)
 }
 
-/// `-H`, `HOIST_HOST`, `DOCKER_HOST`, else the socket of the run root, whose daemon is started when it is missing.
+/// What the command line says of the daemon that is meant.
+fn choice(global: &Global) -> Choice {
+    let verify = global.tlsverify || env("DOCKER_TLS_VERIFY").is_some();
+    let dir = env("DOCKER_CERT_PATH").map_or_else(|| config_dir(global), PathBuf::from);
+    let usual = TlsFiles::of(&dir);
+    let tls = verify.then(|| TlsFiles {
+        ca: global.tlscacert.clone().unwrap_or(usual.ca),
+        cert: global.tlscert.clone().unwrap_or(usual.cert),
+        key: global.tlskey.clone().unwrap_or(usual.key),
+    });
+    Choice { host: global.host.clone(), context: global.context.clone(), tls }
+}
+
+/// `-H`, `--context`, `HOIST_HOST`, `DOCKER_HOST`, the current context, else the socket of the run root, whose daemon
+/// is started when it is missing.
 fn client(global: &Global) -> Result<Client, Failure> {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let named = global.host.clone().or_else(|| env("HOIST_HOST")).or_else(|| env("DOCKER_HOST"));
-    match named {
-        Some(text) => {
-            let host = Host::parse(&text)?;
-            if matches!(host, Host::Tcp(_)) && env("DOCKER_TLS_VERIFY").is_some() {
-                return Err(Failure::new("DOCKER_TLS_VERIFY is set, and TLS to a remote daemon is not supported yet"));
-            }
-            Ok(Client::new(host, None))
-        }
-        None => {
-            let autostart = Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone() };
-            Ok(Client::new(Host::of_run_root(&global.run_root), Some(autostart)))
-        }
+    if let Some(client) = contexts::client(&choice(global), &Store::of(&config_dir(global)))? {
+        return Ok(client);
     }
+    let autostart = Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone() };
+    Ok(Client::new(Host::of_run_root(&global.run_root), Some(autostart)))
 }
 
 fn config_dir(global: &Global) -> PathBuf {

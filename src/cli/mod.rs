@@ -6,12 +6,14 @@
 //! - [`spec`]: flags become Docker's JSON bodies, as pure functions.
 //! - [`printer`]: data to standard output, words to standard error. [`format`]: tables and Go templates.
 //! - [`credentials`]: registries, as Docker's `config.json` has them.
+//! - [`contexts`]: daemons by name.
 //! - [`progress`]: live lines. [`failure`]: every error as one line, with hints and an exit code.
 
 pub mod args;
 pub mod client;
 pub mod commands;
 mod context;
+pub mod contexts;
 pub mod credentials;
 mod entry;
 pub mod failure;
@@ -21,7 +23,7 @@ pub mod printer;
 pub mod progress;
 pub mod spec;
 pub mod stream;
-mod suggest;
+pub mod suggest;
 
 pub use context::{Context, Exit, Outcome};
 pub use entry::main;

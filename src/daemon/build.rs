@@ -26,10 +26,18 @@ pub struct Rooms {
 
 /// Opens the rooms from the lowest floor up.
 pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationToken) -> Result<Rooms, DaemonError> {
+    let usual = hoist_image::Options::default();
     let images_options = hoist_image::Options {
         insecure_registries: settings.insecure_registries.clone(),
         mirrors: settings.registry_mirrors.clone(),
-        ..hoist_image::Options::default()
+        proxies: hoist_image::Proxies {
+            http: settings.proxies.http_proxy.clone(),
+            https: settings.proxies.https_proxy.clone(),
+            none_for: settings.proxies.no_proxy.clone(),
+        },
+        max_downloads: settings.max_concurrent_downloads.unwrap_or(usual.max_downloads),
+        max_attempts: settings.max_download_attempts.unwrap_or(usual.max_attempts),
+        ..usual
     };
     let mut networks_options = hoist_network::Options::new(&roots.data, &roots.run);
     networks_options.instance.clone_from(&roots.instance);
@@ -58,7 +66,10 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     if !roots.instance.is_empty() {
         options.cgroup_parent = format!("hoist-{}", roots.instance);
     }
-    settings.apply_logging(&mut options)?;
+    if let Some(parent) = &settings.cgroup_parent {
+        options.cgroup_parent.clone_from(parent);
+    }
+    options.defaults = settings.defaults()?;
     let engine = Engine::open(options).await.map_err(DaemonError::part("the engine"))?;
     tracing::debug!("the engine is open");
     crate::builtin::install(engine.images()).await.map_err(DaemonError::part("the built-in image"))?;
@@ -94,7 +105,7 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
         builds,
         control: manager.control().clone(),
         clock,
-        facts: facts::gather(settings, roots, pools)?,
+        facts: crate::api::SharedFacts::new(facts::gather(settings, roots, pools)?),
         tasks: TaskTracker::new(),
         stop,
     });

@@ -20,6 +20,18 @@ pub enum DaemonError {
     /// A value of a setting that makes no sense.
     #[error("invalid value {value:?} for --{setting}: {reason}")]
     Setting { setting: &'static str, value: String, reason: String },
+    /// The settings file.
+    #[error("settings file {}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    /// A setting that is both typed and in the file.
+    #[error(
+        "settings file {}: the following directives are specified both as a flag and in the configuration file: {what}",
+        path.display()
+    )]
+    Twice { path: PathBuf, what: String },
+    /// Certificates and keys for TCP.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A descriptor that was to be inherited is not there.
     #[error("descriptor {0} was to be inherited")]
     Descriptor(i32, #[source] io::Error),

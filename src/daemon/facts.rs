@@ -15,7 +15,7 @@ pub fn gather(
         host_name: host_name(),
         labels: settings.labels.clone(),
         debug: settings.debug,
-        log_driver: settings.log_driver.clone(),
+        log_driver: settings.log_driver.clone().unwrap_or_else(|| "json-file".to_owned()),
         insecure_registries: settings.insecure_registries.clone(),
         registry_mirrors: settings.registry_mirrors.clone(),
         address_pools,

@@ -5,15 +5,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 
-use super::{DaemonError, DaemonSettings, roots::Roots};
+use super::{DaemonError, DaemonSettings, roots::Roots, tls};
+use crate::api::Listener;
 
 /// Groups whose members may use the socket, the first that exists.
 const GROUPS: [&str; 2] = ["hoist", "docker"];
 
+/// Whether the daemon could listen there, as far as the words tell.
+///
+/// # Errors
+/// [`DaemonError::Host`]
+pub fn check(host: &str, settings: &DaemonSettings) -> Result<(), DaemonError> {
+    let fail = |reason: &str| Err(DaemonError::Host { host: host.to_owned(), reason: reason.to_owned() });
+    if let Some(address) = host.strip_prefix("tcp://") {
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !settings.tlsverify {
+            return fail("TCP needs mutual TLS: give --tlsverify, --tlscacert, --tlscert and --tlskey, or use unix://");
+        }
+        return if matches!(port, Some(Ok(_))) { Ok(()) } else { fail("expected tcp://ADDRESS:PORT") };
+    }
+    if host.starts_with("fd://") || host.strip_prefix("unix://").is_some_and(|path| path.starts_with('/')) {
+        return Ok(());
+    }
+    fail("expected unix://PATH, fd:// or tcp://ADDRESS:PORT")
+}
+
 /// Opens every place that the settings name; the run root's `hoist.sock` when they name none.
-pub fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<UnixListener>, DaemonError> {
+pub async fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<Listener>, DaemonError> {
     let group = group_id(settings.group.as_deref())?;
     let mut hosts: Vec<String> = settings.hosts.clone();
     if hosts.is_empty() {
@@ -23,27 +43,27 @@ pub fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<UnixList
         let own = format!("unix://{}", roots.run.join("hoist.sock").display());
         hosts.push(own);
     }
-    let mut listeners = Vec::new();
+    let mut listeners: Vec<UnixListener> = Vec::new();
+    let mut others = Vec::new();
     for host in &hosts {
-        if let Some(path) = host.strip_prefix("unix://") {
+        check(host, settings)?;
+        if let Some(address) = host.strip_prefix("tcp://") {
+            let fail = |reason: String| DaemonError::Host { host: host.clone(), reason };
+            let listener = TcpListener::bind(address).await.map_err(|err| fail(err.to_string()))?;
+            others.push(Listener::Tls(listener, tls::acceptor(settings)?));
+        } else if let Some(path) = host.strip_prefix("unix://") {
             let activated = listeners.iter().any(|listener: &UnixListener| {
                 listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(Path::new(path)))
             });
             if !activated {
                 listeners.push(bind(Path::new(path), group).map_err(DaemonError::Files)?);
             }
-        } else if host.starts_with("fd://") {
-            listeners.extend(inherited(host)?);
         } else {
-            let reason = if host.starts_with("tcp://") {
-                "TCP needs mutual TLS, which is not there yet; use unix:// or fd://"
-            } else {
-                "expected unix://PATH or fd://"
-            };
-            return Err(DaemonError::Host { host: host.clone(), reason: reason.to_owned() });
+            listeners.extend(inherited(host)?);
         }
     }
-    Ok(listeners)
+    others.extend(listeners.into_iter().map(Listener::Unix));
+    Ok(others)
 }
 
 /// Binds under another name and moves the socket into place once owner and mode are right, so that

@@ -1,144 +1,100 @@
-//! What `hoist daemon` can be told.
+//! The daemon's settings: what flags, file, environment and defaults come to.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
-use hoist_engine::EngineOptions;
+use hoist_engine::ContainerDefaults;
 use hoist_network::{Pool, Subnet};
-use hoist_proto::unit;
+use hoist_proto::{
+    spec::{Logging, Ulimit},
+    unit,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{
     DaemonError,
     roots::{DATA_ROOT, RUN_ROOT},
 };
 
-// Not a doc comment: it would be the help. Docker's names are kept where a thing means the same here.
-#[derive(Debug, Clone, clap::Args)]
+/// All settings of a daemon, under dockerd's names for them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct DaemonSettings {
-    /// Directory for images, containers, volumes and the cluster's state
-    #[arg(long, value_name = "DIR", env = "HOIST_DATA_ROOT", default_value = DATA_ROOT)]
     pub data_root: PathBuf,
-    /// Directory for sockets, namespaces and secrets; must not outlive a reboot
-    #[arg(long, value_name = "DIR", env = "HOIST_RUN_ROOT", default_value = RUN_ROOT, alias = "exec-root")]
+    #[serde(rename = "exec-root")]
     pub run_root: PathBuf,
-    /// Where to listen: unix://PATH, or fd:// for sockets from the service manager [default: unix://RUN_ROOT/hoist.sock]
-    #[arg(long = "host", short = 'H', value_name = "HOST")]
     pub hosts: Vec<String>,
-    /// Group that may use the socket [default: hoist or docker, where one exists]
-    #[arg(long, short = 'G', value_name = "NAME")]
     pub group: Option<String>,
-    /// File to write the process id to
-    #[arg(long, short = 'p', value_name = "FILE")]
     pub pidfile: Option<PathBuf>,
-    /// How much to log
-    #[arg(long, short = 'l', value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
-    /// Log everything
-    #[arg(long, short = 'D')]
     pub debug: bool,
-    /// Registry, or CIDR of registries, spoken to without TLS or with a certificate nobody vouches for
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
+    pub tlsverify: bool,
+    pub tlscacert: Option<PathBuf>,
+    pub tlscert: Option<PathBuf>,
+    pub tlskey: Option<PathBuf>,
     pub insecure_registries: Vec<String>,
-    /// Registry asked before Docker's own
-    #[arg(long = "registry-mirror", value_name = "URL")]
     pub registry_mirrors: Vec<String>,
-    /// Range of addresses from which networks get theirs
-    #[arg(long = "default-address-pool", value_name = "base=CIDR,size=N")]
-    pub default_address_pools: Vec<String>,
-    /// Address and prefix of the default network's bridge
-    #[arg(long, value_name = "CIDR")]
+    pub proxies: Proxies,
+    pub default_address_pools: Vec<AddressPool>,
     pub bip: Option<String>,
-    /// MTU of new networks
-    #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
-    /// Name server that containers' questions are passed on to [default: the host's]
-    #[arg(long, value_name = "IP")]
     pub dns: Vec<IpAddr>,
-    /// Log driver of containers that name none
-    #[arg(long, value_name = "NAME", default_value = "json-file")]
-    pub log_driver: String,
-    /// Log option of containers that name no driver
-    #[arg(long = "log-opt", value_name = "KEY=VALUE")]
-    pub log_opts: Vec<String>,
-    /// Label of this daemon
-    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub dns_search: Vec<String>,
+    pub dns_opts: Vec<String>,
+    pub log_driver: Option<String>,
+    pub log_opts: BTreeMap<String, String>,
+    pub default_ulimits: BTreeMap<String, Limit>,
+    pub default_shm_size: Option<Size>,
+    pub init: bool,
+    pub no_new_privileges: bool,
+    pub cgroup_parent: Option<String>,
+    pub default_runtime: Option<String>,
+    pub max_concurrent_downloads: Option<usize>,
+    pub max_download_attempts: Option<u32>,
     pub labels: Vec<String>,
-    /// Descriptor to tell the starter on whether the daemon runs
-    #[arg(long, hide = true)]
-    pub ready_fd: Option<i32>,
 }
 
-impl DaemonSettings {
-    /// `--default-address-pool base=10.0.0.0/8,size=24`, as often as given.
-    pub fn address_pools(&self) -> Result<Vec<Pool>, DaemonError> {
-        self.default_address_pools.iter().map(|text| pool(text)).collect()
-    }
-
-    /// A subnet in the value of a setting.
-    pub fn subnet(&self, setting: &'static str, text: &str) -> Result<Subnet, DaemonError> {
-        text.parse().map_err(|_| DaemonError::Setting {
-            setting,
-            value: text.to_owned(),
-            reason: "expected an address and a prefix length, such as 10.0.0.1/24".to_owned(),
-        })
-    }
-
-    /// `--log-driver` and `--log-opt`.
-    pub fn apply_logging(&self, options: &mut EngineOptions) -> Result<(), DaemonError> {
-        let fail = |setting, value: &str, reason: &str| DaemonError::Setting {
-            setting,
-            value: value.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if self.log_driver != "json-file" {
-            return Err(fail("log-driver", &self.log_driver, "only json-file can be the default"));
-        }
-        for option in &self.log_opts {
-            match option.split_once('=') {
-                Some(("max-size", size)) => {
-                    options.log_max_size =
-                        unit::parse_bytes(size).map_err(|err| fail("log-opt", option, &err.to_string()))?;
-                }
-                Some(("max-file", count)) => {
-                    options.log_max_files = count
-                        .parse()
-                        .ok()
-                        .filter(|count| *count > 0)
-                        .ok_or_else(|| fail("log-opt", option, "expected a number of files above zero"))?;
-                }
-                _ => return Err(fail("log-opt", option, "expected max-size=BYTES or max-file=NUMBER")),
-            }
-        }
-        Ok(())
-    }
+/// `proxies`: how registries are reached; the environment's variables where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Proxies {
+    pub http_proxy: Option<String>,
+    pub https_proxy: Option<String>,
+    pub no_proxy: Option<String>,
 }
 
-fn pool(text: &str) -> Result<Pool, DaemonError> {
-    let fail = |reason: &str| DaemonError::Setting {
-        setting: "default-address-pool",
-        value: text.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let (mut base, mut size) = (None::<Subnet>, None::<u8>);
-    for part in text.split(',') {
-        match part.split_once('=') {
-            Some(("base", value)) => base = Some(value.parse().map_err(|_| fail("base is no subnet"))?),
-            Some(("size", value)) => size = Some(value.parse().map_err(|_| fail("size is no prefix length"))?),
-            _ => return Err(fail("expected base=CIDR,size=N")),
-        }
-    }
-    let (base, size) = base.zip(size).ok_or_else(|| fail("expected both base and size"))?;
-    let most = if base.is_ipv6() { 128 } else { 32 };
-    if size < base.prefix() || size > most {
-        return Err(fail("size must lie between the base's prefix length and the whole address"));
-    }
-    Ok(Pool { base, size })
+/// A range of `default-address-pools`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressPool {
+    pub base: String,
+    pub size: u8,
+}
+
+/// A limit of `default-ulimits`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Limit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+/// Bytes, as a number or as `64m`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Size {
+    Bytes(u64),
+    Text(String),
 }
 
 /// How much the daemon logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     Trace,
     Debug,
+    #[default]
     Info,
     Warn,
     Error,
@@ -158,16 +114,112 @@ impl LogLevel {
     }
 }
 
+impl DaemonSettings {
+    /// From settings by their names; every value is looked at.
+    ///
+    /// # Errors
+    /// In words, for the first value that makes no sense.
+    pub fn of(map: Map<String, Value>) -> Result<Self, String> {
+        let mut settings: Self = serde_path_to_error::deserialize(Value::Object(map))
+            .map_err(|err| format!("{}: {}", err.path().clone(), err.inner()))?;
+        let or_default = |path: &mut PathBuf, default: &str| {
+            if path.as_os_str().is_empty() {
+                *path = default.into();
+            }
+        };
+        or_default(&mut settings.data_root, DATA_ROOT);
+        or_default(&mut settings.run_root, RUN_ROOT);
+        settings.check().map_err(|err| err.chain())?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), DaemonError> {
+        self.address_pools()?;
+        if let Some(bip) = &self.bip {
+            self.subnet("bip", bip)?;
+        }
+        self.defaults()?.check().map_err(DaemonError::part("the default for containers"))?;
+        if let Some(runtime) = self.default_runtime.as_deref().filter(|runtime| *runtime != "hoist") {
+            return Err(wrong("default-runtime", runtime, "only hoist can be the default"));
+        }
+        for label in &self.labels {
+            if !label.contains('=') {
+                return Err(wrong("label", label, "expected KEY=VALUE"));
+            }
+        }
+        for host in &self.hosts {
+            super::listener::check(host, self)?;
+        }
+        if let Some(zero) = self.max_concurrent_downloads.filter(|count| *count == 0) {
+            return Err(wrong("max-concurrent-downloads", &zero.to_string(), "expected a number above zero"));
+        }
+        Ok(())
+    }
+
+    /// `default-address-pools`.
+    pub fn address_pools(&self) -> Result<Vec<Pool>, DaemonError> {
+        self.default_address_pools.iter().map(pool).collect()
+    }
+
+    /// A subnet in the value of a setting.
+    pub fn subnet(&self, setting: &'static str, text: &str) -> Result<Subnet, DaemonError> {
+        text.parse().map_err(|_| wrong(setting, text, "expected an address and a prefix length, such as 10.0.0.1/24"))
+    }
+
+    /// What containers get that say nothing themselves.
+    pub fn defaults(&self) -> Result<ContainerDefaults, DaemonError> {
+        let ulimits = self.default_ulimits.iter().map(|(name, limit)| {
+            if !limit.name.is_empty() && limit.name != *name {
+                return Err(wrong("default-ulimit", &limit.name, "its key has another name"));
+            }
+            Ok(Ulimit { name: name.clone(), soft: limit.soft, hard: limit.hard })
+        });
+        let shm_size = match &self.default_shm_size {
+            None => None,
+            Some(Size::Bytes(bytes)) => Some(*bytes),
+            Some(Size::Text(text)) => {
+                Some(unit::parse_bytes(text).map_err(|err| wrong("default-shm-size", text, &err.to_string()))?)
+            }
+        };
+        Ok(ContainerDefaults {
+            logging: Logging { driver: self.log_driver.clone(), options: self.log_opts.clone() },
+            ulimits: ulimits.collect::<Result<_, _>>()?,
+            shm_size,
+            init: self.init,
+            dns_search: self.dns_search.clone(),
+            dns_options: self.dns_opts.clone(),
+            no_new_privileges: self.no_new_privileges,
+        })
+    }
+}
+
+fn wrong(setting: &'static str, value: &str, reason: &str) -> DaemonError {
+    DaemonError::Setting { setting, value: value.to_owned(), reason: reason.to_owned() }
+}
+
+fn pool(given: &AddressPool) -> Result<Pool, DaemonError> {
+    let AddressPool { base, size } = given;
+    let text = format!("base={base},size={size}");
+    let fail = |reason: &str| wrong("default-address-pool", &text, reason);
+    let base: Subnet = base.parse().map_err(|_| fail("base is no subnet"))?;
+    let most = if base.is_ipv6() { 128 } else { 32 };
+    if *size < base.prefix() || *size > most {
+        return Err(fail("size must lie between the base's prefix length and the whole address"));
+    }
+    Ok(Pool { base, size: *size })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn pools() {
-        let made = pool("base=10.0.0.0/8,size=24").unwrap();
+        let given = |base: &str, size| pool(&AddressPool { base: base.to_owned(), size });
+        let made = given("10.0.0.0/8", 24).unwrap();
         assert_eq!((made.base.to_string(), made.size), ("10.0.0.0/8".to_owned(), 24));
-        for text in ["", "base=x,size=24", "base=10.0.0.0/8", "base=10.0.0.0/8,size=4", "base=10.0.0.0/8,size=40"] {
-            assert!(pool(text).unwrap_err().to_string().contains("default-address-pool"), "{text}");
+        for (base, size) in [("", 24), ("x", 24), ("10.0.0.0/8", 4), ("10.0.0.0/8", 40)] {
+            assert!(given(base, size).unwrap_err().to_string().contains("default-address-pool"), "{base} {size}");
         }
     }
 }

@@ -138,6 +138,13 @@ impl Host {
         if answers { Ok(()) } else { Err("it does not answer".into()) }
     }
 
+    /// Ends the daemon and starts it with other flags.
+    pub fn restart_with(&mut self, flags: &[&str]) {
+        self.kill_daemon();
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.start_daemon();
+    }
+
     pub fn daemon_pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
     }

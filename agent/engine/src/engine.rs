@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Result;
 use crate::container::{Handle, Registry};
+use crate::defaults::ContainerDefaults;
 use crate::events::{Actor, EventBus};
 use crate::exec::Execs;
 use crate::io::Starter;
@@ -35,9 +36,8 @@ pub struct EngineOptions {
     pub clock: SharedClock,
     /// The parent of all containers' cgroups.
     pub cgroup_parent: String,
-    /// Rotation when a container does not say otherwise: bytes a file, and files.
-    pub log_max_size: u64,
-    pub log_max_files: u32,
+    /// For containers that say nothing themselves.
+    pub defaults: ContainerDefaults,
     /// Bytes that the build cache may take; the least useful goes first.
     pub build_cache_limit: u64,
 }
@@ -59,8 +59,7 @@ impl EngineOptions {
             volumes,
             clock: hoist_proto::clock::system(),
             cgroup_parent: "hoist".into(),
-            log_max_size: 20 << 20,
-            log_max_files: 5,
+            defaults: ContainerDefaults::default(),
             build_cache_limit: 20 << 30,
         }
     }
@@ -155,7 +154,8 @@ impl Engine {
     ///
     /// # Errors
     /// Names what of the spec cannot be; `Conflict` when the name is taken; the image's `NotFound`.
-    pub async fn create(&self, spec: ContainerSpec) -> Result<Created> {
+    pub async fn create(&self, mut spec: ContainerSpec) -> Result<Created> {
+        self.inner.options.defaults.fill(&mut spec);
         self.inner.create(spec).await
     }
 
@@ -164,7 +164,8 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
-    pub async fn create_to_start(&self, spec: ContainerSpec) -> Result<Created> {
+    pub async fn create_to_start(&self, mut spec: ContainerSpec) -> Result<Created> {
+        self.inner.options.defaults.fill(&mut spec);
         self.inner.create_to_start(spec).await
     }
 

@@ -15,6 +15,7 @@ mod build;
 mod care;
 mod container;
 mod copy;
+mod defaults;
 mod engine;
 mod error;
 mod events;
@@ -30,6 +31,7 @@ mod rootfs;
 mod spec;
 mod streams;
 
+pub use defaults::ContainerDefaults;
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};
 pub use events::{Actor, Event, EventBus, EventSubscription};

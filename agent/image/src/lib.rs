@@ -72,8 +72,8 @@ pub use error::Error;
 pub use images::{
     Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse, Found,
     HistoryEntry, Hold, Image, ImageSummary, Images, ImportOptions, LayerArchive, ListFilter, LoadedImage, Options,
-    PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed, SaveFormat,
-    Snapshot,
+    Proxies, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed,
+    SaveFormat, Snapshot,
 };
 pub use manifest::{Descriptor, Index, Manifest, media_type};
 pub use pipeline::decompress;

@@ -21,7 +21,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
     let containers = state.engine.list(ListOptions { all: true, ..ListOptions::default() }).await?;
     let count = |wanted: &[Status]| containers.iter().filter(|one| wanted.contains(&one.state.status)).count();
     let images = state.engine.images().list(&hoist_image::ListFilter::default()).await?;
-    let facts = &state.facts;
+    let facts = state.facts();
     let host = Host::read();
     Ok(Json(Info {
         id: facts.id.clone(),

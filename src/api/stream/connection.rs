@@ -17,7 +17,7 @@ use bytes::{Buf, BytesMut};
 use hoist_runtime::inherit::unread_by_peer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::UnixStream,
+    net::{TcpStream, UnixStream},
 };
 
 /// No request's head is longer.
@@ -27,10 +27,49 @@ const PATIENCE: u32 = 50;
 /// What tells our own words from a client's.
 pub const OLDER_FORM: &str = "hoist-older-form";
 
+/// The stream below a connection.
+#[derive(Debug)]
+pub enum Socket {
+    Unix(UnixStream),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: UnixStream,
+    stream: Socket,
     /// Read already, not handed on yet.
     ahead: BytesMut,
     answer: Answer,
@@ -52,7 +91,7 @@ impl Connection {
     ///
     /// # Errors
     /// What the socket fails with.
-    pub async fn open(mut stream: UnixStream) -> io::Result<Self> {
+    pub async fn open(mut stream: Socket) -> io::Result<Self> {
         let mut ahead = BytesMut::with_capacity(4 << 10);
         let answer = loop {
             if stream.read_buf(&mut ahead).await? == 0 {
@@ -79,8 +118,10 @@ impl Connection {
     /// answer's head through a buffer and the stream behind it past the buffer: what arrives together
     /// with the head is lost to them.
     pub async fn head_taken(&self) {
+        // Over TCP nobody can tell what the client has read.
+        let Socket::Unix(stream) = &self.stream else { return };
         for _ in 0..PATIENCE {
-            if !matches!(unread_by_peer(&self.stream), Ok(1..)) {
+            if !matches!(unread_by_peer(stream), Ok(1..)) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -193,7 +234,7 @@ mod tests {
     async fn an_upgrade_is_put_in_and_its_answer_changed() {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"POST /exec/x/start HTTP/1.1\r\nHost: d\r\n\r\nstdin").await.unwrap();
-        let mut connection = Connection::open(server).await.unwrap();
+        let mut connection = Connection::open(Socket::Unix(server)).await.unwrap();
         let mut got = vec![0; 500];
         let length = connection.read(&mut got).await.unwrap();
         let text = String::from_utf8_lossy(&got[..length]).into_owned();

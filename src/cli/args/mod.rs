@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod container;
+pub mod context;
 pub mod create;
 pub mod image;
 pub mod network;
@@ -13,7 +14,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::daemon::DaemonSettings;
+use crate::daemon::DaemonFlags;
 
 /// Containers, images, Compose and a cluster in one program
 #[derive(Debug, Parser)]
@@ -44,6 +45,21 @@ pub struct Global {
     /// Daemon to talk to: unix://PATH or tcp://HOST:PORT [env: HOIST_HOST, DOCKER_HOST]
     #[arg(short = 'H', long, value_name = "HOST")]
     pub host: Option<String>,
+    /// Context to use instead of the current one [env: HOIST_CONTEXT, DOCKER_CONTEXT]
+    #[arg(short = 'c', long, value_name = "CONTEXT")]
+    pub context: Option<String>,
+    /// Show the daemon at tcp:// a certificate, and check its own [env: DOCKER_TLS_VERIFY]
+    #[arg(long)]
+    pub tlsverify: bool,
+    /// Authority that vouches for the daemon [default: ca.pem of DOCKER_CERT_PATH or ~/.docker]
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub tlscacert: Option<PathBuf>,
+    /// Certificate to show [default: cert.pem]
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem]
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub tlskey: Option<PathBuf>,
     /// Data root of the daemon that is started when none runs
     #[arg(long, value_name = "DIR", env = "HOIST_DATA_ROOT", default_value = "/var/lib/hoist", hide = true)]
     pub data_root: PathBuf,
@@ -238,6 +254,12 @@ top_level! {
         #[command(subcommand)]
         command: system::SystemCommand,
     },
+    /// Manage contexts: daemons by name
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Context {
+        #[command(subcommand)]
+        command: context::ContextCommand,
+    },
     /// Show what the daemon is and has
     #[command(display_order = 5)]
     Info(system::InfoArgs),
@@ -249,7 +271,7 @@ top_level! {
     Events(system::EventsArgs),
     /// Run the daemon
     #[command(display_order = 6)]
-    Daemon(Box<DaemonSettings>),
+    Daemon(Box<DaemonFlags>),
     /// The OCI runtime: create, start, state, kill, delete, …
     #[command(display_order = 6, disable_help_flag = true)]
     Oci(OciArgs),

@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::{Autostart, ClientError, Host, Request};
+use super::{Autostart, ClientError, Host, Request, TlsFiles};
 
 /// A body that is sent: bytes, a file, standard input.
 pub type Body = BoxBody<Bytes, io::Error>;
@@ -26,13 +26,19 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 #[derive(Debug, Clone)]
 pub struct Client {
     host: Host,
+    tls: Option<TlsFiles>,
     autostart: Option<Autostart>,
 }
 
 impl Client {
     /// With `autostart`, a daemon is started when nobody answers.
     pub fn new(host: Host, autostart: Option<Autostart>) -> Self {
-        Self { host, autostart }
+        Self { host, tls: None, autostart }
+    }
+
+    /// A daemon elsewhere, known by its certificate.
+    pub fn over_tls(host: Host, files: TlsFiles) -> Self {
+        Self { host, tls: Some(files), autostart: None }
     }
 
     pub fn host(&self) -> &Host {
@@ -98,6 +104,9 @@ impl Client {
     }
 
     async fn dial(&self) -> io::Result<Pin<Box<dyn Stream>>> {
+        if let (Host::Tcp(address), Some(files)) = (&self.host, &self.tls) {
+            return Ok(Box::pin(files.connect(address).await?));
+        }
         Ok(match &self.host {
             Host::Unix(path) => Box::pin(UnixStream::connect(path).await?),
             Host::Tcp(address) => Box::pin(TcpStream::connect(address).await?),

@@ -8,6 +8,9 @@ pub enum ClientError {
     /// `-H` or `HOIST_HOST` that names no place.
     #[error("invalid host {host:?}: {reason}")]
     Host { host: String, reason: String },
+    /// A file for TLS that cannot be used.
+    #[error("TLS: {}: {reason}", path.display())]
+    Tls { path: PathBuf, reason: String },
     /// Nobody answers.
     #[error("cannot connect to the daemon at {host}")]
     Connect {

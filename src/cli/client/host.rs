@@ -23,6 +23,11 @@ impl Host {
 
     /// Parses `unix://PATH`, `tcp://HOST[:PORT]` or an absolute path.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
+        Self::parse_for(text, false)
+    }
+
+    /// As [`parse`](Self::parse); a daemon that speaks TLS has another usual port.
+    pub fn parse_for(text: &str, tls: bool) -> Result<Self, ClientError> {
         let fail = |reason: &str| ClientError::Host { host: text.to_owned(), reason: reason.to_owned() };
         if let Some(path) = text.strip_prefix("unix://") {
             if path.is_empty() {
@@ -39,7 +44,11 @@ impl Host {
                 return Err(fail("the address is missing"));
             }
             let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            return Ok(Self::Tcp(if has_port { address.to_owned() } else { format!("{address}:2375") }));
+            return Ok(Self::Tcp(if has_port {
+                address.to_owned()
+            } else {
+                format!("{address}:{}", if tls { 2376 } else { 2375 })
+            }));
         }
         match text.split_once("://") {
             Some((scheme, _)) => {

@@ -10,6 +10,7 @@ mod error;
 mod host;
 mod lines;
 mod request;
+mod tls;
 
 pub use autostart::Autostart;
 pub use connect::Client;
@@ -18,3 +19,4 @@ pub use error::ClientError;
 pub use host::Host;
 pub use lines::JsonLines;
 pub use request::{Request, Upgraded, file_body, reader_body};
+pub use tls::TlsFiles;

@@ -4,6 +4,7 @@ pub mod build;
 pub mod completion;
 pub mod compose;
 pub mod container;
+pub mod context;
 pub mod daemon;
 mod each;
 pub mod image;
@@ -82,7 +83,9 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Info(args) => system::info::run(cx, args).await,
         C::Version(args) => system::version::run(cx, args).await,
         C::Events(args) => system::events::run(cx, args).await,
-        C::Daemon(_) | C::Oci(_) | C::Completion(_) => Err(Failure::new("this command runs without the daemon")),
+        C::Context { .. } | C::Daemon(_) | C::Oci(_) | C::Completion(_) => {
+            Err(Failure::new("this command runs without the daemon"))
+        }
     }
 }
 

@@ -12,3 +12,4 @@ mod stop;
 mod update;
 
 pub(crate) use recover::recover;
+pub(crate) use start::check_logging;

@@ -284,33 +284,47 @@ impl Inner {
 
     /// Where and how output is kept; `None` is not at all.
     pub(crate) fn log_settings(&self, spec: &ContainerSpec, path: &Path) -> Result<Option<LogSettings>> {
-        let refuse = |why: String| Err(EngineError::InvalidParameter(why));
-        match spec.logging.driver.as_deref().unwrap_or("json-file") {
-            "none" => return Ok(None),
-            "" | "json-file" | "local" => {}
-            other => return refuse(format!("logging driver {other:?} is not supported: use json-file, local or none")),
-        }
-        let mut settings = LogSettings {
-            path: path.to_owned(),
-            max_size: Some(self.options.log_max_size),
-            max_files: self.options.log_max_files,
-        };
-        for (key, value) in &spec.logging.options {
-            let bad = || EngineError::InvalidParameter(format!("invalid value {value:?} of log option {key:?}"));
-            match key.as_str() {
-                "max-size" if value == "-1" => settings.max_size = None,
-                "max-size" => {
-                    let size = hoist_proto::unit::parse_bytes(value).map_err(|_| bad())?;
-                    settings.max_size = Some(size).filter(|size| *size > 0);
-                }
-                "max-file" => settings.max_files = value.parse().ok().filter(|count| *count > 0).ok_or_else(bad)?,
-                "mode" if value == "blocking" => {}
-                "compress" if value == "false" => {}
-                other => return refuse(format!("log option {other:?} (value {value:?}) is not supported")),
-            }
-        }
-        Ok(Some(settings))
+        log_settings(&spec.logging, path)
     }
+}
+
+/// Rotation when a container does not say otherwise: bytes a file, and files.
+const LOG_MAX_SIZE: u64 = 20 << 20;
+const LOG_MAX_FILES: u32 = 5;
+
+/// Whether output can be kept as asked.
+///
+/// # Errors
+/// `InvalidParameter` for a driver or an option that is not supported.
+pub(crate) fn check_logging(logging: &hoist_proto::spec::Logging) -> Result<()> {
+    log_settings(logging, Path::new("")).map(drop)
+}
+
+fn log_settings(logging: &hoist_proto::spec::Logging, path: &Path) -> Result<Option<LogSettings>> {
+    let refuse = |why: String| Err(EngineError::InvalidParameter(why));
+    match logging.driver.as_deref().unwrap_or("json-file") {
+        "none" => return Ok(None),
+        "" | "json-file" | "local" => {}
+        other => return refuse(format!("logging driver {other:?} is not supported: use json-file, local or none")),
+    }
+    let mut settings = LogSettings { path: path.to_owned(), max_size: Some(LOG_MAX_SIZE), max_files: LOG_MAX_FILES };
+    for (key, value) in &logging.options {
+        let bad = || EngineError::InvalidParameter(format!("invalid value {value:?} of log option {key:?}"));
+        match key.as_str() {
+            "max-size" if value == "-1" => settings.max_size = None,
+            "max-size" => {
+                let size = hoist_proto::unit::parse_bytes(value).map_err(|_| bad())?;
+                settings.max_size = Some(size).filter(|size| *size > 0);
+            }
+            "max-file" => settings.max_files = value.parse().ok().filter(|count| *count > 0).ok_or_else(bad)?,
+            "mode" if value == "blocking" => {}
+            "compress" if value == "false" => {}
+            // What `logs --details` shows is read from the container itself.
+            "labels" | "env" => {}
+            other => return refuse(format!("log option {other:?} (value {value:?}) is not supported")),
+        }
+    }
+    Ok(Some(settings))
 }
 
 fn devices(spec: &ContainerSpec) -> Result<Vec<crate::spec::Device>> {

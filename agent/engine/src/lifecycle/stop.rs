@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_runtime::cgroup::{Cgroup, CgroupPath};
+use hoist_runtime::cgroup::{Cgroup, CgroupError, CgroupPath};
 use hoist_runtime::supervisor::Request;
 
 use crate::container::{Handle, Record, signal_number, stop_signal};
@@ -165,7 +165,13 @@ impl Inner {
             let cgroup = Cgroup::open(&CgroupPath::new(path)?)?;
             if frozen { cgroup.freeze() } else { cgroup.thaw() }
         });
-        done.await.map_err(|error| EngineError::Internal(error.to_string()))??;
+        match done.await.map_err(|error| EngineError::Internal(error.to_string()))? {
+            // Its cgroup goes with its last process, a moment before its end is known here.
+            Err(CgroupError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(EngineError::Conflict(format!("container {} is not running", record.name)));
+            }
+            done => done?,
+        }
         handle.change(false, |cell| {
             if cell.state.status.is_up() {
                 cell.state.status = if frozen { Status::Paused } else { Status::Running };

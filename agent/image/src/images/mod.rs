@@ -156,6 +156,11 @@ impl Images {
         self.inner.registries.check(domain, auth).await
     }
 
+    /// Other mirrors of Docker Hub and other insecure registries from now on.
+    pub async fn set_registries(&self, mirrors: Vec<String>, insecure: Vec<String>) {
+        self.inner.registries.set(mirrors, insecure).await;
+    }
+
     /// All tags that a repository has at its registry.
     pub async fn remote_tags(&self, reference: &crate::Reference, auth: Option<Auth>) -> Result<Vec<String>, Error> {
         self.inner.registries.repository(reference, auth, false).await?.tags().await

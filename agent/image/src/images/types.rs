@@ -32,6 +32,19 @@ pub struct Options {
     pub max_attempts: u32,
     /// Words for the `User-Agent` header.
     pub user_agent: String,
+    /// How registries are reached.
+    pub proxies: Proxies,
+}
+
+/// How registries are reached; what is `None` is taken from the environment's variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `http://`.
+    pub http: Option<String>,
+    /// For `https://`.
+    pub https: Option<String>,
+    /// Hosts that are reached without, with commas between them.
+    pub none_for: Option<String>,
 }
 
 impl Default for Options {
@@ -45,6 +58,7 @@ impl Default for Options {
             max_unpacks: 0,
             max_attempts: 5,
             user_agent: concat!("hoist/", env!("CARGO_PKG_VERSION")).into(),
+            proxies: Proxies::default(),
         }
     }
 }

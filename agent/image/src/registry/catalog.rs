@@ -91,7 +91,7 @@ impl Registries {
             #[serde(default)]
             results: Vec<Found>,
         }
-        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, self.options())).await?;
+        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, &self.options())).await?;
         let site = Site { endpoint, authenticator: Authenticator::new(auth), mirror: false };
         let path = format!("/v1/search?q={}&n={limit}", encoded(words));
         let answer = site.send("", Method::GET, &path, &|request| request).await?;

@@ -1,7 +1,7 @@
 //! Requests to registries: authentication, retries, and what their errors mean.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode, header};
@@ -22,7 +22,7 @@ const DOCUMENT_ATTEMPTS: u32 = 3;
 
 /// All registries that were spoken to: connections are shared.
 pub(crate) struct Registries {
-    options: Options,
+    options: RwLock<Arc<Options>>,
     endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
 }
 
@@ -50,12 +50,12 @@ pub(crate) struct Document {
 
 impl Registries {
     pub(crate) fn new(options: Options) -> Registries {
-        Registries { options, endpoints: Mutex::new(HashMap::new()) }
+        Registries { options: RwLock::new(Arc::new(options)), endpoints: Mutex::new(HashMap::new()) }
     }
 
     /// An HTTP client for a host, as registries are spoken to.
     pub(crate) fn client(&self, host: &str) -> Result<reqwest::Client, Error> {
-        Ok(Endpoint::for_domain(host, &self.options)?.client)
+        Ok(Endpoint::for_domain(host, &self.options())?.client)
     }
 
     /// A repository, to pull from or (with `push`) to push to.
@@ -65,33 +65,42 @@ impl Registries {
         auth: Option<Auth>,
         push: bool,
     ) -> Result<Repository, Error> {
+        let options = self.options();
         let domain = reference.domain();
-        let auth = match (auth, &self.options.auth_file) {
+        let auth = match (auth, &options.auth_file) {
             (Some(auth), _) => Some(auth),
             (None, Some(file)) => Auth::from_docker_config(file, domain).await?,
             (None, None) => None,
         };
         let mut sites = Vec::new();
         if domain == DEFAULT_DOMAIN && !push {
-            for mirror in &self.options.mirrors {
-                let endpoint = self.endpoint(mirror, || Endpoint::for_mirror(mirror, &self.options)).await?;
+            for mirror in &options.mirrors {
+                let endpoint = self.endpoint(mirror, || Endpoint::for_mirror(mirror, &options)).await?;
                 // The hub's credentials are not the mirror's business.
                 sites.push(Site { endpoint, authenticator: Authenticator::new(None), mirror: true });
             }
         }
-        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, &self.options)).await?;
+        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, &options)).await?;
         sites.push(Site { endpoint, authenticator: Authenticator::new(auth), mirror: false });
         let actions = if push { "pull,push" } else { "pull" };
         Ok(Repository {
             scope: format!("repository:{}:{actions}", reference.path()),
             reference: reference.clone(),
             sites,
-            max_attempts: self.options.max_attempts.max(1),
+            max_attempts: options.max_attempts.max(1),
         })
     }
 
-    pub(super) fn options(&self) -> &Options {
-        &self.options
+    pub(super) fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other mirrors and other insecure registries from now on; what is under way goes on as it began.
+    pub(crate) async fn set(&self, mirrors: Vec<String>, insecure: Vec<String>) {
+        let mut endpoints = self.endpoints.lock().await;
+        let new = Options { mirrors, insecure_registries: insecure, ..(*self.options()).clone() };
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        endpoints.clear();
     }
 
     pub(super) async fn endpoint(
@@ -110,7 +119,7 @@ impl Registries {
 
     /// Checks credentials against a registry, as `login` does.
     pub(crate) async fn check(&self, domain: &str, auth: Auth) -> Result<(), Error> {
-        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, &self.options)).await?;
+        let endpoint = self.endpoint(domain, || Endpoint::for_domain(domain, &self.options())).await?;
         let site = Site { endpoint, authenticator: Authenticator::new(Some(auth)), mirror: false };
         let answer = site.send("", Method::GET, "/v2/", &|r| r).await?;
         match answer.status() {

@@ -55,6 +55,17 @@ impl Endpoint {
             .read_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(4)
             .redirect(reqwest::redirect::Policy::limited(10));
+        let none_for = options.proxies.none_for.as_deref().and_then(reqwest::NoProxy::from_string);
+        let proxy = |url: &str, made: reqwest::Result<reqwest::Proxy>| match made {
+            Ok(proxy) => Ok(proxy.no_proxy(none_for.clone().or_else(reqwest::NoProxy::from_env))),
+            Err(e) => Err(Error::invalid(format!("proxy {url}"), describe(&e))),
+        };
+        if let Some(url) = &options.proxies.http {
+            builder = builder.proxy(proxy(url, reqwest::Proxy::http(url))?);
+        }
+        if let Some(url) = &options.proxies.https {
+            builder = builder.proxy(proxy(url, reqwest::Proxy::https(url))?);
+        }
         if loopback {
             // A proxy elsewhere cannot reach this machine's loopback.
             builder = builder.no_proxy();

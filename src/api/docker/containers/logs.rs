@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::{BufMut, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use hoist_engine::{LogEntry, LogOptions, StreamKind};
+use hoist_engine::{Container, LogEntry, LogOptions, StreamKind};
 
 use crate::api::{
     State,
@@ -40,8 +40,10 @@ pub async fn logs(
     if !options.stdout && !options.stderr {
         return Err(ApiError::bad_request("Bad parameters: you must choose at least one stream"));
     }
-    let form = Form { timestamps: params.flag("timestamps"), details: params.flag("details") };
-    let tty = state.engine.inspect(&id).await?.spec.tty;
+    let container = state.engine.inspect(&id).await?;
+    let tty = container.spec.tty;
+    let details = params.flag("details").then(|| details(&container));
+    let form = Form { timestamps: params.flag("timestamps"), details };
     let mut lines = state.engine.logs(&id, options).await?;
     let body = async_stream::stream! {
         let mut failed = None;
@@ -78,23 +80,54 @@ fn tail(params: &Params) -> Result<Option<usize>, ApiError> {
     }
 }
 
+/// The labels and variables that the log options `labels` and `env` name, as `logs --details` shows them.
+fn details(container: &Container) -> String {
+    let listed = |key: &str| {
+        let text = container.spec.logging.options.get(key).map(String::as_str).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut found = std::collections::BTreeMap::new();
+    for name in listed("labels") {
+        if let Some(value) = container.effective.labels.get(&name) {
+            found.insert(name, value.clone());
+        }
+    }
+    for name in listed("env") {
+        let values = container.effective.env.iter().filter_map(|line| line.split_once('='));
+        if let Some((_, value)) = values.into_iter().find(|(key, _)| *key == name) {
+            found.insert(name, value.to_owned());
+        }
+    }
+    let pairs: Vec<String> =
+        found.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+    pairs.join(",")
+}
+
+/// Values may have anything in them; what sets them apart must not be among it.
+fn escaped(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    let one = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
 /// How a line is written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Form {
     pub timestamps: bool,
-    pub details: bool,
+    /// Put before each line.
+    pub details: Option<String>,
 }
 
 impl Form {
     /// Appends a line: bare for a terminal, framed else.
-    pub fn put(self, out: &mut BytesMut, entry: &LogEntry, tty: bool) {
+    pub fn put(&self, out: &mut BytesMut, entry: &LogEntry, tty: bool) {
         let mut head = String::new();
         if self.timestamps {
             head.push_str(&time::nanoseconds(entry.time));
             head.push(' ');
         }
-        if self.details {
-            // The drivers here add no attributes to a line; the space tells where they would be.
+        if let Some(details) = &self.details {
+            head.push_str(details);
             head.push(' ');
         }
         if tty {
@@ -120,7 +153,7 @@ mod tests {
     fn a_line_with_its_time() {
         let entry =
             LogEntry { time: "2024-01-02T03:04:05Z".parse().unwrap(), stream: StreamKind::Stderr, line: "x\n".into() };
-        let form = Form { timestamps: true, details: false };
+        let form = Form { timestamps: true, details: None };
         let mut out = BytesMut::new();
         form.put(&mut out, &entry, true);
         assert_eq!(out, "2024-01-02T03:04:05.000000000Z x\n");

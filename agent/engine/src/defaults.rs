@@ -1,0 +1,98 @@
+//! What the daemon's settings say for containers that say nothing themselves.
+
+use hoist_proto::spec::{ContainerSpec, Logging, Ulimit};
+
+use crate::EngineError;
+
+/// What the daemon's settings say for containers that say nothing themselves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerDefaults {
+    /// The log driver, and its options for containers that use it.
+    pub logging: Logging,
+    pub ulimits: Vec<Ulimit>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: Option<u64>,
+    pub init: bool,
+    pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
+    pub no_new_privileges: bool,
+}
+
+impl ContainerDefaults {
+    /// Whether containers can be run with these.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a log driver or an option of it that is not supported.
+    pub fn check(&self) -> Result<(), EngineError> {
+        crate::lifecycle::check_logging(&self.logging)
+    }
+
+    /// Fills in what a container leaves open.
+    pub(crate) fn fill(&self, spec: &mut ContainerSpec) {
+        let default = self.logging.driver.as_deref().unwrap_or("json-file");
+        let chosen = spec.logging.driver.as_deref().unwrap_or(default);
+        if chosen == default {
+            for (key, value) in &self.logging.options {
+                spec.logging.options.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        if spec.logging.driver.is_none() {
+            spec.logging.driver.clone_from(&self.logging.driver);
+        }
+        for limit in &self.ulimits {
+            if !spec.ulimits.iter().any(|own| own.name == limit.name) {
+                spec.ulimits.push(limit.clone());
+            }
+        }
+        spec.shm_size = spec.shm_size.or(self.shm_size);
+        if spec.dns_search.is_empty() {
+            spec.dns_search.clone_from(&self.dns_search);
+        }
+        if spec.dns_options.is_empty() {
+            spec.dns_options.clone_from(&self.dns_options);
+        }
+        if self.init {
+            spec.init = spec.init.or(Some(true));
+        }
+        spec.security.no_new_privileges |= self.no_new_privileges;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_container_says_counts() {
+        let options = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let defaults = ContainerDefaults {
+            logging: Logging {
+                driver: Some("local".into()),
+                options: options(&[("max-size", "1m"), ("max-file", "2")]),
+            },
+            ulimits: vec![Ulimit { name: "nofile".into(), soft: 10, hard: 20 }],
+            shm_size: Some(1 << 20),
+            init: true,
+            no_new_privileges: true,
+            ..ContainerDefaults::default()
+        };
+        let mut spec = ContainerSpec::default();
+        defaults.fill(&mut spec);
+        assert_eq!((spec.logging, spec.ulimits), (defaults.logging.clone(), defaults.ulimits.clone()));
+        assert_eq!((spec.shm_size, spec.init), (Some(1 << 20), Some(true)));
+
+        let own = Ulimit { name: "nofile".into(), soft: 1, hard: 1 };
+        let mut spec = ContainerSpec {
+            logging: Logging { driver: Some("json-file".into()), options: options(&[("max-size", "9m")]) },
+            ulimits: vec![own.clone()],
+            init: Some(false),
+            ..ContainerSpec::default()
+        };
+        defaults.fill(&mut spec);
+        assert_eq!(spec.logging.options, options(&[("max-size", "9m")]));
+        assert_eq!((spec.ulimits, spec.init), (vec![own], Some(false)));
+        assert!(ContainerDefaults::default().check().is_ok());
+        let bad = Logging { driver: Some("nowhere".into()), options: Default::default() };
+        assert!(ContainerDefaults { logging: bad, ..Default::default() }.check().is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! What can be typed after `hoist daemon`: dockerd's flags where a thing means the same here.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::DaemonError;
+
+// Not a doc comment: it would be the help. What is not given stays open, so that the file can say it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DaemonFlags {
+    /// JSON file with settings, in dockerd's form [default: /etc/hoist/daemon.json]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Check the settings and exit
+    #[arg(long)]
+    pub validate: bool,
+    /// Directory for images, containers, volumes and the cluster's state [default: /var/lib/hoist]
+    #[arg(long, short = 'g', value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Directory for sockets, namespaces and secrets; must not outlive a reboot [default: /run/hoist]
+    #[arg(long, value_name = "DIR", alias = "exec-root")]
+    run_root: Option<PathBuf>,
+    /// Where to listen: unix://PATH, fd:// for sockets from the service manager, or tcp://HOST:PORT with --tlsverify
+    /// [default: unix://RUN_ROOT/hoist.sock]
+    #[arg(long = "host", short = 'H', value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Group that may use the socket [default: hoist or docker, where one exists]
+    #[arg(long, short = 'G', value_name = "NAME")]
+    group: Option<String>,
+    /// File to write the process id to
+    #[arg(long, short = 'p', value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+    /// How much to log: trace, debug, info, warn, error or fatal [default: info]
+    #[arg(long, short = 'l', value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log everything
+    #[arg(long, short = 'D')]
+    debug: bool,
+    /// Clients and the daemon show each other certificates of one authority
+    #[arg(long)]
+    tlsverify: bool,
+    /// Certificates of the authority that vouches for clients
+    #[arg(long, value_name = "FILE")]
+    tlscacert: Option<PathBuf>,
+    /// The daemon's certificate
+    #[arg(long, value_name = "FILE")]
+    tlscert: Option<PathBuf>,
+    /// The daemon's private key
+    #[arg(long, value_name = "FILE")]
+    tlskey: Option<PathBuf>,
+    /// Registry, or CIDR of registries, spoken to without TLS or with a certificate nobody vouches for
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
+    insecure_registries: Vec<String>,
+    /// Registry asked before Docker's own
+    #[arg(long = "registry-mirror", value_name = "URL")]
+    registry_mirrors: Vec<String>,
+    /// Range of addresses from which networks get theirs
+    #[arg(long = "default-address-pool", value_name = "base=CIDR,size=N")]
+    default_address_pools: Vec<String>,
+    /// Address and prefix of the default network's bridge
+    #[arg(long, value_name = "CIDR")]
+    bip: Option<String>,
+    /// MTU of new networks
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// Name server that containers' questions are passed on to [default: the host's]
+    #[arg(long, value_name = "IP")]
+    dns: Vec<String>,
+    /// Domain in which containers look for short names
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+    /// Option of containers' resolvers
+    #[arg(long = "dns-opt", value_name = "OPTION")]
+    dns_opts: Vec<String>,
+    /// Log driver of containers that name none [default: json-file]
+    #[arg(long, value_name = "NAME")]
+    log_driver: Option<String>,
+    /// Log option of containers with that driver
+    #[arg(long = "log-opt", value_name = "KEY=VALUE")]
+    log_opts: Vec<String>,
+    /// Limit of containers that name none of the kind
+    #[arg(long = "default-ulimit", value_name = "NAME=SOFT[:HARD]")]
+    default_ulimits: Vec<String>,
+    /// Size of /dev/shm of containers that name none [default: 64m]
+    #[arg(long, value_name = "BYTES")]
+    default_shm_size: Option<String>,
+    /// Run an init in containers that do not say
+    #[arg(long)]
+    init: bool,
+    /// Keep the processes of all containers from gaining privileges
+    #[arg(long)]
+    no_new_privileges: bool,
+    /// Parent of all containers' cgroups
+    #[arg(long, value_name = "NAME")]
+    cgroup_parent: Option<String>,
+    /// OCI runtime of containers that name none [default: hoist]
+    #[arg(long, value_name = "NAME")]
+    default_runtime: Option<String>,
+    /// Layers fetched at once [default: 3]
+    #[arg(long, value_name = "N")]
+    max_concurrent_downloads: Option<u32>,
+    /// Attempts at a layer before its pull fails [default: 5]
+    #[arg(long, value_name = "N")]
+    max_download_attempts: Option<u32>,
+    /// Label of this daemon
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Containers go on without the daemon; they always do
+    #[arg(long)]
+    _live_restore: bool,
+    /// Descriptor to tell the starter on whether the daemon runs
+    #[arg(long, hide = true)]
+    pub ready_fd: Option<i32>,
+}
+
+impl DaemonFlags {
+    /// What was given, under the names that the file has for it.
+    ///
+    /// # Errors
+    /// For what is not of the form that its flag names.
+    pub fn given(&self) -> Result<Map<String, Value>, DaemonError> {
+        let mut given = Map::new();
+        let paths = [
+            ("data-root", &self.data_root),
+            ("exec-root", &self.run_root),
+            ("pidfile", &self.pidfile),
+            ("tlscacert", &self.tlscacert),
+            ("tlscert", &self.tlscert),
+            ("tlskey", &self.tlskey),
+        ];
+        given.extend(paths.into_iter().filter_map(|(key, path)| Some((key.to_owned(), json!(path.as_ref()?)))));
+        let texts = [
+            ("group", &self.group),
+            ("log-level", &self.log_level),
+            ("bip", &self.bip),
+            ("log-driver", &self.log_driver),
+            ("default-shm-size", &self.default_shm_size),
+            ("cgroup-parent", &self.cgroup_parent),
+            ("default-runtime", &self.default_runtime),
+        ];
+        given.extend(texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?)))));
+        let numbers = [
+            ("mtu", self.mtu),
+            ("max-concurrent-downloads", self.max_concurrent_downloads),
+            ("max-download-attempts", self.max_download_attempts),
+        ];
+        given.extend(numbers.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?)))));
+        let lists = [
+            ("hosts", &self.hosts),
+            ("insecure-registries", &self.insecure_registries),
+            ("registry-mirrors", &self.registry_mirrors),
+            ("dns", &self.dns),
+            ("dns-search", &self.dns_search),
+            ("dns-opts", &self.dns_opts),
+            ("labels", &self.labels),
+        ];
+        given.extend(
+            lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(k, list)| (k.to_owned(), json!(list))),
+        );
+        let switches = [
+            ("debug", self.debug),
+            ("tlsverify", self.tlsverify),
+            ("init", self.init),
+            ("no-new-privileges", self.no_new_privileges),
+        ];
+        given.extend(switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key.to_owned(), json!(true))));
+        if !self.default_address_pools.is_empty() {
+            let pools: Vec<Value> =
+                self.default_address_pools.iter().map(|text| pool(text)).collect::<Result<_, _>>()?;
+            given.insert("default-address-pools".to_owned(), pools.into());
+        }
+        if !self.log_opts.is_empty() {
+            let options: Map<String, Value> =
+                self.log_opts.iter().map(|text| option(text)).collect::<Result<_, _>>()?;
+            given.insert("log-opts".to_owned(), options.into());
+        }
+        if !self.default_ulimits.is_empty() {
+            let limits: Map<String, Value> =
+                self.default_ulimits.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?;
+            given.insert("default-ulimits".to_owned(), limits.into());
+        }
+        Ok(given)
+    }
+}
+
+fn wrong(setting: &'static str, value: &str, reason: &str) -> DaemonError {
+    DaemonError::Setting { setting, value: value.to_owned(), reason: reason.to_owned() }
+}
+
+fn pool(text: &str) -> Result<Value, DaemonError> {
+    let mut pool = Map::new();
+    for part in text.split(',') {
+        let fail = || wrong("default-address-pool", text, "expected base=CIDR,size=N");
+        let value = match part.split_once('=').ok_or_else(fail)? {
+            ("base", base) => ("base".to_owned(), json!(base)),
+            ("size", size) => {
+                let size: u8 =
+                    size.parse().map_err(|_| wrong("default-address-pool", text, "size is no prefix length"))?;
+                ("size".to_owned(), json!(size))
+            }
+            _ => return Err(fail()),
+        };
+        pool.insert(value.0, value.1);
+    }
+    Ok(pool.into())
+}
+
+fn option(text: &str) -> Result<(String, Value), DaemonError> {
+    let (key, value) = text.split_once('=').ok_or_else(|| wrong("log-opt", text, "expected KEY=VALUE"))?;
+    Ok((key.to_owned(), json!(value)))
+}
+
+fn ulimit(text: &str) -> Result<(String, Value), DaemonError> {
+    let fail = || wrong("default-ulimit", text, "expected NAME=SOFT[:HARD] with numbers, -1 for none");
+    let (name, limits) = text.split_once('=').ok_or_else(fail)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |text: &str| text.parse::<i64>().map_err(|_| fail());
+    Ok((name.to_owned(), json!({ "Name": name, "Soft": number(soft)?, "Hard": number(hard)? })))
+}

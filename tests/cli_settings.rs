@@ -1,0 +1,210 @@
+//! The daemon's settings file, reloading, contexts, and daemons over mutual TLS.
+
+#![allow(clippy::unwrap_used)] // what a helper cannot do fails the test
+
+mod support;
+
+use std::{os::unix::fs::PermissionsExt, process::Command};
+
+use support::{HOIST, Host, run, wait_until};
+
+#[test]
+fn a_settings_file_is_checked_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("daemon.json");
+    let validate = |text: &str, flags: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        run(Command::new(HOIST).args(["daemon", "--validate", "--config-file"]).arg(&path).args(flags))
+    };
+    assert_eq!(validate(r#"{"mtu": 1400, "log-driver": "local"}"#, &[]).ok(), "configuration OK\n");
+    for (text, flags, words) in [
+        (r#"{"mtuu": 1400}"#, &[][..], "there is no setting mtuu (did you mean mtu?)"),
+        (r#"{"userns-remap": "default"}"#, &[], "userns-remap is not supported"),
+        (r#"{"iptables": false}"#, &[], "iptables can only be true here"),
+        (r#"{"bip": "many"}"#, &[], "bip"),
+        (
+            r#"{"labels": ["a=b"]}"#,
+            &["--label", "c=d"],
+            "specified both as a flag and in the configuration file: labels",
+        ),
+        (r#"{"hosts": ["tcp://127.0.0.1:2376"]}"#, &[], "mutual TLS"),
+        ("{", &[], "EOF"),
+    ] {
+        let said = validate(text, flags).fails(1);
+        assert!(said.contains(words), "{text}: {said}");
+    }
+    let gone = run(Command::new(HOIST).args(["daemon", "--validate", "--config-file", "/none/daemon.json"])).fails(1);
+    assert!(gone.contains("/none/daemon.json"), "{gone}");
+}
+
+#[test]
+fn defaults_for_containers_and_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("daemon.json");
+    let settings = |label: &str| {
+        format!(
+            r#"{{"labels": ["{label}"], "default-ulimits": {{"nofile": {{"Name": "nofile", "Soft": 77, "Hard": 88}}}},
+                "log-driver": "local", "log-opts": {{"max-size": "1m"}}, "default-shm-size": "8m"}}"#
+        )
+    };
+    std::fs::write(&path, settings("a=1")).unwrap();
+    let host = Host::with_flags(&["--config-file", path.to_str().unwrap()]);
+    host.busybox();
+    assert_eq!(host.hoist(&["run", "--rm", "busybox", "sh", "-c", "ulimit -n"]).ok(), "77\n");
+    assert_eq!(host.hoist(&["run", "--rm", "--ulimit", "nofile=66", "busybox", "sh", "-c", "ulimit -n"]).ok(), "66\n");
+    host.hoist(&["create", "--name", "box", "busybox"]).ok();
+    let form =
+        "{{.HostConfig.LogConfig.Type}} {{index .HostConfig.LogConfig.Config \"max-size\"}} {{.HostConfig.ShmSize}}";
+    assert_eq!(host.hoist(&["inspect", "-f", form, "box"]).ok(), "local 1m 8388608\n");
+    assert_eq!(host.hoist(&["info", "-f", "{{.LoggingDriver}} {{.Labels}}"]).ok(), "local [a=1]\n");
+
+    let hangup = || run(Command::new("kill").args(["-HUP", &host.daemon_pid().to_string()])).ok();
+    let labels = || host.hoist(&["info", "-f", "{{.Labels}}"]).ok();
+    std::fs::write(&path, settings("b=2")).unwrap();
+    hangup();
+    assert!(wait_until(|| labels() == "[b=2]\n"), "{}", labels());
+    // What cannot be understood changes nothing.
+    std::fs::write(&path, "{").unwrap();
+    hangup();
+    assert!(wait_until(|| host.daemon_log().contains("the settings stay as they are")));
+    assert_eq!(labels(), "[b=2]\n");
+    let events = host.hoist(&["events", "--since", "1h", "--until", "0s", "--filter", "type=daemon"]).ok();
+    assert_eq!(events.lines().filter(|line| line.contains("daemon reload")).count(), 1, "{events}");
+}
+
+#[test]
+fn log_details_and_the_first_size_of_a_terminal() {
+    let host = Host::new();
+    host.busybox();
+    let options = ["--log-opt", "labels=who", "--log-opt", "env=WHERE", "--label", "who=me", "-e", "WHERE=here, there"];
+    host.hoist(&[&["run", "--name", "box"], &options[..], &["busybox", "echo", "line"]].concat()).ok();
+    assert_eq!(host.hoist(&["logs", "--details", "box"]).ok(), "WHERE=here%2C%20there,who=me line\n");
+    assert_eq!(host.hoist(&["logs", "box"]).ok(), "line\n");
+
+    let body = r#"{"Image":"busybox","Tty":true,"Cmd":["stty","size"],"HostConfig":{"ConsoleSize":[33,44]}}"#;
+    let socket = host.socket().display().to_string();
+    let json = ["-H", "Content-Type: application/json", "-d", body, "http://x/containers/create?name=term"];
+    host.other("curl", &[&["-sS", "--fail", "--unix-socket", &socket], &json[..]].concat()).ok();
+    host.hoist(&["start", "term"]).ok();
+    assert!(wait_until(|| host.hoist(&["logs", "term"]).ok() == "33 44\r\n"), "{}", host.hoist(&["logs", "term"]).ok());
+}
+
+#[test]
+fn the_socket_is_its_group_s() {
+    let host = Host::with_flags(&["--group", "adm"]);
+    let mode = std::fs::metadata(host.socket()).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o660);
+    let group = run(Command::new("getent").args(["group", "adm"])).ok();
+    let number = std::os::unix::fs::MetadataExt::gid(&mode).to_string();
+    assert_eq!(group.split(':').nth(2), Some(number.as_str()));
+}
+
+/// An authority, and a certificate of it for the daemon and one for clients.
+fn certificates(host: &Host) {
+    let script = r#"
+set -e
+mkdir -p tls other && cd tls
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -subj /CN=authority -days 2
+for who in server client; do
+  openssl req -newkey rsa:2048 -nodes -keyout $who-key.pem -out $who.csr -subj /CN=$who
+  printf 'subjectAltName=IP:127.0.0.1\n' > $who.ext
+  openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out $who.pem -days 2 -extfile $who.ext
+done
+cp client.pem cert.pem && cp client-key.pem key.pem
+cd ../other && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=stranger -days 2
+cp ../tls/ca.pem ca.pem
+"#;
+    host.other("sh", &["-c", script]).ok();
+}
+
+#[test]
+fn a_daemon_over_mutual_tls_and_contexts() {
+    let mut host = Host::new();
+    certificates(&host);
+    let root = host.path().to_owned();
+    let at = |name: &str| root.join(name).display().to_string();
+    let flags: Vec<String> = ["-H", "tcp://127.0.0.1:2376", "-H", &host.docker_host(), "--tlsverify"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(["--tlscacert".into(), at("tls/ca.pem"), "--tlscert".into(), at("tls/server.pem")])
+        .chain(["--tlskey".into(), at("tls/server-key.pem")])
+        .collect();
+    host.restart_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    host.busybox();
+    let far = |program: &str, certs: &str, args: &[&str]| {
+        let mut command = host.command(program);
+        command.env_remove("HOIST_HOST").env("DOCKER_HOST", "tcp://127.0.0.1:2376");
+        run(command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", host.path().join(certs)).args(args))
+    };
+    for program in [HOIST, "docker"] {
+        assert_eq!(far(program, "tls", &["run", "--rm", "busybox", "echo", "far"]).ok(), "far\n", "{program}");
+        assert_ne!(far(program, "other", &["ps"]).code, 0, "{program}: a stranger gets no answer");
+    }
+    assert_ne!(host.other("curl", &["-sS", "-k", "https://127.0.0.1:2376/_ping"]).code, 0);
+    assert_ne!(host.other("curl", &["-sS", "http://127.0.0.1:2376/_ping"]).code, 0);
+
+    // The same daemon by a name; both programs know the name.
+    let local = |program: &str, args: &[&str]| {
+        run(host.command(program).env_remove("HOIST_HOST").env_remove("DOCKER_HOST").args(args))
+    };
+    let docker = format!(
+        "host=tcp://127.0.0.1:2376,ca={},cert={},key={}",
+        at("tls/ca.pem"),
+        at("tls/cert.pem"),
+        at("tls/key.pem")
+    );
+    local(HOIST, &["context", "create", "far", "--description", "over there", "--docker", &docker]).ok();
+    for program in [HOIST, "docker"] {
+        assert_eq!(
+            local(program, &["--context", "far", "run", "--rm", "busybox", "echo", "by name"]).ok(),
+            "by name\n"
+        );
+        let table = local(program, &["context", "ls"]).ok();
+        assert!(table.contains("far") && table.contains("tcp://127.0.0.1:2376"), "{program}: {table}");
+    }
+    local("docker", &["context", "create", "near", "--docker", &format!("host={}", host.docker_host())]).ok();
+    assert_eq!(local(HOIST, &["--context", "near", "run", "--rm", "busybox", "echo", "near"]).ok(), "near\n");
+    assert_eq!(local(HOIST, &["context", "show"]).ok(), "default\n");
+    local(HOIST, &["context", "use", "far"]).ok();
+    assert_eq!(local(HOIST, &["context", "show"]).ok(), "far\n");
+    assert_eq!(local(HOIST, &["run", "--rm", "busybox", "echo", "current"]).ok(), "current\n");
+    assert!(local(HOIST, &["context", "rm", "far"]).fails(1).contains("in use"));
+    local(HOIST, &["context", "export", "far", "far.tar"]).ok();
+    local(HOIST, &["context", "rm", "-f", "far"]).ok();
+    assert_eq!(local(HOIST, &["context", "show"]).ok(), "default\n");
+    local("docker", &["context", "import", "again", "far.tar"]).ok();
+    assert_eq!(local(HOIST, &["-c", "again", "run", "--rm", "busybox", "echo", "again"]).ok(), "again\n");
+    let host_of = local(HOIST, &["context", "inspect", "-f", "{{.Endpoints.docker.Host}}", "again"]).ok();
+    assert_eq!(host_of, "tcp://127.0.0.1:2376\n");
+    assert!(local(HOIST, &["--context", "nowhere", "ps"]).fails(1).contains("\"nowhere\" does not exist"));
+}
+
+#[test]
+fn a_socket_from_the_service_manager() {
+    // What systemd does, in Python: a listening socket as descriptor 3, and two variables that say so.
+    let script = r#"
+import os, socket, sys
+path, args = sys.argv[1], sys.argv[2:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen(16)
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(args[0], args)
+"#;
+    let mut host = Host::new();
+    host.kill_daemon();
+    let socket = host.path().join("activated.sock");
+    let mut command = host.command("/usr/bin/python3");
+    command.args(["-c", script]).arg(&socket).args([HOIST, "daemon", "--data-root"]).arg(host.data_root());
+    let mut daemon = command.arg("--run-root").arg(host.run_root()).args(["-H", "fd://"]).spawn().unwrap();
+    let ping = || {
+        let done = host.other("curl", &["-s", "--unix-socket", &socket.display().to_string(), "http://x/_ping"]);
+        done.stdout == "OK"
+    };
+    let answered = wait_until(ping);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert!(answered);
+}
