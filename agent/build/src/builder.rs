@@ -1,6 +1,6 @@
 //! The door: a request goes through parsing, planning, lowering, solving and exporting, in this order.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -243,6 +243,7 @@ impl<W: Worker> Builder<W> {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             let records = shared.cache.all()?;
+            let of_images = shared.worker.in_images();
             let mut entries: Vec<CacheEntry> = records
                 .into_iter()
                 .map(|(key, record)| CacheEntry {
@@ -255,7 +256,7 @@ impl<W: Worker> Builder<W> {
                     created_at: record.created_at,
                     last_used_at: record.last_used_at,
                     usage_count: record.uses,
-                    shared: false,
+                    shared: record.own.is_some_and(|own| of_images.contains(&own)),
                 })
                 .collect();
             entries.extend(shared.mounts.list().into_iter().map(|(id, path, size, modified)| CacheEntry {
@@ -286,9 +287,12 @@ impl<W: Worker> Builder<W> {
             let records = shared.cache.all()?;
             let mut doomed = crate::cache::choose(&records, &options, &|layer| shared.cache.is_in_use(layer), now());
             if !options.all && options.ids.is_empty() && options.keep.is_none() {
-                // What still leads to a result that can be used stays, as with Docker's: only the rest is dangling.
-                let parents: BTreeSet<&String> = records.values().flat_map(|record| &record.parents).collect();
-                doomed.retain(|key| !parents.contains(key));
+                // What an image has stays with it, as with Docker's: removing it would free nothing.
+                let of_images = shared.worker.in_images();
+                let shared = |key: &String| {
+                    records.get(key).is_some_and(|record| record.layers.iter().any(|layer| of_images.contains(layer)))
+                };
+                doomed.retain(|key| !shared(key));
             }
             let mut removed = shared.cache.forget(&doomed)?;
             let mut reclaimed = 0;

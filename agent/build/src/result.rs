@@ -44,7 +44,7 @@ pub struct CacheEntry {
 /// What to remove from the cache; the least useful goes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PruneOptions {
-    /// Everything that is not in use, not only what no result depends on.
+    /// Everything that is not in use, also what images share with it.
     pub all: bool,
     /// Bytes that may stay.
     pub keep: Option<u64>,

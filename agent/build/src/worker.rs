@@ -165,6 +165,9 @@ pub trait Worker: Send + Sync + 'static {
     /// Those of listing a directory.
     fn kept(&self) -> Result<Vec<String>, BuildError>;
 
+    /// Names of the layers that images have, too.
+    fn in_images(&self) -> std::collections::HashSet<String>;
+
     /// A kept layer's directory.
     fn layer_path(&self, name: &str) -> PathBuf;
 

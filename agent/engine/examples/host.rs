@@ -3,6 +3,7 @@
 use std::io::BufRead;
 use std::path::PathBuf;
 
+use hoist_build::{BuildEvent, BuildRequest, NetworkChoice};
 use hoist_engine::{Engine, EngineOptions};
 use hoist_image::{Images, Options};
 use hoist_network::Networks;
@@ -23,6 +24,11 @@ fn main() {
         let engine = Engine::open(options).await.expect("engine");
         for line in std::io::stdin().lock().lines() {
             let line = line.expect("a line");
+            if let Some(dockerfile) = line.strip_prefix("build ") {
+                let dockerfile: String = serde_json::from_str(dockerfile).expect("a Dockerfile as JSON text");
+                tokio::spawn(build(engine.clone(), dockerfile, root.clone()));
+                continue;
+            }
             let spec: ContainerSpec = serde_json::from_str(&line).expect("a spec");
             let created = engine.create(spec).await.expect("create");
             engine.start(created.id.as_str()).await.expect("start");
@@ -30,4 +36,17 @@ fn main() {
         }
         std::future::pending::<()>().await;
     });
+}
+
+/// Builds, and marks that a command has written something.
+async fn build(engine: Engine, dockerfile: String, root: PathBuf) {
+    let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let request = BuildRequest { dockerfile, network: NetworkChoice::None, ..BuildRequest::default() };
+    let building = tokio::spawn(async move { engine.build(request, events, Default::default()).await.map(drop) });
+    while let Some(event) = heard.recv().await {
+        if let BuildEvent::Output { .. } = event {
+            std::fs::write(root.join("build.started"), "").expect("mark");
+        }
+    }
+    building.await.expect("a build").expect("an image");
 }

@@ -169,6 +169,10 @@ impl Worker for BuildWorker {
         self.images().build_layers().map_err(engine_error)
     }
 
+    fn in_images(&self) -> std::collections::HashSet<String> {
+        self.images().build_layers_of_images()
+    }
+
     fn layer_path(&self, name: &str) -> PathBuf {
         self.images().build_layer_path(name)
     }

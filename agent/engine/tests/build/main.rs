@@ -28,6 +28,7 @@ fn main() -> std::process::ExitCode {
         ("mounts_are_there_and_leave_no_trace", running::mounts_are_there_and_leave_no_trace),
         ("cache_mounts_outlive_builds", running::cache_mounts_outlive_builds),
         ("a_canceled_build_leaves_nothing", running::a_canceled_build_leaves_nothing),
+        ("a_killed_daemons_build_is_swept_away", running::a_killed_daemons_build_is_swept_away),
         ("the_same_step_of_two_builds_runs_once", running::the_same_step_of_two_builds_runs_once),
         ("the_cache_keeps_to_its_limit", running::the_cache_keeps_to_its_limit),
         ("results_go_where_they_are_asked", outputs::results_go_where_they_are_asked),

@@ -154,6 +154,49 @@ pub fn a_canceled_build_leaves_nothing() {
     });
 }
 
+pub fn a_killed_daemons_build_is_swept_away() {
+    machine(|m| async move {
+        let dir = context(m.root(), &[("x", "")]);
+        let engine = m.engine().await;
+        std::fs::create_dir_all(m.root().join("run/build")).unwrap();
+        let before = (m.traces(), leftovers(&m));
+        engine.close().await;
+        drop(engine);
+        let own = std::env::current_exe().unwrap();
+        let mut host = std::process::Command::new(own.ancestors().nth(2).unwrap().join("examples/host"))
+            .arg(m.root())
+            .arg(m.cgroup_parent())
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let done = "FROM busybox\nRUN /bin/busybox mkdir /one\n";
+        let mount = "--mount=type=bind,from=busybox,target=/m,rw --mount=type=tmpfs,target=/t";
+        let file = format!("{done}RUN {mount} touch /half; echo started; sleep 20\n");
+        let mut input = host.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, format!("build {}\n", serde_json::to_string(&file).unwrap()).as_bytes())
+            .unwrap();
+        while !m.root().join("build.started").exists() {
+            assert!(host.try_wait().unwrap().is_none(), "the host has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        host.kill().unwrap();
+        host.wait().unwrap();
+        assert!(std::fs::read_dir(m.root().join("run/build")).unwrap().next().is_some());
+        let engine = m.engine().await;
+        let (traces, left) = (m.traces(), leftovers(&m));
+        assert_eq!(traces, before.0);
+        // The step that was done is kept, and nothing else.
+        let layers =
+            |text: &str| text.split("data/snapshots/l [").nth(1).unwrap().split(']').next().unwrap().split(' ').count();
+        assert_eq!(layers(&left), layers(&before.1) + 1, "{left}");
+        for empty in ["run/build []", "data/snapshots/work []", "data/snapshots/trash []", "data/build/tmp []"] {
+            assert!(left.contains(empty), "{empty} in {left}");
+        }
+        assert_eq!(build(&engine, request(done, &dir)).await.run(), Vec::<String>::new());
+        engine.close().await;
+    });
+}
+
 pub fn the_same_step_of_two_builds_runs_once() {
     machine(|m| async move {
         let engine = m.engine().await;

@@ -149,6 +149,11 @@ impl Images {
         self.inner.dirs.held()
     }
 
+    /// Those of them that images have, too.
+    pub fn build_layers_of_images(&self) -> std::collections::HashSet<String> {
+        self.inner.state.view().layers.values().map(|layer| layer.dir.clone()).collect()
+    }
+
     /// Where a layer's directory is.
     pub fn build_layer_path(&self, name: &str) -> PathBuf {
         self.inner.dirs.layer(name)
