@@ -66,14 +66,18 @@ fn bound(address: IpAddr, port: u16, protocol: Protocol) -> Result<OwnedFd, Errn
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
-    if protocol == Protocol::Tcp {
-        // Connections of an earlier holder that are still fading away (TIME_WAIT) are no obstacle.
-        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
-    if protocol == Protocol::Tcp {
-        // From here on nobody may share it.
-        setsockopt(&socket, sockopt::ReuseAddr, &false)?;
+    let address = SockaddrStorage::from(SocketAddr::new(address, port));
+    // Without the option first: to Linux 6.1 a port that was bound with it is open to all who bind with it, another
+    // daemon of ours for instance.
+    match bind(socket.as_raw_fd(), &address) {
+        Err(Errno::EADDRINUSE) if protocol == Protocol::Tcp => {
+            // Connections of an earlier holder that are still fading away (TIME_WAIT) are no obstacle.
+            setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+            bind(socket.as_raw_fd(), &address)?;
+            // From here on nobody may share it.
+            setsockopt(&socket, sockopt::ReuseAddr, &false)?;
+        }
+        done => done?,
     }
     Ok(socket)
 }
