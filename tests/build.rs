@@ -226,3 +226,47 @@ fn up_builds_services_that_share_a_stage() {
     let text = host.hoist(&["compose", "build", "onne"]).fails(1);
     assert!(text.contains("onne"), "{text}");
 }
+
+#[test]
+fn watch_does_what_each_rule_says() {
+    let host = ready();
+    put(&host, "Dockerfile", "FROM busybox\nRUN echo 1 > /version && mkdir /src /conf /again\n");
+    for dir in ["src", "conf", "again", "only"] {
+        put(&host, &format!("{dir}/a"), "1");
+    }
+    host.write(
+        "compose.yaml",
+        "name: w\nservices:\n  app:\n    build: {context: context, network: none}\n    command: sleep 300\n    init: true\n    \
+         network_mode: none\n    develop:\n      watch:\n        - {path: context/src, action: sync, target: /src, ignore: \
+         ['*.tmp']}\n        - {path: context/conf, action: sync+exec, target: /conf, exec: {command: [cp, /conf/a, \
+         /copied]}}\n        - {path: context/again, action: sync+restart, target: /again}\n        - {path: context/only, \
+         action: restart}\n        - {path: context/Dockerfile, action: rebuild}\n",
+    );
+    let log = std::fs::File::create(host.path().join("watch.log")).unwrap();
+    let mut watch = host.command(support::HOIST).args(["watch"]).stderr(log).spawn().unwrap();
+    let said = |what: &str| std::fs::read_to_string(host.path().join("watch.log")).unwrap().contains(what);
+    assert!(support::wait_until(|| said("Watching  enabled")));
+    let read = |file: &str| host.hoist(&["compose", "exec", "-T", "app", "cat", file]).stdout;
+    let started = || host.hoist(&["inspect", "-f", "{{.State.StartedAt}}", "w-app-1"]).stdout;
+    let first = started();
+    put(&host, "src/drop.tmp", "x");
+    put(&host, "src/new/b", "fresh");
+    assert!(support::wait_until(|| read("/src/new/b") == "fresh"));
+    assert_eq!(read("/src/drop.tmp"), "");
+    std::fs::remove_file(host.path().join("context/src/new/b")).unwrap();
+    assert!(support::wait_until(|| read("/src/new/b").is_empty()));
+    put(&host, "conf/a", "22");
+    assert!(support::wait_until(|| read("/copied") == "22"));
+    assert_eq!(started(), first);
+    put(&host, "again/a", "333");
+    assert!(support::wait_until(|| said("service app restarted") && started() != first));
+    assert_eq!(read("/again/a"), "333");
+    let second = started();
+    put(&host, "only/a", "4444");
+    assert!(support::wait_until(|| started() != second));
+    put(&host, "Dockerfile", "FROM busybox\nRUN echo second > /version\n");
+    assert!(support::wait_until(|| read("/version") == "second\n"));
+    host.other("kill", &["-INT", &watch.id().to_string()]).ok();
+    assert!(watch.wait().unwrap().success());
+    host.hoist(&["down", "-t", "1"]).ok();
+}

@@ -21,10 +21,10 @@ mod output;
 mod project;
 mod ps;
 mod pull;
-mod refuse;
 mod rows;
 mod run;
 mod up;
+mod watch;
 
 use clap::Args;
 
@@ -74,8 +74,8 @@ pub async fn down(context: &Context, command: DownCommand) -> Outcome {
 }
 
 /// `hoist watch`
-pub async fn watch(_context: &Context, _command: WatchCommand) -> Outcome {
-    Err(refuse::watch())
+pub async fn watch(context: &Context, command: WatchCommand) -> Outcome {
+    watch::run(context, &command.project, &command.watch).await
 }
 
 /// `hoist compose …`
@@ -114,6 +114,6 @@ pub async fn run(context: &Context, args: ComposeArgs) -> Outcome {
         ComposeCommand::Version(flags) => ls::version(context, flags),
         ComposeCommand::Volumes(flags) => ps::volumes(context, project, flags).await,
         ComposeCommand::Wait(flags) => ps::wait(context, project, flags).await,
-        ComposeCommand::Watch(_) => Err(refuse::watch()),
+        ComposeCommand::Watch(flags) => watch::run(context, project, flags).await,
     }
 }

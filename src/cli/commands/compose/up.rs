@@ -10,7 +10,7 @@ use super::{
     args::ProjectArgs,
     args_up::{CreateArgs, MakeArgs, ScaleArgs, UpArgs},
     attached::{self, Attached},
-    build, follow, project, refuse,
+    build, follow, project, watch,
 };
 use crate::cli::{Context, Exit, Outcome, client::path_segment, failure::Failure, progress::Mode};
 
@@ -19,6 +19,12 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
     refuse_up(up)?;
     let project = project::load_project(context, args)?;
     check_names(&project, &up.services)?;
+    if up.watch {
+        if up.detach || up.wait || up.no_start {
+            return Err(Failure::usage("--watch needs the foreground: leave out --detach, --wait and --no-start"));
+        }
+        watch::check(&project, &up.services)?;
+    }
     for name in up.attach.iter().chain(&up.no_attach).chain(&up.exit_code_from) {
         check_names(&project, std::slice::from_ref(name))?;
     }
@@ -56,7 +62,13 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
         prefix: !up.no_log_prefix,
         colour: !up.no_color,
     };
-    attached::run(context, args, &project, attached).await
+    if !up.watch {
+        return attached::run(context, args, &project, attached).await;
+    }
+    tokio::select! {
+        ended = attached::run(context, args, &project, attached) => ended,
+        failed = watch::beside(context, args, &project, &up.services) => failed,
+    }
 }
 
 /// `hoist compose create`.
@@ -130,9 +142,6 @@ fn make_options(make: &MakeArgs, project: &Project) -> Result<UpOptions, Failure
 }
 
 fn refuse_up(up: &UpArgs) -> Result<(), Failure> {
-    if up.watch {
-        return Err(refuse::watch());
-    }
     if up.menu == Some(true) {
         return Err(Failure::usage("--menu is not supported yet"));
     }
