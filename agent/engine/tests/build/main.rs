@@ -71,9 +71,10 @@ impl Built {
             .collect()
     }
 
+    /// What commands wrote to their standard output.
     fn output(&self) -> String {
         let line = |event: &BuildEvent| match event {
-            BuildEvent::Output { line, .. } => Some(format!("{line}\n")),
+            BuildEvent::Output { stream: Stream::Stdout, line, .. } => Some(format!("{line}\n")),
             _ => None,
         };
         self.events.iter().filter_map(line).collect()
