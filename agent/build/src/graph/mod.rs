@@ -1,5 +1,6 @@
 //! A Dockerfile's stages as a graph of steps. What only changes the configuration is no step: it costs nothing.
 
+mod command;
 mod lower;
 mod show;
 mod stage;
