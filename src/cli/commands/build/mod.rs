@@ -19,6 +19,7 @@ pub use view::View;
 use super::super::{
     Context, Exit, Outcome,
     args::build::{BuildArgs, Progress},
+    client::Host,
     credentials,
     failure::Failure,
 };
@@ -64,6 +65,11 @@ pub async fn run(cx: &Context, args: BuildArgs) -> Outcome {
 /// Sends what is needed, builds, and fetches the results. `None` when only the checks were asked for.
 pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option<BuildResult>, Failure> {
     let Job { source, file, inline, contexts, destinations, mut order } = job;
+    if !order.ssh.is_empty() && !matches!(cx.client.host(), Host::Unix(_)) {
+        return Err(Failure::usage(
+            "--ssh needs the daemon on this machine: an agent's socket is not forwarded over a network",
+        ));
+    }
     let mut sent = Vec::new();
     let outcome = async {
         context::send_all(cx, source, file, inline, contexts, &mut order, &mut sent, view).await?;
