@@ -82,7 +82,7 @@ async fn serve(
     let hangups = Arc::new(tokio::sync::Notify::new());
     let stop = signals::stop_token(hangups.clone())?;
     // Bound first: a client that comes early waits instead of being turned away.
-    let listeners = listener::open_all(settings, roots).await?;
+    let (listeners, _bound) = listener::open_all(settings, roots).await?;
     let rooms = tokio::select! {
         rooms = build::build(settings, roots, stop.clone()) => rooms?,
         () = stop.cancelled() => return Ok(()),

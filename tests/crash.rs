@@ -120,3 +120,17 @@ fn a_project_outlives_the_daemon() {
     host.hoist(&["down", "-v", "-f", &file]).ok();
     assert_eq!(host.leftovers(), [] as [String; 0]);
 }
+
+#[test]
+fn a_daemon_that_stops_takes_its_socket_along_and_leaves_containers() {
+    let mut host = Host::new();
+    host.busybox();
+    host.hoist(&["run", "-d", "--name", "stays", "busybox", "sleep", "600"]).ok();
+    let pid = host.hoist(&["inspect", "-f", "{{.State.Pid}}", "stays"]).ok();
+    host.other("kill", &["-TERM", &host.daemon_pid().to_string()]).ok();
+    assert!(wait_until(|| !host.run_root().join("hoist.pid").exists()), "the daemon ends");
+    assert!(!host.socket().exists(), "a socket that nobody listens on");
+    host.kill_daemon();
+    host.start_daemon();
+    assert_eq!(host.hoist(&["inspect", "-f", "{{.State.Pid}}", "stays"]).ok(), pid);
+}

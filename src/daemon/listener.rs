@@ -13,6 +13,19 @@ use crate::api::Listener;
 /// Groups whose members may use the socket, the first that exists.
 const GROUPS: [&str; 2] = ["hoist", "docker"];
 
+/// The sockets that this daemon has put into the file system. They go with it, so that nobody takes one that is left
+/// for a daemon's.
+#[derive(Debug, Default)]
+pub struct Bound(Vec<PathBuf>);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs_err::remove_file(path);
+        }
+    }
+}
+
 /// Whether the daemon could listen there, as far as the words tell.
 ///
 /// # Errors
@@ -33,7 +46,7 @@ pub fn check(host: &str, settings: &DaemonSettings) -> Result<(), DaemonError> {
 }
 
 /// Opens every place that the settings name; the run root's `hoist.sock` when they name none.
-pub async fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<Listener>, DaemonError> {
+pub async fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<(Vec<Listener>, Bound), DaemonError> {
     let group = group_id(settings.group.as_deref())?;
     let mut hosts: Vec<String> = settings.hosts.clone();
     if hosts.is_empty() {
@@ -45,6 +58,7 @@ pub async fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<Li
     }
     let mut listeners: Vec<UnixListener> = Vec::new();
     let mut others = Vec::new();
+    let mut bound = Bound::default();
     for host in &hosts {
         check(host, settings)?;
         if let Some(address) = host.strip_prefix("tcp://") {
@@ -57,13 +71,14 @@ pub async fn open_all(settings: &DaemonSettings, roots: &Roots) -> Result<Vec<Li
             });
             if !activated {
                 listeners.push(bind(Path::new(path), group).map_err(DaemonError::Files)?);
+                bound.0.push(PathBuf::from(path));
             }
         } else {
             listeners.extend(inherited(host)?);
         }
     }
     others.extend(listeners.into_iter().map(Listener::Unix));
-    Ok(others)
+    Ok((others, bound))
 }
 
 /// Binds under another name and moves the socket into place once owner and mode are right, so that
