@@ -298,6 +298,11 @@ impl Drop for Host {
                 self.hoist(&[&["rm", "-f", "-v"], ids.as_slice()].concat());
             }
         }
+        if let Some(daemon) = &mut self.daemon {
+            let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+            let ended = || matches!(daemon.try_wait(), Ok(Some(_)) | Err(_));
+            wait_until(ended);
+        }
         for mut child in self.servers.drain(..).chain(self.daemon.take()) {
             let _ = child.kill();
             let _ = child.wait();

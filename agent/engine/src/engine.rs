@@ -8,6 +8,7 @@ use hoist_network::Networks;
 use hoist_proto::clock::SharedClock;
 use hoist_proto::id::{ContainerId, ExecId};
 use hoist_proto::spec::ContainerSpec;
+use hoist_runtime::cgroup::{Cgroup, CgroupPath};
 use hoist_volume::Volumes;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
@@ -126,12 +127,19 @@ impl Engine {
         Ok(Self { inner, builder })
     }
 
-    /// Writes down what is not yet, and lets go. Containers go on.
+    /// Writes down what is not yet, and lets go. Containers go on; where there are none, the cgroup for them goes.
     pub async fn close(&self) {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.close_secrets();
+        let parent = self.inner.options.cgroup_parent.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            if let Ok(parent) = CgroupPath::new(parent).and_then(|path| Cgroup::open(&path)) {
+                parent.delete_if_empty();
+            }
+        });
+        let _ = removed.await;
     }
 
     pub fn images(&self) -> &Images {

@@ -270,6 +270,14 @@ impl Cgroup {
         oom::kills(self)
     }
 
+    /// Removes the cgroup from every hierarchy where nothing is in it or below it.
+    pub fn delete_if_empty(self) {
+        for dir in self.directories() {
+            // The kernel keeps what is in use.
+            let _ = std::fs::remove_dir(&dir);
+        }
+    }
+
     /// Removes the cgroup and those below it, waiting a little for processes that are exiting.
     /// A cgroup that is gone already is no error.
     pub fn delete(self) -> Result<(), CgroupError> {
