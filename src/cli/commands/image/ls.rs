@@ -140,8 +140,8 @@ mod tests {
         assert_eq!(
             list.render(None, false, None, rows(&image, false, true, false)).unwrap(),
             "REPOSITORY         TAG       DIGEST        IMAGE ID       SIZE\n\
-             localhost:5000/a   1         <none>        0123456789ab   4.262MB\n\
-             b                  latest    sha256:ffff   0123456789ab   4.262MB\n"
+             localhost:5000/a   1         <none>        0123456789ab   4.26MB\n\
+             b                  latest    sha256:ffff   0123456789ab   4.26MB\n"
         );
         let nameless = Summary { id: "sha256:01".into(), ..Summary::default() };
         assert!(rows(&nameless, false, false, false).is_empty());
