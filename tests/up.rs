@@ -190,3 +190,42 @@ fn preparation_runs_once_in_order_before_its_service() {
     host.hoist(&["down", "-v"]).ok();
     assert_eq!(host.hoist(&["ps", "-aq"]).ok(), "");
 }
+
+#[test]
+fn images_are_pulled_and_pushed_with_the_callers_login() {
+    let mut host = Host::new();
+    host.busybox();
+    let registry = host.registry_with_login("ann", "word");
+    let image = format!("{registry}/box");
+    host.hoist(&["tag", "busybox", &image]).ok();
+    host.write(
+        "compose.yaml",
+        &format!("name: private\nservices:\n  one:\n    image: {image}\n    build: .\n    command: 'true'\n"),
+    );
+    let refused = host.hoist(&["compose", "push"]).fails(1);
+    assert!(refused.contains("login") || refused.contains("denied"), "{refused}");
+    host.hoist(&["login", "-u", "ann", "-p", "word", &registry]).ok();
+    host.hoist(&["compose", "push"]).ok();
+    let fresh = || host.hoist(&["rmi", &image]).ok();
+    fresh();
+    host.hoist(&["compose", "pull"]).ok();
+    fresh();
+    host.hoist(&["up", "--no-build", "--pull", "always", "-d"]).ok();
+    host.hoist(&["down"]).ok();
+    fresh();
+    host.hoist(&["logout", &registry]).ok();
+    let refused = host.hoist(&["up", "--no-build", "--pull", "always", "-d"]).fails(1);
+    assert!(refused.contains(&image), "{refused}");
+}
+
+#[test]
+fn a_dry_run_plans_with_images_that_are_to_be_built() {
+    let host = Host::new();
+    host.busybox();
+    host.write("Dockerfile", "FROM busybox\nRUN true\n");
+    host.write("compose.yaml", "name: dry\nservices:\n  app:\n    build: .\n    command: sleep 1000\n");
+    let plan = host.hoist(&["up", "--dry-run"]).ok();
+    assert!(plan.starts_with("build image dry-app of service app\n"), "{plan}");
+    assert!(plan.contains("create   container dry-app-1"), "{plan}");
+    assert_eq!(host.hoist(&["images", "-q", "dry-app"]).ok(), "");
+}

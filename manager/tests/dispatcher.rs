@@ -16,7 +16,7 @@ use hoist_proto::{
     id::{NetworkId, NodeId, TaskId},
     spec::{
         ClusterNetwork, DownOptions, NodeDescription, ProjectEvent, StartOptions, StopOptions, Task, TaskState,
-        TaskStatus, UpOptions, UpRequest,
+        TaskStatus, UpRequest,
     },
     wire::{
         AssignmentChange, AssignmentsRequest, ProgressReport, SessionRequest, TaskStatusUpdate,
@@ -177,7 +177,7 @@ fn request(yaml: &str) -> UpRequest {
     let mut options = LoadOptions::new("/work");
     options.project_name = Some("demo".into());
     let loaded = hoist_compose::load_str(yaml, &options).unwrap_or_else(|error| panic!("{error}"));
-    UpRequest { project: serde_json::to_value(&loaded.project).unwrap(), options: UpOptions::default() }
+    UpRequest { project: serde_json::to_value(&loaded.project).unwrap(), ..UpRequest::default() }
 }
 
 /// What was told of containers and networks, in order, and the last line.

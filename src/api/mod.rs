@@ -23,6 +23,7 @@ pub mod stream;
 pub mod translate;
 pub mod version;
 
+pub use docker::auth;
 pub use docker::images::users as used_by;
 pub use routes::router;
 pub use serve::{Listener, serve};

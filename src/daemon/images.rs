@@ -4,23 +4,18 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use hoist_engine::{Engine, ListOptions};
 use hoist_image::{Phase, PullEvent, PullOptions, Reference, RemoveOptions};
-use hoist_manager::control::ImageSource;
+use hoist_manager::control::{ImageSource, Wanted};
 use hoist_proto::spec::{ProjectEvent, PullPolicy};
 use tokio::sync::mpsc::Sender;
 
-use crate::api::{error::ApiError, stream::progress::Board, used_by};
+use crate::api::{auth, error::ApiError, stream::progress::Board, used_by};
 
 /// Pulls for the control plane, and removes for `down --rmi`.
 pub struct LocalImages(pub Engine);
 
 impl LocalImages {
-    async fn pull(
-        &self,
-        name: &str,
-        platform: Option<&str>,
-        policy: PullPolicy,
-        events: &Sender<ProjectEvent>,
-    ) -> Result<String, ApiError> {
+    async fn pull(&self, wanted: Wanted<'_>, events: &Sender<ProjectEvent>) -> Result<String, ApiError> {
+        let Wanted { image: name, platform, policy, credentials } = wanted;
         let reference = Reference::parse(name)?.with_default_tag();
         let platform =
             platform.map(str::parse).transpose().map_err(|err| ApiError::bad_request(format!("{name}: {err}")))?;
@@ -30,7 +25,7 @@ impl LocalImages {
             PullPolicy::Never => hoist_image::PullPolicy::Never,
         };
         let board = Arc::new(Board::default());
-        let options = PullOptions { platform, auth: None, policy };
+        let options = PullOptions { platform, auth: credentials.map(auth::decode).transpose()?.flatten(), policy };
         let mut pulling = Box::pin(self.0.images().pull(&reference, options, board.clone()));
         loop {
             tokio::select! {
@@ -63,12 +58,10 @@ fn told(image: &str, event: PullEvent) -> ProjectEvent {
 impl ImageSource for LocalImages {
     fn ensure<'a>(
         &'a self,
-        image: &'a str,
-        platform: Option<&'a str>,
-        policy: PullPolicy,
+        wanted: Wanted<'a>,
         events: &'a Sender<ProjectEvent>,
     ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>> {
-        Box::pin(async move { self.pull(image, platform, policy, events).await.map_err(|err| err.message) })
+        Box::pin(async move { self.pull(wanted, events).await.map_err(|err| err.message) })
     }
 
     fn find<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {

@@ -242,13 +242,24 @@ impl Host {
         self.hoist(&["import", "-c", "CMD [\"sh\"]", &tar.display().to_string(), "busybox:latest"]).ok();
     }
 
-    /// Starts an empty registry on a free port of the namespace's loopback; returns `127.0.0.1:PORT`.
+    /// Starts an empty registry on the namespace's loopback; returns `127.0.0.1:PORT`.
     pub fn registry(&mut self) -> String {
+        self.registry_that("")
+    }
+
+    /// The same for one user, who must log in.
+    pub fn registry_with_login(&mut self, user: &str, password: &str) -> String {
+        let line = self.other("htpasswd", &["-nbB", user, password]).ok();
+        let path = self.write("htpasswd", &line);
+        self.registry_that(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path.display()))
+    }
+
+    fn registry_that(&mut self, more: &str) -> String {
         const ADDRESS: &str = "127.0.0.1:5000";
         let config = self.write(
             "registry.yml",
             &format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\nhttp: {{addr: {ADDRESS}}}\n",
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\nhttp: {{addr: {ADDRESS}}}\n{more}",
                 self.path().join("registry").display()
             ),
         );

@@ -5,6 +5,18 @@ use std::{future::Future, pin::Pin};
 use hoist_proto::spec::{ProjectEvent, PullPolicy};
 use tokio::sync::mpsc::Sender;
 
+/// An image that a service needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// As the service names it.
+    pub image: &'a str,
+    /// `os/arch[/variant]`; the machine's own when `None`.
+    pub platform: Option<&'a str>,
+    pub policy: PullPolicy,
+    /// For its registry: a value of Docker's `X-Registry-Auth` header.
+    pub credentials: Option<&'a str>,
+}
+
 /// Finds and fetches images on the machine that the project is brought up from.
 pub trait ImageSource: Send + Sync + 'static {
     /// Makes sure that the image is here, as the policy says, and gives its id.
@@ -12,9 +24,7 @@ pub trait ImageSource: Send + Sync + 'static {
     /// Progress goes to `events` as [`ProjectEvent::Pull`]. The error is for people.
     fn ensure<'a>(
         &'a self,
-        image: &'a str,
-        platform: Option<&'a str>,
-        policy: PullPolicy,
+        wanted: Wanted<'a>,
         events: &'a Sender<ProjectEvent>,
     ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
 
@@ -32,12 +42,10 @@ pub struct NoImages;
 impl ImageSource for NoImages {
     fn ensure<'a>(
         &'a self,
-        image: &'a str,
-        _: Option<&'a str>,
-        _: PullPolicy,
+        wanted: Wanted<'a>,
         _: &'a Sender<ProjectEvent>,
     ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>> {
-        Box::pin(std::future::ready(Ok(image.to_owned())))
+        Box::pin(std::future::ready(Ok(wanted.image.to_owned())))
     }
 
     fn find<'a>(&'a self, _: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {

@@ -16,4 +16,4 @@ mod watch;
 pub use convert::{OneOff, one_off};
 pub use door::{Control, EventStream};
 pub use error::ControlError;
-pub use images::{ImageSource, NoImages};
+pub use images::{ImageSource, NoImages, Wanted};

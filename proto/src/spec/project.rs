@@ -16,6 +16,10 @@ pub struct UpRequest {
     pub project: serde_json::Value,
     #[serde(default)]
     pub options: UpOptions,
+    /// What registries ask for, by the image that a service names: values of Docker's `X-Registry-Auth` header. Used
+    /// for this request's pulls and kept nowhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, String>,
 }
 
 /// How `up` goes about it. Every field has the meaning of Compose's flag of that name.
@@ -44,6 +48,8 @@ pub struct UpOptions {
     pub timeout: Option<Duration>,
     /// Makes containers and starts none (`create`, `up --no-start`).
     pub no_start: bool,
+    /// For a plan: images that will have been built by then.
+    pub to_be_built: Vec<String>,
 }
 
 /// The body of `down`.

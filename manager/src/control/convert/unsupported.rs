@@ -12,7 +12,8 @@ pub(super) fn check(project: &Project, inputs: &Inputs, problems: &mut Problems)
             }
         }
         let image = project.image_of(service);
-        if service.build.is_some() && !inputs.built.contains(&image) {
+        // One with a name of its own may be in a registry.
+        if service.build.is_some() && service.image.is_none() && !inputs.built.contains(&image) {
             problems.add(
                 &service.name,
                 format!("image {image:?} is not on this machine; build it first: hoist compose build {}", service.name),

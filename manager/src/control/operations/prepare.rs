@@ -8,7 +8,7 @@ use hoist_proto::spec::{PlanAction, ProjectEvent, PullPolicy, UpOptions, UpReque
 use tokio::sync::mpsc;
 
 use crate::control::{
-    Control, ControlError,
+    Control, ControlError, Wanted,
     convert::{Desired, Inputs, convert, needed_files, pre_start},
     plan::{Known, Planned, plan},
 };
@@ -18,6 +18,7 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) options: UpOptions,
     pub(super) known: Known,
+    credentials: BTreeMap<String, String>,
 }
 
 /// The largest secret or config.
@@ -48,7 +49,7 @@ impl Control {
         let steps_of = |name: &String| steps.get(name).into_iter().flatten().cloned();
         let chosen: Vec<String> =
             options.services.iter().flat_map(|name| std::iter::once(name.clone()).chain(steps_of(name))).collect();
-        let mut inputs = Inputs::default();
+        let mut inputs = Inputs { built: options.to_be_built.clone(), ..Inputs::default() };
         for path in needed_files(&project) {
             let bytes = read(&path).await;
             inputs.files.insert(path, bytes);
@@ -62,7 +63,7 @@ impl Control {
             }
         }
         let desired = convert(&project, &chosen, &inputs).map_err(ControlError::Invalid)?;
-        Ok(Prepared { desired, options, known })
+        Ok(Prepared { desired, options, known, credentials: request.credentials })
     }
 
     /// The plan as of now, without doing any of it.
@@ -91,8 +92,15 @@ impl Control {
                 wanted.insert((container.image.clone(), container.platform.clone()), policy);
             }
         }
+        let credentials = &prepared.credentials;
         let fetches = wanted.iter().map(|((image, platform), policy)| async move {
-            let fetched = self.inner.images.ensure(image, platform.as_deref(), *policy, events).await;
+            let wanted = Wanted {
+                image,
+                platform: platform.as_deref(),
+                policy: *policy,
+                credentials: credentials.get(image).map(String::as_str),
+            };
+            let fetched = self.inner.images.ensure(wanted, events).await;
             (image.clone(), fetched)
         });
         let mut problems = Vec::new();

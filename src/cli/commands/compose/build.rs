@@ -63,7 +63,8 @@ pub async fn run(context: &Context, args: &ProjectArgs, flags: &BuildArgs) -> Ou
     Ok(if flags.check && found { Exit::FAILED } else { Exit::OK })
 }
 
-/// Builds what `up`, `create` and `run` need: what is asked for, and images that are not here.
+/// Builds what `up`, `create` and `run` need: what is asked for, and images that are not here. Answers the images that a
+/// dry run would build.
 pub async fn before(
     context: &Context,
     args: &ProjectArgs,
@@ -71,9 +72,9 @@ pub async fn before(
     services: &[String],
     no_deps: bool,
     make: &MakeArgs,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     if make.no_build {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let dependents = if no_deps { Dependents::Alone } else { Dependents::WithDependencies };
     let chosen = project.clone().with_services(services, dependents).map_err(|error| Failure::from_error(&error))?;
@@ -86,15 +87,11 @@ pub async fn before(
         }
     }
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    if args.dry_run {
-        for name in &wanted {
-            context.printer.line(format!("build image of service {name}"))?;
-        }
-        return Ok(());
-    }
-    build(context, args, project, &wanted, &Choice::default(), make.quiet_build).await.map(|_| ())
+    build(context, args, project, &wanted, &Choice::default(), make.quiet_build).await?;
+    let images = wanted.iter().filter_map(|name| project.services.get(name)).map(|service| project.image_of(service));
+    Ok(if args.dry_run { images.collect() } else { Vec::new() })
 }
 
 async fn is_here(context: &Context, image: &str) -> Result<bool, Failure> {

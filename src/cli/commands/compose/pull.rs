@@ -13,6 +13,7 @@ use crate::cli::{
     Context, Exit, Outcome,
     client::path_segment,
     commands::image::name,
+    credentials,
     failure::Failure,
     progress::{Board, Mode, Step},
 };
@@ -125,6 +126,7 @@ async fn transfer(
     for image in images {
         board.set(&image, &name(&image), working, Step::Working, None);
         let (context_client, to) = (context.client.clone(), to.clone());
+        let credentials = credentials::header_for(&context.config_dir, &image)?;
         tokio::spawn(async move {
             let request = match way {
                 Way::Pull => {
@@ -136,7 +138,7 @@ async fn transfer(
                     context_client.post(format!("/images/{}/push", path_segment(name))).query("tag", tag)
                 }
             };
-            let outcome = read(request, &image, &to).await;
+            let outcome = read(request.header_opt("x-registry-auth", credentials), &image, &to).await;
             // The receiver lives until all senders are gone.
             let _ = to.send((image, outcome.map(|()| None))).await;
         });

@@ -12,7 +12,7 @@ use super::{
     attached::{self, Attached},
     build, follow, project, watch,
 };
-use crate::cli::{Context, Exit, Outcome, client::path_segment, failure::Failure, progress::Mode};
+use crate::cli::{Context, Exit, Outcome, client::path_segment, credentials, failure::Failure, progress::Mode};
 
 /// `hoist up` and `hoist compose up`.
 pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome {
@@ -28,7 +28,7 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
     for name in up.attach.iter().chain(&up.no_attach).chain(&up.exit_code_from) {
         check_names(&project, std::slice::from_ref(name))?;
     }
-    let options = UpOptions {
+    let mut options = UpOptions {
         services: up.services.clone(),
         no_deps: up.no_deps,
         always_recreate_deps: up.always_recreate_deps,
@@ -39,7 +39,7 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
         no_start: up.no_start,
         ..make_options(&up.make, &project)?
     };
-    build::before(context, args, &project, &up.services, up.no_deps, &up.make).await?;
+    options.to_be_built = build::before(context, args, &project, &up.services, up.no_deps, &up.make).await?;
     if args.dry_run {
         return plan(context, &project, options).await;
     }
@@ -75,9 +75,9 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
 pub async fn create(context: &Context, args: &ProjectArgs, create: &CreateArgs) -> Outcome {
     let project = project::load_project(context, args)?;
     check_names(&project, &create.services)?;
-    let options =
+    let mut options =
         UpOptions { services: create.services.clone(), no_start: true, ..make_options(&create.make, &project)? };
-    build::before(context, args, &project, &create.services, false, &create.make).await?;
+    options.to_be_built = build::before(context, args, &project, &create.services, false, &create.make).await?;
     if args.dry_run {
         return plan(context, &project, options).await;
     }
@@ -112,13 +112,33 @@ pub async fn apply(
     project: &Project,
     options: UpOptions,
 ) -> Result<follow::Ended, Failure> {
-    let request = UpRequest { project: serde_json::to_value(project)?, options };
+    let credentials = credentials_of(context, project)?;
+    let request = UpRequest { project: serde_json::to_value(project)?, options, credentials };
     let path = format!("/hoist/v1/projects/{}/up", path_segment(&project.name));
     follow::follow(context, args, title, context.client.post(path).json(&request)?).await
 }
 
+/// What the caller's login says of the registries that the project's images come from.
+fn credentials_of(context: &Context, project: &Project) -> Result<BTreeMap<String, String>, Failure> {
+    let mut by_registry: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut by_image = BTreeMap::new();
+    for service in project.services.values() {
+        let steps = service.pre_start.iter().filter_map(|step| step.image.clone());
+        for image in steps.chain([project.image_of(service)]) {
+            let registry = credentials::registry_of(&image).to_owned();
+            if !by_registry.contains_key(&registry) {
+                by_registry.insert(registry.clone(), credentials::header_for(&context.config_dir, &image)?);
+            }
+            if let Some(Some(header)) = by_registry.get(&registry) {
+                by_image.insert(image, header.clone());
+            }
+        }
+    }
+    Ok(by_image)
+}
+
 async fn plan(context: &Context, project: &Project, options: UpOptions) -> Outcome {
-    let request = UpRequest { project: serde_json::to_value(project)?, options };
+    let request = UpRequest { project: serde_json::to_value(project)?, options, ..UpRequest::default() };
     let path = format!("/hoist/v1/projects/{}/plan", path_segment(&project.name));
     let plan: Plan = context.client.post(path).json(&request)?.read().await?;
     if plan.is_empty() {
