@@ -173,8 +173,17 @@ fn dockers_own_client_builds() {
     let done = docker(&["build", "--network", "none", &context]);
     assert!(done.stderr.contains("The command '/bin/sh -c exit 4' returned a non-zero code: 4"), "{}", done.stderr);
     assert_ne!(done.code, 0);
+    let cached = || {
+        let lines = docker(&["system", "df", "--format", "{{.Type}}: {{.TotalCount}}"]).ok();
+        let line = lines.lines().find_map(|line| line.strip_prefix("Build Cache: ")).map(str::to_owned);
+        line.expect("there is a line for the cache").parse::<u32>().expect("a number")
+    };
+    assert!(cached() > 0);
+    let ours = host.hoist(&["system", "df", "-v"]).ok();
+    assert!(ours.contains("CACHE ID") && ours.contains("regular"), "{ours}");
     let text = docker(&["builder", "prune", "-af"]).ok();
     assert!(text.contains("Total"), "{text}");
+    assert_eq!(cached(), 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::{Json, extract::State as With};
 use hoist_engine::{Container, ListOptions};
 use hoist_image::{ImageSummary, ListFilter};
+use hoist_proto::clock::Timestamp;
 
 use super::{containers::list::sized_summary, images, volumes};
 use crate::api::{
@@ -12,11 +13,12 @@ use crate::api::{
     dto::{
         container::Summary as ContainerSummary,
         image::Summary as ImageLine,
-        system::{DiskUsage, Usage},
+        system::{BuildCache, DiskUsage, Usage},
         volume::{UsageData, Volume},
     },
     error::ApiError,
     params::Params,
+    translate::time::nanoseconds,
     version::ApiVersion,
 };
 
@@ -55,8 +57,11 @@ pub async fn usage(With(state): With<State>, version: ApiVersion, params: Params
         answer.volume_usage = new.then(|| Usage { items: verbose.then_some(lines), ..sum });
     }
     if wanted("build-cache") {
-        answer.build_cache = old.then(Vec::new);
-        answer.build_cache_usage = new.then(Usage::default);
+        let (lines, sum) = build_cache_usage(&state).await?;
+        if old {
+            answer.build_cache = Some(lines.clone());
+        }
+        answer.build_cache_usage = new.then(|| Usage { items: verbose.then_some(lines), ..sum });
     }
     Ok(Json(answer))
 }
@@ -113,6 +118,37 @@ async fn containers_usage(
             sum.reclaimable += size;
         }
         lines.push(line);
+    }
+    Ok((lines, sum))
+}
+
+async fn build_cache_usage(state: &State) -> Result<(Vec<BuildCache>, Usage<BuildCache>), ApiError> {
+    let entries = state.builds.door.cache().await?;
+    let mut sum = Usage { total_count: signed(entries.len() as u64), ..Usage::default() };
+    let moment = |seconds| nanoseconds(Timestamp::from_second(seconds).unwrap_or_default());
+    let mut lines = Vec::new();
+    for entry in entries {
+        let size = signed(entry.size);
+        // What an image has too is counted there.
+        let own = if entry.shared { 0 } else { size };
+        sum.total_size += own;
+        if entry.in_use {
+            sum.active_count += 1;
+        } else {
+            sum.reclaimable += own;
+        }
+        lines.push(BuildCache {
+            id: entry.id,
+            parents: entry.parents,
+            kind: entry.kind,
+            description: entry.description,
+            in_use: entry.in_use,
+            shared: entry.shared,
+            size,
+            created_at: moment(entry.created_at),
+            last_used_at: moment(entry.last_used_at),
+            usage_count: signed(entry.usage_count),
+        });
     }
     Ok((lines, sum))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Empty, container, image, volume};
+use super::{container, image, volume};
 
 /// `SystemVersion`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -222,7 +222,7 @@ pub struct DiskUsage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<volume::Volume>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build_cache: Option<Vec<Empty>>,
+    pub build_cache: Option<Vec<BuildCache>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_usage: Option<Usage<image::Summary>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,7 +230,26 @@ pub struct DiskUsage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_usage: Option<Usage<volume::Volume>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build_cache_usage: Option<Usage<Empty>>,
+    pub build_cache_usage: Option<Usage<BuildCache>>,
+}
+
+/// A result that builds keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BuildCache {
+    #[serde(rename = "ID")]
+    pub id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub description: String,
+    pub in_use: bool,
+    pub shared: bool,
+    pub size: i64,
+    pub created_at: String,
+    pub last_used_at: String,
+    pub usage_count: i64,
 }
 
 /// What objects of one kind take.

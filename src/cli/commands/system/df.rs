@@ -26,9 +26,23 @@ pub struct Usage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct BuildCache {
+    #[serde(rename = "ID")]
+    pub id: String,
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub created_at: String,
+    pub last_used_at: String,
+    pub usage_count: u64,
     pub size: u64,
     pub in_use: bool,
     pub shared: bool,
+}
+
+impl Usage {
+    /// Bytes of the build cache that no image has too.
+    pub fn own_build_cache(&self) -> u64 {
+        self.build_cache.iter().flatten().filter(|entry| !entry.shared).map(|entry| entry.size).sum()
+    }
 }
 
 /// From version 1.52 on the answer has sums only, and none of what they are the sums of.
@@ -79,7 +93,7 @@ fn rows(usage: &Usage) -> Vec<Row> {
     };
     let in_use = |volume: &&volume::Volume| volume.usage_data.as_ref().is_some_and(|usage| usage.ref_count > 0);
     let cache = usage.build_cache.as_deref().unwrap_or_default();
-    let cache_size = cache.iter().filter(|entry| !entry.shared).map(|entry| entry.size).sum();
+    let cache_size = usage.own_build_cache();
     let cache_free = cache.iter().filter(|entry| !entry.in_use && !entry.shared).map(|entry| entry.size).sum();
     let (all_containers, all_volumes) = (size(&mut containers.iter()), volumes.iter().map(volume_size).sum::<u64>());
     let free_containers = size(&mut containers.iter().filter(|container| !active(container)));

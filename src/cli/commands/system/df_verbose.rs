@@ -1,10 +1,12 @@
-//! `hoist system df -v`: each image, container and volume.
+//! `hoist system df -v`: each image, container, volume and result of a build.
 
-use super::df::Usage;
+use hoist_proto::unit;
+
+use super::df::{BuildCache, Usage};
 use crate::cli::{
     commands::{container, image, volume},
     failure::Failure,
-    format::List,
+    format::{List, Row, time},
 };
 
 const IMAGES: List<'_> = List {
@@ -46,15 +48,45 @@ const VOLUMES: List<'_> = List {
     may_cut: &[],
 };
 
-/// Three tables.
+const BUILD_CACHE: List<'_> = List {
+    headings: &[
+        ("ID", "CACHE ID"),
+        ("CacheType", "CACHE TYPE"),
+        ("Size", "SIZE"),
+        ("CreatedSince", "CREATED"),
+        ("LastUsedSince", "LAST USED"),
+        ("UsageCount", "USAGE"),
+        ("Shared", "SHARED"),
+    ],
+    columns: "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}",
+    quiet: "",
+    may_cut: &[],
+};
+
+fn result(entry: &BuildCache) -> Row {
+    let ago = |moment: &str| moment.parse().map(|moment: jiff::Timestamp| time::ago(moment.as_second()));
+    Row::new()
+        .set("ID", entry.id.chars().take(12).collect::<String>())
+        .set("CacheType", entry.kind.clone())
+        .set("Size", unit::format_bytes_short(entry.size))
+        .set("CreatedSince", ago(&entry.created_at).unwrap_or_default())
+        .set("LastUsedSince", ago(&entry.last_used_at).unwrap_or_default())
+        .set("UsageCount", entry.usage_count.to_string())
+        .set("Shared", entry.shared.to_string())
+}
+
+/// Four tables.
 pub fn render(usage: &Usage) -> Result<String, Failure> {
     let images = usage.images.iter().flatten().flat_map(|image| image::ls::rows(image, false, false, true)).collect();
     let containers = usage.containers.iter().flatten().map(|one| container::ls::row(one, false)).collect();
     let volumes = usage.volumes.iter().flatten().map(volume::ls::row).collect();
     Ok(format!(
-        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n\
+         Build cache usage: {}\n\n{}",
         IMAGES.render(None, false, None, images)?,
         CONTAINERS.render(None, false, None, containers)?,
-        VOLUMES.render(None, false, None, volumes)?
+        VOLUMES.render(None, false, None, volumes)?,
+        unit::format_bytes(usage.own_build_cache()),
+        BUILD_CACHE.render(None, false, None, usage.build_cache.iter().flatten().map(result).collect())?
     ))
 }
