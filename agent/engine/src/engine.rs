@@ -433,13 +433,13 @@ impl Engine {
         self.inner.export(name).await
     }
 
-    /// What changed since its image.
+    /// What changed since its image, but for the places of the engine's own mounts.
     ///
     /// # Errors
     /// When the snapshot cannot be read.
     pub async fn changes(&self, name: &str) -> Result<Vec<hoist_image::Change>> {
         let handle = self.inner.registry.find(name)?;
-        Ok(self.inner.options.images.diff(handle.id.as_str()).await?)
+        Ok(crate::files::own(self.inner.options.images.diff(handle.id.as_str()).await?))
     }
 
     /// Makes an image of it; with `pause` it stands still meanwhile.
