@@ -159,6 +159,8 @@ impl Task {
             drop(permit);
             if result.is_ok() {
                 self.report(Phase::DownloadComplete, expected);
+                // Of a small blob all may have been read before, and reading says no more.
+                self.report(Phase::Extracting, 0);
             }
             result
         };
