@@ -62,10 +62,13 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn what_is_mistyped_is_named_and_something_near_is_offered() {
-    let cases: [&[&str]; 12] = [
+    let cases: [&[&str]; 15] = [
         &["psuh"],
         &["frobnicate"],
         &["container", "lst"],
+        &["builder", "prun"],
+        &["build", "--memory", "1g", "."],
+        &["build", "--nocache", "."],
         &["ps", "--al"],
         &["run", "--memmory", "5m", "busybox"],
         &["run"],

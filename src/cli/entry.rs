@@ -242,9 +242,10 @@ fn parent_of(typed: &str) -> Option<String> {
         before = Some(word);
     }
     let before = before?.into_string().ok()?;
-    ["container", "context", "image", "network", "volume", "system", "compose"]
-        .contains(&before.as_str())
-        .then_some(before)
+    let mut command = Cli::command();
+    let noun = command.find_subcommand_mut(&before)?;
+    noun.build();
+    noun.has_subcommands().then_some(before)
 }
 
 /// What the command line says of the daemon that is meant.

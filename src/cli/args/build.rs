@@ -61,7 +61,7 @@ pub struct BuildArgs {
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub tags: Vec<String>,
     /// The Dockerfile; - for standard input [default: PATH/Dockerfile]
-    #[arg(short, long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "FILE")]
     pub file: Option<String>,
     /// Stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
@@ -115,7 +115,7 @@ pub struct BuildArgs {
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// Where the result goes: a directory, -, or type=local|tar|oci|docker|image|registry|cacheonly[,dest=…]
-    #[arg(short, long = "output", value_name = "OUTPUT", allow_hyphen_values = true)]
+    #[arg(short, long = "output", value_name = "OUTPUT")]
     pub outputs: Vec<String>,
     /// Put the image among the images here; this is so unless --output says something else
     #[arg(long)]
@@ -150,7 +150,7 @@ pub struct BuildArgs {
     #[arg(long, hide = true)]
     pub force_rm: bool,
     /// Directory, git URL, or - for an archive or a Dockerfile on standard input
-    #[arg(value_name = "PATH|URL|-", allow_hyphen_values = true)]
+    #[arg(value_name = "PATH|URL|-")]
     pub context: String,
 }
 
