@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hoist_proto::unit;
 use indexmap::IndexMap;
 
-use super::Mode;
+use super::{Canvas, Mode};
 use crate::cli::printer::Printer;
 
 /// How far one thing is.
@@ -36,7 +36,7 @@ pub struct Board {
     mode: Mode,
     title: String,
     rows: IndexMap<String, Row>,
-    drawn: usize,
+    canvas: Canvas,
     last: Option<Instant>,
     changed: bool,
 }
@@ -53,7 +53,15 @@ impl Board {
             Mode::Auto => Mode::Plain,
             mode => mode,
         };
-        Self { printer, mode, title: title.to_owned(), rows: IndexMap::new(), drawn: 0, last: None, changed: false }
+        Self {
+            printer,
+            mode,
+            title: title.to_owned(),
+            rows: IndexMap::new(),
+            canvas: Canvas::new(printer),
+            last: None,
+            changed: false,
+        }
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -108,7 +116,7 @@ impl Board {
         if self.is_quiet() {
             return;
         }
-        self.erase();
+        self.canvas.erase();
         self.printer.say(text);
         self.draw();
     }
@@ -116,15 +124,8 @@ impl Board {
     /// Draws for the last time: what is said next stands below.
     pub fn finish(&mut self) {
         self.draw();
-        self.drawn = 0;
+        self.canvas.keep();
         self.rows.clear();
-    }
-
-    fn erase(&mut self) {
-        if self.drawn > 0 {
-            let _ = self.printer.raw_err(format!("\x1b[{}A\x1b[J", self.drawn).as_bytes());
-            self.drawn = 0;
-        }
     }
 
     fn draw(&mut self) {
@@ -132,9 +133,7 @@ impl Board {
         if self.mode != Mode::Tty || self.rows.is_empty() {
             return;
         }
-        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-        let width = size.map_or(80, |size| usize::from(size.ws_col)).max(20);
-        let height = size.map_or(24, |size| usize::from(size.ws_row)).max(4);
+        let (width, height) = Canvas::size();
         let now = Instant::now();
         self.last = Some(now);
         let done = self.rows.values().filter(|row| row.step != Step::Working).count();
@@ -155,17 +154,7 @@ impl Board {
             }
             lines.push(self.row(row, name_width, width, now));
         }
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A", self.drawn));
-        }
-        for line in &lines {
-            text.push_str(line);
-            text.push_str("\x1b[K\n");
-        }
-        text.push_str("\x1b[J");
-        self.drawn = lines.len();
-        let _ = self.printer.raw_err(text.as_bytes());
+        self.canvas.draw(&lines);
     }
 
     fn row(&self, row: &Row, name_width: usize, width: usize, now: Instant) -> String {

@@ -1,12 +1,14 @@
 //! Live lines while something takes time: layers of a pull, resources of a project.
 //!
 //! [`Board`] is a set of lines that are redrawn in place; [`Transfer`] shows Docker's progress
-//! streams (pull, push, load) on one.
+//! streams (pull, push, load) on one. Both draw on a [`Canvas`].
 
 mod board;
+mod canvas;
 mod transfer;
 
 pub use board::{Board, Step};
+pub use canvas::Canvas;
 pub use transfer::{Message, Transfer};
 
 /// How progress is shown.

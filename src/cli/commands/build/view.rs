@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 
 use crate::{
     api::dto::build::BuildFailure,
-    cli::{args::build::Progress, failure::Failure, printer::Printer},
+    cli::{args::build::Progress, failure::Failure, printer::Printer, progress::Canvas},
 };
 
 /// Of a running step so many lines are shown live.
@@ -53,7 +53,7 @@ pub struct View {
     mode: Progress,
     begun: Instant,
     steps: IndexMap<StepId, Step>,
-    drawn: usize,
+    canvas: Canvas,
     last: Option<Instant>,
     name: String,
     text: String,
@@ -73,7 +73,7 @@ impl View {
             mode,
             begun: Instant::now(),
             steps: IndexMap::new(),
-            drawn: 0,
+            canvas: Canvas::new(printer),
             last: None,
             name: "Dockerfile".to_owned(),
             text: String::new(),
@@ -97,7 +97,7 @@ impl View {
         if self.mode == Progress::Quiet {
             return;
         }
-        self.erase();
+        self.canvas.erase();
         self.printer.say(text);
         self.draw();
     }
@@ -199,7 +199,7 @@ impl View {
     /// The end of a build that went well, or of the checks.
     pub fn finish(&mut self, check: bool) {
         self.draw();
-        self.drawn = 0;
+        self.canvas.keep();
         if self.mode == Progress::Quiet && !check {
             return;
         }
@@ -240,7 +240,7 @@ impl View {
     /// The end of a build that failed: the step's last lines, the Dockerfile's, and the error.
     pub fn failed(&mut self, failure: BuildFailure) -> Failure {
         self.draw();
-        self.drawn = 0;
+        self.canvas.keep();
         let failed = self.steps.values().find(|step| step.state == State::Failed);
         let (name, mut lines): (String, Vec<String>) = match failed {
             Some(step) => (step.name.clone(), step.lines.iter().cloned().collect()),
@@ -276,34 +276,15 @@ impl View {
         text
     }
 
-    fn erase(&mut self) {
-        if self.drawn > 0 {
-            let _ = self.printer.raw_err(format!("\x1b[{}A\x1b[J", self.drawn).as_bytes());
-            self.drawn = 0;
-        }
-    }
-
     fn draw(&mut self) {
         if self.mode != Progress::Tty || self.steps.is_empty() {
             return;
         }
-        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-        let width = size.map_or(80, |size| usize::from(size.ws_col)).max(20);
-        let height = size.map_or(24, |size| usize::from(size.ws_row)).max(4);
+        let (width, height) = Canvas::size();
         let now = Instant::now();
         self.last = Some(now);
         let lines = self.lines(width, height, now);
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A", self.drawn));
-        }
-        for line in &lines {
-            text.push_str(line);
-            text.push_str("\x1b[K\n");
-        }
-        text.push_str("\x1b[J");
-        self.drawn = lines.len();
-        let _ = self.printer.raw_err(text.as_bytes());
+        self.canvas.draw(&lines);
     }
 
     fn lines(&self, width: usize, height: usize, now: Instant) -> Vec<String> {
