@@ -9,6 +9,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-store", &["hoist-proto"]),
     ("hoist-raft", &["hoist-proto", "hoist-store"]),
     ("hoist-scheduler", &["hoist-proto", "hoist-store"]),
+    ("hoist-queue", &["hoist-proto"]),
     ("hoist-runtime", &["hoist-proto"]),
     ("hoist-image", &["hoist-proto"]),
     ("hoist-network", &["hoist-proto"]),
