@@ -27,9 +27,9 @@ impl<'a, W: Worker> Resolver<'a, W> {
         Self { worker, request, events, steps: AtomicU32::new(1), found: Mutex::default() }
     }
 
-    /// The number of the next step.
-    pub(crate) fn steps(&self) -> u32 {
-        self.steps.load(Ordering::Relaxed)
+    /// The first of so many numbers for steps.
+    pub(crate) fn take(&self, count: usize) -> u32 {
+        self.steps.fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed)
     }
 
     /// Asks for images side by side before anybody needs them. Who needs one that failed hears of it.
@@ -49,7 +49,7 @@ impl<'a, W: Worker> Resolver<'a, W> {
     }
 
     async fn find(&self, reference: String, platform: Option<String>) -> Result<BaseImage, BuildError> {
-        let step = StepId(self.steps.fetch_add(1, Ordering::Relaxed));
+        let step = StepId(self.take(1));
         let tell = |event| drop(self.events.send(event));
         let name = format!("load image {reference}");
         tell(BuildEvent::Planned(StepInfo { id: step, name, stage: None, span: None, inputs: Vec::new() }));

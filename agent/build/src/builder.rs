@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::bases::Resolver;
 use crate::cache::{Cache, now};
 use crate::dockerfile::{self, GlobalScope, Plan, Platform};
-use crate::export;
+use crate::export::{self, Part};
 use crate::graph::{self, Graph, lower};
+use crate::portable::{self, Imports};
 use crate::solve::{CacheMounts, Solve, blocking};
 use crate::{
-    BuildError, BuildEvent, BuildRequest, BuildResult, CacheEntry, Events, PruneOptions, PruneReport, StepId, StepInfo,
-    Worker,
+    BuildError, BuildEvent, BuildRequest, BuildResult, CacheEntry, Events, Output, PruneOptions, PruneReport, StepId,
+    StepInfo, Worker,
 };
 
 /// How a builder is set up.
@@ -141,7 +142,6 @@ impl<W: Worker> Builder<W> {
         events: Events,
         cancel: CancellationToken,
     ) -> Result<BuildResult, BuildError> {
-        refuse(&request)?;
         if request.source_date_epoch.is_none()
             && let Some(text) = request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty())
         {
@@ -150,63 +150,71 @@ impl<W: Worker> Builder<W> {
                 .map_err(|_| BuildError::Request(format!("SOURCE_DATE_EPOCH={text}: expected seconds since 1970")))?;
             request.source_date_epoch = Some(number);
         }
+        let (sources, targets) = (portable::sources(&request)?, portable::targets(&request)?);
+        let platforms = platforms(&request)?;
+        let request = Arc::new(request);
+        let resolver = Resolver::new(&self.shared.worker, &request, events.clone());
+        let next = || StepId(resolver.take(1));
         let ours = cancel.child_token();
-        let (graph, first) = tokio::select! {
-            graph = self.plan(&request, &events) => graph?,
+        let planning = async {
+            let main = platforms.first().cloned().unwrap_or_else(Platform::local);
+            let reading = Imports::read(&self.shared.worker, sources, &main, &events, &next);
+            let (imports, graphs) = tokio::join!(reading, self.plan(&request, &resolver, &platforms, &events));
+            graphs.map(|graphs| (Arc::new(imports), graphs))
+        };
+        let (imports, graphs) = tokio::select! {
+            planned = planning => planned?,
             () = cancel.cancelled() => return Err(BuildError::Canceled),
         };
-        for (id, node) in graph.nodes.iter().enumerate() {
-            let step = |id: usize| StepId(first + u32::try_from(id).unwrap_or(u32::MAX));
-            let _ = events.send(BuildEvent::Planned(StepInfo {
-                id: step(id),
-                name: node.name.clone(),
-                stage: Some(node.stage.clone()),
-                span: Some(node.span),
-                inputs: node.inputs().into_iter().map(step).collect(),
-            }));
+        let mut parts = Vec::new();
+        for (platform, graph) in platforms.into_iter().zip(graphs) {
+            let first = resolver.take(graph.nodes.len());
+            announce(&graph, first, &events);
+            let (shared, with) = (Arc::clone(&self.shared), (Arc::clone(&request), Arc::clone(&imports)));
+            let solve = Arc::new(Solve::new(shared, graph, with, events.clone(), ours.clone(), first)?);
+            parts.push(Part { platform, solve });
         }
-        for (message, span) in &graph.warnings {
-            let _ = events.send(BuildEvent::Warning { message: message.clone(), span: Some(*span) });
-        }
-        let solve = Arc::new(Solve::new(Arc::clone(&self.shared), graph, request, events, ours.clone(), first)?);
-        let result = export::run(&solve).await;
+        let result = export::run(&parts, &targets, &next).await;
         ours.cancel();
-        solve.tasks.close();
-        solve.tasks.wait().await;
-        let asked = solve.asked();
+        let mut asked = Vec::new();
+        for Part { solve, .. } in &parts {
+            solve.tasks.close();
+            solve.tasks.wait().await;
+            asked.extend(solve.asked());
+        }
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.cache.used(&asked)).await?;
-        drop(solve);
+        drop(parts);
         self.tidy_later();
         result
     }
 
-    /// From text to graph.
-    async fn plan(&self, request: &BuildRequest, events: &Events) -> Result<(Graph, u32), BuildError> {
+    /// From text to a graph for each platform.
+    async fn plan(
+        &self,
+        request: &BuildRequest,
+        resolver: &Resolver<'_, W>,
+        platforms: &[Platform],
+        events: &Events,
+    ) -> Result<Vec<Graph>, BuildError> {
         let file = dockerfile::parse(&request.dockerfile_name, request.dockerfile.as_bytes())?;
         let local = Platform::local();
-        let platform = match request.platforms.as_slice() {
-            [] => local.clone(),
-            [one] => Platform::parse(one, &local)
-                .ok_or_else(|| BuildError::Request(format!("{one:?} is no platform: expected os/arch")))?,
-            several => {
-                return Err(BuildError::Request(format!(
-                    "building for several platforms at once ({}) is not supported: build one at a time",
-                    several.join(", ")
-                )));
+        let mut graphs = Vec::new();
+        for (number, platform) in platforms.iter().enumerate() {
+            let global = GlobalScope::new(&file, &request.args, platform, &local)?;
+            let plan = Plan::new(&file, &global, request.contexts.keys().cloned(), request.target.as_deref())?;
+            if number == 0 {
+                for name in global.unused(&file) {
+                    let message = format!("the build argument {name:?} is declared by no ARG of the Dockerfile");
+                    let _ = events.send(BuildEvent::Warning { message, span: None });
+                }
             }
-        };
-        let global = GlobalScope::new(&file, &request.args, &platform, &local)?;
-        let plan = Plan::new(&file, &global, request.contexts.keys().cloned(), request.target.as_deref())?;
-        for name in global.unused(&file) {
-            let message = format!("the build argument {name:?} is declared by no ARG of the Dockerfile");
-            let _ = events.send(BuildEvent::Warning { message, span: None });
+            let wanted = graph::references(&file, &plan, request);
+            resolver.ahead(&wanted, platform).await;
+            let several = platforms.len() > 1;
+            graphs.push(lower(&file, &plan, &global, request, resolver, (platform, several)).await?);
         }
-        let resolver = Resolver::new(&self.shared.worker, request, events.clone());
-        let wanted = graph::references(&file, &plan, request);
-        resolver.ahead(&wanted, &platform).await;
-        let graph = lower(&file, &plan, &global, request, &resolver, &platform).await?;
-        Ok((graph, resolver.steps()))
+        Ok(graphs)
     }
 
     /// Collects what is too much, beside everything else.
@@ -320,11 +328,41 @@ impl<W: Worker> Builder<W> {
 
 const MOUNT: &str = "exec.cachemount";
 
-/// What is asked for and cannot be done is refused before anything is.
-fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
-    let caches = request.cache_from.iter().map(|cache| ("--cache-from", cache));
-    if let Some((flag, cache)) = caches.chain(request.cache_to.iter().map(|cache| ("--cache-to", cache))).next() {
-        return Err(BuildError::Request(format!("{flag} type={}: this kind of cache is not supported", cache.kind)));
+/// The platforms that are asked for, each once; this machine's if none is.
+fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildError> {
+    let local = Platform::local();
+    let mut found = Vec::new();
+    for text in &request.platforms {
+        let platform = Platform::parse(text, &local)
+            .ok_or_else(|| BuildError::Request(format!("{text:?} is no platform: expected os/arch")))?;
+        if !found.contains(&platform) {
+            found.push(platform);
+        }
     }
-    Ok(())
+    if found.len() > 1 && request.outputs.iter().any(|output| matches!(output, Output::Docker(_))) {
+        return Err(BuildError::Request(
+            "an archive for docker load holds one platform: use type=oci, or build one platform at a time".into(),
+        ));
+    }
+    if found.is_empty() {
+        found.push(local);
+    }
+    Ok(found)
+}
+
+/// Tells of a graph's steps before any of them runs.
+fn announce(graph: &Graph, first: u32, events: &Events) {
+    let step = |id: usize| StepId(first + u32::try_from(id).unwrap_or(u32::MAX));
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let _ = events.send(BuildEvent::Planned(StepInfo {
+            id: step(id),
+            name: node.name.clone(),
+            stage: Some(node.stage.clone()),
+            span: Some(node.span),
+            inputs: node.inputs().into_iter().map(step).collect(),
+        }));
+    }
+    for (message, span) in &graph.warnings {
+        let _ = events.send(BuildEvent::Warning { message: message.clone(), span: Some(*span) });
+    }
 }

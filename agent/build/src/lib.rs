@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod export;
 mod graph;
+mod portable;
 mod request;
 mod result;
 mod solve;
@@ -35,5 +36,6 @@ pub use request::{
 };
 pub use result::{BuildResult, CacheEntry, PruneOptions, PruneReport};
 pub use worker::{
-    BaseImage, Draft, ImageRequest, LayerDigest, MountSource, NewImage, Report, RunMount, RunRequest, Sink, Worker,
+    BaseImage, CacheDocument, CachePlace, Compression, Draft, ImageRequest, IndexedImage, LayerBlob, LayerDigest,
+    MountSource, NewImage, NewIndex, Report, RunMount, RunRequest, Sink, Worker,
 };

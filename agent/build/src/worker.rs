@@ -111,6 +111,48 @@ pub struct LayerDigest {
     pub archive: u64,
     /// Bytes in the files.
     pub files: u64,
+    /// What it became when it was compressed for a cache elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub blobs: BTreeMap<Compression, LayerBlob>,
+}
+
+/// How layers of a cache are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    Gzip,
+    Zstd,
+}
+
+/// A layer's blob at a registry or in an image layout.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerBlob {
+    pub media_type: String,
+    pub digest: String,
+    pub size: u64,
+}
+
+/// Where a cache is that is not this machine's own.
+#[derive(Debug, Clone)]
+pub enum CachePlace {
+    /// An image's name.
+    Registry {
+        reference: String,
+        /// By registry.
+        auth: BTreeMap<String, Credentials>,
+    },
+    /// An OCI image layout on this machine.
+    Directory(PathBuf),
+}
+
+/// What a cache's manifest leads to; an image's is read in the same way.
+#[derive(Debug, Clone)]
+pub struct CacheDocument {
+    /// The media type of the configuration.
+    pub kind: String,
+    pub config: Vec<u8>,
+    /// Oldest first.
+    pub layers: Vec<LayerBlob>,
 }
 
 /// An image to be recorded.
@@ -125,6 +167,22 @@ pub struct NewImage {
     pub names: Vec<String>,
     pub oci: bool,
     pub annotations: BTreeMap<String, String>,
+}
+
+/// An image of an index.
+#[derive(Clone)]
+pub struct IndexedImage {
+    /// `os/arch[/variant]`.
+    pub platform: String,
+    pub image: NewImage,
+}
+
+/// Images for several platforms under the same names.
+#[derive(Clone)]
+pub struct NewIndex {
+    pub images: Vec<IndexedImage>,
+    pub names: Vec<String>,
+    pub oci: bool,
 }
 
 /// The engine, as far as builds need it. All of it may be called from several builds at once.
@@ -217,6 +275,27 @@ pub trait Worker: Send + Sync + 'static {
     /// Layers that are gone.
     fn store(&self, image: NewImage) -> impl Future<Output = Result<(String, String), BuildError>> + Send;
 
+    /// Records an index of images under its names: here a name stands for this machine's image of it, or else the first
+    /// one; a push sends all. Returns that image's id and the index's digest.
+    ///
+    /// # Errors
+    /// Layers that are gone.
+    fn store_index(&self, index: NewIndex) -> impl Future<Output = Result<(String, String), BuildError>> + Send;
+
+    /// Writes an index and its images as an OCI layout to a file, and records nothing; returns the same as
+    /// [`Worker::store_index`].
+    ///
+    /// # Errors
+    /// Layers that are gone; those of the file.
+    fn save_index(
+        &self,
+        index: NewIndex,
+        to: PathBuf,
+    ) -> impl Future<Output = Result<(String, String), BuildError>> + Send;
+
+    /// Why commands of a platform cannot be run on this machine, and what to do; `None` if they can.
+    fn cannot_run(&self, platform: &str) -> Option<String>;
+
     /// Sends an image to its registry.
     ///
     /// # Errors
@@ -246,6 +325,53 @@ pub trait Worker: Send + Sync + 'static {
     /// # Errors
     /// Those of the tree and of the file.
     fn archive(&self, tree: OwnedFd, to: PathBuf) -> impl Future<Output = Result<(), BuildError>> + Send;
+
+    /// Reads a cache's document; `None` if there is none at that place. Of an index the platform's image is read.
+    ///
+    /// # Errors
+    /// The registry's; those of files.
+    fn read_cache(
+        &self,
+        place: CachePlace,
+        platform: String,
+    ) -> impl Future<Output = Result<Option<CacheDocument>, BuildError>> + Send;
+
+    /// Fetches a layer of a cache; `below` are the layers under it, top first.
+    ///
+    /// # Errors
+    /// Those of the place; a layer whose uncompressed archive has another digest than `diff_id`.
+    fn fetch_layer(
+        &self,
+        place: CachePlace,
+        blob: LayerBlob,
+        diff_id: String,
+        below: Vec<PathBuf>,
+        report: Report,
+    ) -> impl Future<Output = Result<Self::Draft, BuildError>> + Send;
+
+    /// Puts a kept layer into a cache; `known` is what it became the last time, and need not be made again if it is
+    /// still there.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn put_layer(
+        &self,
+        place: CachePlace,
+        name: String,
+        known: Option<LayerBlob>,
+        compression: Compression,
+        report: Report,
+    ) -> impl Future<Output = Result<LayerBlob, BuildError>> + Send;
+
+    /// Writes a cache's document, whose layers are there; returns the digest of its manifest.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn put_cache(
+        &self,
+        place: CachePlace,
+        document: CacheDocument,
+    ) -> impl Future<Output = Result<String, BuildError>> + Send;
 
     /// Takes an image away again that nobody was told of.
     fn forget(&self, image: String) -> impl Future<Output = ()> + Send;

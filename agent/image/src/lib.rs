@@ -70,14 +70,14 @@ pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, ImageId};
 pub use error::Error;
 pub use images::{
-    Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, Change, ChangeKind, CommitOptions, ContainerUse, Found,
-    HistoryEntry, Hold, Image, ImageSummary, Images, ImportOptions, LayerArchive, ListFilter, LoadedImage, Options,
-    Proxies, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed,
-    SaveFormat, Snapshot,
+    Attestation, Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, CacheManifest, CachePlace, Change,
+    ChangeKind, CommitOptions, ContainerUse, Found, HistoryEntry, Hold, Image, ImageSummary, Images, ImportOptions,
+    IndexImage, LayerArchive, LayerCompression, ListFilter, LoadedImage, Options, Proxies, PruneOptions, PruneReport,
+    PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed, SaveFormat, Snapshot,
 };
 pub use manifest::{Descriptor, Index, Manifest, media_type};
 pub use pipeline::decompress;
-pub use platform::Platform;
+pub use platform::{Platform, PlatformError};
 pub use progress::{Phase, Progress, PullEvent};
 pub use reference::{Reference, ReferenceError};
 pub use store::keep_apart;

@@ -59,6 +59,31 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         outputs.push(output);
         results.push(file);
     }
+    let mut cache_from = Vec::new();
+    for mut location in order.cache_from {
+        if location.kind == "local" {
+            // A client's directory was sent as contexts are.
+            let id = location.options.remove("context").ok_or_else(|| {
+                ApiError::bad_request("a local cache is read from a context that was sent: its id must be given")
+            })?;
+            let sent = hold(&id)?.root.to_string_lossy().into_owned();
+            let name = location.options.insert("src".to_owned(), sent);
+            location.options.extend(name.map(|name| ("name".to_owned(), name)));
+        }
+        cache_from.push(location);
+    }
+    let mut cache_to = Vec::new();
+    for (index, mut location) in order.cache_to.into_iter().enumerate() {
+        if location.kind == "local" {
+            // The client fetches it, after the outputs.
+            let path = scratch.path().join(format!("cache-{index}"));
+            let name = location.options.insert("dest".to_owned(), path.to_string_lossy().into_owned());
+            let name = name.ok_or_else(|| ApiError::bad_request("--cache-to type=local: needs dest=…"))?;
+            location.options.insert("name".to_owned(), name);
+            results.push(Some(path));
+        }
+        cache_to.push(location);
+    }
     for tag in &order.tags {
         hoist_image::Reference::parse(tag)?;
     }
@@ -91,8 +116,8 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         tags: order.tags,
         auth: credentials(&order.auth)?,
         source_date_epoch: order.source_date_epoch,
-        cache_from: order.cache_from,
-        cache_to: order.cache_to,
+        cache_from,
+        cache_to,
     };
     Ok(Ordered { request, held, results, scratch })
 }

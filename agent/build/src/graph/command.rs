@@ -3,9 +3,22 @@
 use super::lower::Lower;
 use super::stage::{Lowering, SHELL, config_dir, join};
 use super::{Mount, MountKind, Op, Origin, Run};
-use crate::config::DEFAULT_PATH;
-use crate::dockerfile::{self, Instruction, Script, SecurityMode, Word};
+use crate::config::{DEFAULT_PATH, ImageConfig};
+use crate::dockerfile::{self, Instruction, Platform, Script, SecurityMode, Word};
 use crate::{BuildError, Entitlement, NetworkChoice};
+
+/// The platform of an image that is made for other machines than this one.
+fn foreign(config: &ImageConfig) -> Option<String> {
+    let local = Platform::local();
+    let other =
+        !config.architecture.is_empty() && (&config.os, &config.architecture) != (&local.os, &local.architecture);
+    let platform = || Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+    };
+    other.then(|| platform().to_string())
+}
 
 impl Lowering {
     pub(super) async fn run(
@@ -92,6 +105,7 @@ impl Lowering {
             network,
             insecure,
             script,
+            foreign: foreign(&self.stage.config),
         };
         let node = self.push(lower, instruction, instruction.source.clone(), Op::Run(Box::new(step)));
         self.history(said, Some(node));

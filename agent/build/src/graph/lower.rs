@@ -41,7 +41,7 @@ pub(crate) async fn lower(
     global: &GlobalScope,
     request: &BuildRequest,
     bases: &dyn Bases,
-    platform: &Platform,
+    (platform, several): (&Platform, bool),
 ) -> Result<Graph, BuildError> {
     let mut lower = Lower {
         file,
@@ -66,12 +66,12 @@ pub(crate) async fn lower(
         None => return Err(BuildError::Request("the Dockerfile has no stage to build".into())),
     };
     let mut graph = Graph { nodes: lower.nodes, target, warnings: lower.warnings };
-    number(&mut graph.nodes);
+    number(&mut graph.nodes, several.then_some(platform));
     Ok(graph)
 }
 
-/// Names say where in its stage a step is.
-fn number(nodes: &mut [Node]) {
+/// Names say where in its stage a step is, and for which of several platforms.
+fn number(nodes: &mut [Node], platform: Option<&Platform>) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for node in nodes.iter() {
         *counts.entry(node.stage.clone()).or_default() += 1;
@@ -83,7 +83,8 @@ fn number(nodes: &mut [Node]) {
         *at += 1;
         let place = format!("{at}/{}", counts[&node.stage]);
         let label = if several { format!("{} {place}", node.stage) } else { place };
-        node.name = format!("[{label}] {}", node.name);
+        let platform = platform.map(|platform| format!("{platform} ")).unwrap_or_default();
+        node.name = format!("[{platform}{label}] {}", node.name);
     }
 }
 
@@ -113,8 +114,9 @@ impl Lower<'_> {
                 Lowering::over(base, index, label)
             }
             dockerfile::Origin::Scratch => {
-                let stage = Stage { tree: None, config: ImageConfig::scratch(self.platform), history: Vec::new() };
-                Lowering::new(stage, index, label)
+                let own = stage.platform.as_deref().and_then(|text| Platform::parse(text, &Platform::local()));
+                let config = ImageConfig::scratch(own.as_ref().unwrap_or(self.platform));
+                Lowering::new(Stage { tree: None, config, history: Vec::new() }, index, label)
             }
             origin => {
                 let platform = stage.platform.clone();

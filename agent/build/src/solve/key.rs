@@ -108,6 +108,15 @@ impl<W: Worker> Solve<W> {
         }))))
     }
 
+    /// What a definition led to before, here or elsewhere.
+    fn alias(&self, definition: &str) -> Result<Option<String>, BuildError> {
+        let key = self.shared.cache.alias(definition)?.or_else(|| self.imports.alias(definition));
+        if let Some(key) = &key {
+            self.met(definition, key);
+        }
+        Ok(key)
+    }
+
     async fn copy_key(
         self: &Arc<Self>,
         id: NodeId,
@@ -128,7 +137,7 @@ impl<W: Worker> Solve<W> {
                 let Some(from) = self.tree_key(*tree, make).await? else { return Ok(None) };
                 let definition = digest(&json!([what, from, copy.sources, copy.exclude, copy.remote]));
                 let again = tree.is_some_and(|tree| self.fresh[tree]);
-                if !again && let Some(key) = self.shared.cache.alias(&definition)? {
+                if !again && let Some(key) = self.alias(&definition)? {
                     return Ok(Some(key));
                 }
                 if !make {
@@ -141,6 +150,7 @@ impl<W: Worker> Solve<W> {
         let chosen = self.chosen(id, copy).await.map_err(|error| self.fail(id, error))?;
         let key = digest(&json!([what, chosen.digest]));
         if let Some(definition) = definition {
+            self.met(&definition, &key);
             let (shared, key) = (Arc::clone(&self.shared), key.clone());
             blocking(move || shared.cache.put_alias(&definition, &key)).await?;
         }

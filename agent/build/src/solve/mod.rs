@@ -12,7 +12,7 @@ mod mounts;
 mod output;
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::builder::Shared;
 use crate::cache::{Lease, Record, now};
 use crate::graph::{Graph, Node, NodeId, Op};
+use crate::portable::Imports;
 use crate::{BaseImage, BuildError, BuildEvent, BuildRequest, Draft, Events, StepId, Worker};
 
 use context::Contexts;
@@ -59,7 +60,8 @@ impl Tree {
 pub(crate) struct Solve<W: Worker> {
     pub shared: Arc<Shared<W>>,
     pub graph: Graph,
-    pub request: BuildRequest,
+    pub request: Arc<BuildRequest>,
+    pub imports: Arc<Imports>,
     pub file: String,
     pub events: Events,
     pub cancel: CancellationToken,
@@ -72,6 +74,8 @@ pub(crate) struct Solve<W: Worker> {
     keys: Vec<OnceCell<String>>,
     trees: Vec<OnceCell<Arc<Tree>>>,
     selected: Vec<OnceCell<Arc<copy::Chosen>>>,
+    /// Keys by content, by keys by definition: those that this build met.
+    aliases: Mutex<BTreeMap<String, String>>,
     told: Mutex<HashMap<NodeId, ()>>,
     failure: Mutex<Option<BuildError>>,
     pub tasks: TaskTracker,
@@ -81,7 +85,7 @@ impl<W: Worker> Solve<W> {
     pub(crate) fn new(
         shared: Arc<Shared<W>>,
         graph: Graph,
-        request: BuildRequest,
+        (request, imports): (Arc<BuildRequest>, Arc<Imports>),
         events: Events,
         cancel: CancellationToken,
         first: u32,
@@ -106,12 +110,14 @@ impl<W: Worker> Solve<W> {
             keys: std::iter::repeat_with(OnceCell::new).take(count).collect(),
             trees: std::iter::repeat_with(OnceCell::new).take(count).collect(),
             selected: std::iter::repeat_with(OnceCell::new).take(count).collect(),
+            aliases: Mutex::default(),
             told: Mutex::default(),
             failure: Mutex::default(),
             tasks: TaskTracker::new(),
             shared,
             graph,
             request,
+            imports,
             events,
             cancel,
             first,
@@ -167,7 +173,7 @@ impl<W: Worker> Solve<W> {
         let fresh = self.fresh[id];
         if !fresh
             && let Some(key) = self.key_if(id, false).await?
-            && let Some(tree) = self.known(id, &key)?
+            && let Some(tree) = self.known(id, &key).await?
         {
             return Ok(Arc::new(tree));
         }
@@ -179,7 +185,7 @@ impl<W: Worker> Solve<W> {
             turn = mine.lock() => turn,
             () = self.cancel.cancelled() => return Err(BuildError::Canceled),
         };
-        if !fresh && let Some(tree) = self.known(id, &key)? {
+        if !fresh && let Some(tree) = self.known(id, &key).await? {
             return Ok(Arc::new(tree));
         }
         let this = Arc::clone(self);
@@ -229,11 +235,36 @@ impl<W: Worker> Solve<W> {
         }
     }
 
-    /// The tree that the cache has under a key.
-    fn known(&self, id: NodeId, key: &str) -> Result<Option<Tree>, BuildError> {
-        let Some(record) = self.shared.cache.find(key, &self.lease)? else { return Ok(None) };
+    /// The tree that a cache has under a key: the own one, or one elsewhere.
+    async fn known(self: &Arc<Self>, id: NodeId, key: &str) -> Result<Option<Tree>, BuildError> {
+        let chain = match self.shared.cache.find(key, &self.lease)? {
+            Some(record) => record.chain,
+            None if self.imports.has(key) => match self.import(id, key).await {
+                Ok(Some(chain)) => chain,
+                Ok(None) => return Ok(None),
+                Err(BuildError::Canceled) => return Err(BuildError::Canceled),
+                // What cannot be fetched can be made.
+                Err(error) => {
+                    let message = format!("a cached step could not be fetched: {}", error.message());
+                    self.tell(BuildEvent::Warning { message, span: Some(self.graph.nodes[id].span) });
+                    return Ok(None);
+                }
+            },
+            None => return Ok(None),
+        };
         self.tell_cached(id);
-        Ok(Some(Tree { base: self.base(id), chain: record.chain }))
+        Ok(Some(Tree { base: self.base(id), chain }))
+    }
+
+    /// Notes what a key by definition led to.
+    fn met(&self, definition: &str, key: &str) {
+        let mut aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
+        aliases.insert(definition.to_owned(), key.to_owned());
+    }
+
+    /// Keys by content, by keys by definition.
+    pub(crate) fn aliases(&self) -> BTreeMap<String, String> {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says of a step and all that it was made of that they were known.
@@ -249,7 +280,7 @@ impl<W: Worker> Solve<W> {
     }
 
     /// The image under a step's tree.
-    fn base(&self, id: NodeId) -> Option<BaseImage> {
+    pub(crate) fn base(&self, id: NodeId) -> Option<BaseImage> {
         let mut at = Some(id);
         while let Some(id) = at {
             let node = &self.graph.nodes[id];

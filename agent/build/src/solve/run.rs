@@ -29,6 +29,11 @@ impl<W: Worker> Solve<W> {
         inputs: &HashMap<NodeId, Arc<Tree>>,
         caches: Vec<Locked>,
     ) -> Result<Option<W::Draft>, BuildError> {
+        if let Some(platform) = &run.foreign
+            && let Some(why) = self.shared.worker.cannot_run(platform)
+        {
+            return Err(BuildError::Request(why));
+        }
         let mounted = self.mounted(run, inputs, &caches).await?;
         let lower = self.dirs(parent);
         let draft = self.shared.worker.draft(&lower).await?;

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hoist_build::{
-    BaseImage, BuildError, Credentials, Draft, ImageRequest, LayerDigest, NewImage, Report, RunRequest, Sink, Worker,
+    BaseImage, BuildError, CacheDocument, CachePlace, Compression, Credentials, Draft, ImageRequest, LayerBlob,
+    LayerDigest, NewImage, NewIndex, Report, RunRequest, Sink, Worker,
 };
 use hoist_image::{
-    Auth, BuildLayer, BuildOptions, BuiltLayer, Error, Images, LayerArchive, Phase, Platform, PullEvent, PullOptions,
-    PullPolicy, PushOptions, Reference, RemoveOptions, SaveFormat,
+    Auth, BuildLayer, Error, Images, Phase, Platform, PullEvent, PullOptions, PullPolicy, PushOptions, Reference,
+    RemoveOptions, SaveFormat,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::caches;
 use crate::EngineError;
 use crate::engine::Inner;
 
@@ -88,7 +90,7 @@ impl BuildWorker {
     }
 }
 
-fn credentials(all: &BTreeMap<String, Credentials>, domain: &str) -> Option<Auth> {
+pub(super) fn credentials(all: &BTreeMap<String, Credentials>, domain: &str) -> Option<Auth> {
     let hub = ["docker.io", "index.docker.io", "https://index.docker.io/v1/", "registry-1.docker.io"];
     let found = all
         .get(domain)
@@ -121,14 +123,14 @@ fn progress(report: Report) -> Arc<dyn hoist_image::Progress> {
     })
 }
 
-fn names(texts: &[String]) -> Result<Vec<Reference>, BuildError> {
+pub(super) fn names(texts: &[String]) -> Result<Vec<Reference>, BuildError> {
     texts
         .iter()
         .map(|text| Reference::parse(text).map_err(|error| BuildError::Request(format!("tag {text:?}: {error}"))))
         .collect()
 }
 
-fn digest(text: &str) -> Result<hoist_image::Digest, BuildError> {
+pub(super) fn digest(text: &str) -> Result<hoist_image::Digest, BuildError> {
     text.parse().map_err(|error| BuildError::Engine(format!("digest {text:?}: {error}")))
 }
 
@@ -179,7 +181,8 @@ impl Worker for BuildWorker {
 
     async fn describe(&self, name: &str) -> Result<LayerDigest, BuildError> {
         let archive = self.images().describe_layer(name).await.map_err(engine_error)?;
-        Ok(LayerDigest { diff_id: archive.diff_id.to_string(), archive: archive.size, files: archive.files })
+        let diff_id = archive.diff_id.to_string();
+        Ok(LayerDigest { diff_id, archive: archive.size, files: archive.files, blobs: BTreeMap::new() })
     }
 
     async fn mount(&self, lower: Vec<PathBuf>, draft: Option<&Layer>) -> Result<OwnedFd, BuildError> {
@@ -219,24 +222,56 @@ impl Worker for BuildWorker {
     }
 
     async fn store(&self, image: NewImage) -> Result<(String, String), BuildError> {
-        let layers = image
-            .layers
-            .iter()
-            .map(|(name, layer)| {
-                let diff_id = digest(&layer.diff_id)?;
-                let archive = LayerArchive { diff_id, size: layer.archive, files: layer.files };
-                Ok(BuiltLayer { name: name.clone(), archive })
-            })
-            .collect::<Result<_, BuildError>>()?;
-        let options = BuildOptions {
-            base: image.base.as_ref().map(|base| digest(&base.id)).transpose()?,
-            layers,
-            names: names(&image.names)?,
-            oci: image.oci,
-            annotations: image.annotations,
-        };
+        let options = caches::options(&image)?;
         let made = self.images().add_built(&image.config, options).await.map_err(engine_error)?;
         Ok((made.id.to_string(), made.manifest.digest.to_string()))
+    }
+
+    async fn store_index(&self, index: NewIndex) -> Result<(String, String), BuildError> {
+        let (images, names) = (caches::index_images(index.images)?, names(&index.names)?);
+        let (image, top) = self.images().add_index(images, &names, index.oci).await.map_err(engine_error)?;
+        Ok((image.id.to_string(), top.digest.to_string()))
+    }
+
+    async fn save_index(&self, index: NewIndex, to: PathBuf) -> Result<(String, String), BuildError> {
+        let file = tokio::fs::File::create(&to).await.map_err(|error| BuildError::io("create", &to, error))?;
+        let (images, names) = (caches::index_images(index.images)?, names(&index.names)?);
+        let (image, top) = self.images().save_index(images, &names, index.oci, file).await.map_err(engine_error)?;
+        Ok((image.to_string(), top.to_string()))
+    }
+
+    fn cannot_run(&self, platform: &str) -> Option<String> {
+        super::emulate::cannot_run(platform)
+    }
+
+    async fn read_cache(&self, place: CachePlace, platform: String) -> Result<Option<CacheDocument>, BuildError> {
+        caches::read(self.images(), place, &platform).await
+    }
+
+    async fn fetch_layer(
+        &self,
+        place: CachePlace,
+        blob: LayerBlob,
+        diff_id: String,
+        below: Vec<PathBuf>,
+        report: Report,
+    ) -> Result<Layer, BuildError> {
+        caches::fetch_layer(self.images(), place, &blob, &diff_id, below, report).await.map(Layer)
+    }
+
+    async fn put_layer(
+        &self,
+        place: CachePlace,
+        name: String,
+        known: Option<LayerBlob>,
+        compression: Compression,
+        report: Report,
+    ) -> Result<LayerBlob, BuildError> {
+        caches::put_layer(self.images(), place, &name, known.as_ref(), compression, report).await
+    }
+
+    async fn put_cache(&self, place: CachePlace, document: CacheDocument) -> Result<String, BuildError> {
+        caches::put(self.images(), place, document).await
     }
 
     async fn push(

@@ -327,7 +327,7 @@ impl Images {
 }
 
 /// The same directory always gives the same archive.
-fn write_layer(path: &Path, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn write_layer(path: &Path, out: &mut impl Write) -> Result<(), Error> {
     let root = fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
     let options = ArchiveOptions { whiteouts: true, ..ArchiveOptions::default() };
     let what = format!("layer directory {}", path.display());

@@ -17,6 +17,11 @@ pub(super) fn blobs_of(state: &State) -> HashSet<Digest> {
             blobs.extend(name.rsplit_once('@').and_then(|(_, digest)| digest.parse().ok()));
         }
     }
+    for index in state.indexes.values() {
+        blobs.insert(index.descriptor.digest.clone());
+        blobs.extend(index.extra.iter().map(|blob| blob.digest.clone()));
+        blobs.extend(index.members.iter().flat_map(|member| [member.id.clone(), member.manifest.digest.clone()]));
+    }
     blobs.extend(state.layers.values().map(|l| l.blob.digest.clone()));
     blobs
 }
@@ -37,6 +42,7 @@ impl Images {
                 state.distrust(epoch, |dir| present.contains(dir), |digest| blobs.size(digest).is_some());
                 let mut needed: BTreeSet<Digest> =
                     state.images.values().flat_map(|i| i.chain.iter().cloned()).collect();
+                needed.extend(state.indexes.values().flat_map(|i| &i.members).flat_map(|m| m.chain.iter().cloned()));
                 for (chain, layer) in &state.layers {
                     if standing.contains(&layer.dir) || inner.pins.is_pinned(chain) {
                         needed.extend(state.lineage(chain).unwrap_or_default().into_iter().map(|(c, _)| c.clone()));

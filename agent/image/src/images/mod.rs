@@ -1,11 +1,13 @@
 //! The one door to images. Each file is one thing that can be done with them.
 
+mod artifact;
 mod built;
 mod changes;
 mod collect;
 mod commit;
 mod export;
 mod fetch;
+mod index;
 mod instructions;
 mod layers;
 mod load;
@@ -30,7 +32,9 @@ use crate::error::Error;
 use crate::registry::Registries;
 use crate::store::{Blobs, Epoch, LayerDirs, Pins, StateFile, sync_file_system};
 
+pub use artifact::{CacheManifest, CachePlace, LayerCompression};
 pub use built::{BuildLayer, BuildOptions, BuiltLayer, Hold, LayerArchive};
+pub use index::{Attestation, IndexImage};
 pub use types::*;
 
 /// The images of one data root. Cheap to clone.
@@ -194,7 +198,9 @@ impl Images {
         if self.inner.dirs.any_held_unsynced() {
             return true;
         }
-        state.images.values().any(|i| i.unsynced.is_some()) || state.layers.values().any(|l| l.unsynced.is_some())
+        state.images.values().any(|i| i.unsynced.is_some())
+            || state.layers.values().any(|l| l.unsynced.is_some())
+            || state.indexes.values().any(|i| i.unsynced.is_some())
     }
 
     /// Writes new layers to the disk, and records that they are there, while others go on.
@@ -229,6 +235,11 @@ impl Images {
                 for (id, image) in &mut state.images {
                     if before.images.contains_key(id) {
                         image.unsynced = None;
+                    }
+                }
+                for (name, index) in &mut state.indexes {
+                    if before.indexes.get(name).is_some_and(|i| i.descriptor == index.descriptor) {
+                        index.unsynced = None;
                     }
                 }
                 for (id, layer) in &mut state.layers {

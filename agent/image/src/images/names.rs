@@ -19,7 +19,17 @@ impl Images {
         self.inner
             .state
             .update(|state| {
-                let id = find(state, source)?.id().clone();
+                let found = find(state, source)?;
+                let id = found.id().clone();
+                // With an image's other name goes the index that it stands for there.
+                let index = match &found {
+                    Found::Name(_, source) => state.index(source).cloned(),
+                    Found::Id(_) => None,
+                };
+                match index {
+                    Some(index) => drop(state.indexes.insert(name.clone(), index)),
+                    None => drop(state.indexes.remove(&name)),
+                }
                 for (other, record) in &mut state.images {
                     if *other != id {
                         record.names.remove(&name);

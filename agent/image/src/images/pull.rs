@@ -200,6 +200,7 @@ impl Images {
             .state
             .update(|state| {
                 if let Some(name) = &name {
+                    state.indexes.remove(name);
                     for (_, other) in state.images.iter_mut().filter(|(other, _)| **other != id) {
                         other.names.remove(name);
                     }
@@ -271,7 +272,7 @@ fn parse(document: &Document, reference: &Reference) -> Result<AnyManifest, Erro
 }
 
 /// A digest is exact; the tag beside it is only for people.
-fn wanted_tag(reference: &Reference) -> String {
+pub(super) fn wanted_tag(reference: &Reference) -> String {
     match reference.digest() {
         Some(digest) => digest.to_string(),
         None => reference.tag().unwrap_or(crate::reference::DEFAULT_TAG).to_owned(),

@@ -10,11 +10,11 @@ use super::lookup::{familiar, find_name};
 use super::{Images, PushOptions, Pushed, blocking};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::manifest::{Descriptor, media_type};
+use crate::manifest::{Descriptor, Manifest, media_type};
 use crate::progress::{Phase, Progress, PullEvent};
 use crate::reference::Reference;
-use crate::registry::Uploaded;
-use crate::store::Pin;
+use crate::registry::{Repository, Uploaded};
+use crate::store::{IndexRecord, Pin};
 
 /// Layers that go up at once.
 const UPLOADS: usize = 4;
@@ -36,6 +36,16 @@ impl Images {
         let id = found.id().clone();
         let repository = self.inner.registries.repository(&reference, options.auth, true).await?;
         progress.report(PullEvent::line(format!("The push refers to repository [{}]", reference.name())));
+        // Another repository of the same registry that has this image can lend its blobs.
+        let lender = state.images[&id]
+            .digests
+            .iter()
+            .filter_map(|n| Reference::parse(n).ok())
+            .find(|r| r.domain() == reference.domain() && r.path() != reference.path());
+        let from = lender.as_ref().map(Reference::path);
+        if let Some(index) = state.index(&reference.to_string()) {
+            return self.push_index(&repository, index, tag, from, &progress).await;
+        }
         let _whole = self.ensure_blobs(&id).await?;
         let original = self.portable(&state, &id)?;
         let mut pins: Vec<Pin> = original
@@ -53,16 +63,80 @@ impl Images {
         }
         let portable =
             if layers == original.manifest.layers { original } else { self.with_layers(&original.manifest, layers)? };
-        // Another repository of the same registry that has this image can lend its blobs.
-        let record = &state.images[&id];
-        let lender = record
-            .digests
-            .iter()
-            .filter_map(|n| Reference::parse(n).ok())
-            .find(|r| r.domain() == reference.domain() && r.path() != reference.path());
-        let from = lender.as_ref().map(Reference::path);
-        let uploads = portable.manifest.layers.iter().map(|layer| {
-            let (progress, repository, blobs) = (Arc::clone(&progress), &repository, &self.inner.blobs);
+        self.push_blobs(&repository, &portable.manifest, from, &progress).await?;
+        repository.upload_manifest(tag, &portable.descriptor.media_type, &portable.bytes).await?;
+        let digest = portable.descriptor.digest.clone();
+        self.inner.blobs.put_as(&digest, &portable.bytes, true)?;
+        let name = reference.with_digest(digest.clone()).to_string();
+        let descriptor = portable.descriptor.clone();
+        self.inner
+            .state
+            .update(|state| {
+                if let Some(record) = state.images.get_mut(&id) {
+                    record.digests.insert(name);
+                    record.manifest = descriptor;
+                }
+                Ok(())
+            })
+            .await?;
+        drop(pins);
+        let size = portable.bytes.len() as u64;
+        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
+        tracing::debug!(name = %familiar(&reference.to_string()), "pushed");
+        Ok(Pushed { digest, size })
+    }
+
+    /// Sends all images of an index and what is said about them, then the index.
+    async fn push_index(
+        &self,
+        repository: &Repository,
+        index: &IndexRecord,
+        tag: &str,
+        from: Option<&str>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Pushed, Error> {
+        let read = |descriptor: &Descriptor| self.inner.blobs.read(&descriptor.digest);
+        let mut pins: Vec<Pin> = Vec::new();
+        for member in &index.members {
+            let bytes = read(&member.manifest)?;
+            let manifest: Manifest = serde_json::from_slice(&bytes)
+                .map_err(|source| Error::Malformed { what: format!("manifest {}", member.manifest.digest), source })?;
+            let parts = manifest.layers.iter().chain([&manifest.config]);
+            pins.extend(parts.map(|blob| self.inner.pins.pin(&blob.digest)));
+            if let Some(gone) = manifest.layers.iter().find(|layer| self.inner.blobs.size(&layer.digest).is_none()) {
+                let message = format!("lacks the blob {} of its image {}: build it again", gone.digest, member.id);
+                return Err(Error::invalid(repository.reference().familiar(), message));
+            }
+            self.push_blobs(repository, &manifest, from, progress).await?;
+            repository
+                .upload_manifest(&member.manifest.digest.to_string(), &member.manifest.media_type, &bytes)
+                .await?;
+        }
+        for blob in &index.extra {
+            if media_type::is_manifest(&blob.media_type) {
+                repository.upload_manifest(&blob.digest.to_string(), &blob.media_type, &read(blob)?).await?;
+            } else {
+                let path = self.inner.blobs.path(&blob.digest);
+                repository.upload_blob(&blob.digest, blob.size, &path, from, &|_| ()).await?;
+            }
+        }
+        let bytes = read(&index.descriptor)?;
+        repository.upload_manifest(tag, &index.descriptor.media_type, &bytes).await?;
+        let (digest, size) = (index.descriptor.digest.clone(), index.descriptor.size);
+        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
+        Ok(Pushed { digest, size })
+    }
+
+    /// Sends what the registry lacks of an image's layers, and its configuration.
+    async fn push_blobs(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        from: Option<&str>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<(), Error> {
+        let uploads = manifest.layers.iter().map(|layer| {
+            let (progress, blobs) = (Arc::clone(progress), &self.inner.blobs);
             async move {
                 let short = layer.digest.short().to_owned();
                 let tell = |phase, current| {
@@ -86,34 +160,15 @@ impl Images {
             result?;
         }
         drop(uploads);
-        let config = &portable.manifest.config;
+        let config = &manifest.config;
         repository
             .upload_blob(&config.digest, config.size, &self.inner.blobs.path(&config.digest), from, &|_| ())
-            .await?;
-        repository.upload_manifest(tag, &portable.descriptor.media_type, &portable.bytes).await?;
-        let digest = portable.descriptor.digest.clone();
-        self.inner.blobs.put_as(&digest, &portable.bytes, true)?;
-        let name = reference.with_digest(digest.clone()).to_string();
-        let descriptor = portable.descriptor.clone();
-        self.inner
-            .state
-            .update(|state| {
-                if let Some(record) = state.images.get_mut(&id) {
-                    record.digests.insert(name);
-                    record.manifest = descriptor;
-                }
-                Ok(())
-            })
-            .await?;
-        drop(pins);
-        let size = portable.bytes.len() as u64;
-        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
-        tracing::debug!(name = %familiar(&reference.to_string()), "pushed");
-        Ok(Pushed { digest, size })
+            .await
+            .map(drop)
     }
 
     /// The layer's blob, compressed if it is not: then the new blob takes the old one's place in the records.
-    async fn compressed(&self, layer: &Descriptor) -> Result<(Descriptor, Option<Pin>), Error> {
+    pub(super) async fn compressed(&self, layer: &Descriptor) -> Result<(Descriptor, Option<Pin>), Error> {
         if !matches!(layer.media_type.as_str(), media_type::DOCKER_LAYER | media_type::OCI_LAYER) {
             return Ok((layer.clone(), None));
         }

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::SyncIoBridge;
 
 use super::export::OUT;
+use super::index::{Member, Prepared};
 use super::lookup::{Found, find};
 use super::{Images, SaveFormat, blocking};
 use crate::digest::{Digest, ImageId};
@@ -110,10 +111,62 @@ impl Images {
             index.manifests.extend(names.iter().map(|n| entry(Some(n))));
             documents.insert(portable.descriptor.digest.clone(), portable.bytes);
         }
+        let docker = Some(docker).filter(|_| format == SaveFormat::Docker);
+        let written = self.write_layout(index, documents, blobs, docker, writer).await;
+        drop(pins);
+        written
+    }
+
+    /// Writes an index with all that it leads to as an OCI layout that calls it by these names.
+    pub(super) async fn write_index(
+        &self,
+        prepared: &Prepared,
+        names: &[Reference],
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<(), Error> {
+        let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+        let mut documents: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+        documents.insert(prepared.descriptor.digest.clone(), prepared.bytes.clone());
+        for (descriptor, bytes) in &prepared.extra {
+            documents.insert(descriptor.digest.clone(), bytes.clone());
+        }
+        for Member { portable, .. } in &prepared.members {
+            documents.insert(portable.descriptor.digest.clone(), portable.bytes.clone());
+            let parts = portable.manifest.layers.iter().chain([&portable.manifest.config]);
+            blobs.extend(parts.map(|blob| (blob.digest.clone(), blob.size)));
+        }
+        let entry = |name: Option<&Reference>| {
+            let mut descriptor = prepared.descriptor.clone();
+            if let Some(name) = name.map(|name| name.clone().with_default_tag()) {
+                descriptor.annotations.insert("io.containerd.image.name".into(), name.to_string());
+                let tag = name.tag().map(str::to_owned);
+                descriptor.annotations.extend(tag.map(|t| ("org.opencontainers.image.ref.name".to_owned(), t)));
+            }
+            descriptor
+        };
+        let manifests =
+            if names.is_empty() { vec![entry(None)] } else { names.iter().map(|name| entry(Some(name))).collect() };
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(media_type::OCI_INDEX.into()),
+            manifests,
+            annotations: BTreeMap::new(),
+        };
+        self.write_layout(index, documents, blobs, None, writer).await
+    }
+
+    /// Writes a layout; with Docker's own list it is an archive for `docker load` as well.
+    async fn write_layout(
+        &self,
+        index: Index,
+        documents: BTreeMap<Digest, Vec<u8>>,
+        blobs: BTreeMap<Digest, u64>,
+        docker: Option<Vec<DockerImage>>,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<(), Error> {
         let store = self.inner.blobs.clone();
         let bridge = SyncIoBridge::new(writer);
         blocking(move || {
-            let _pins = pins;
             let mut out = Out { tar: TarWriter::new(BufWriter::with_capacity(OUT, bridge)), store };
             out.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
             for (digest, bytes) in &documents {
@@ -123,7 +176,7 @@ impl Images {
                 out.blob(digest, *size)?;
             }
             out.document("index.json", &index)?;
-            if format == SaveFormat::Docker {
+            if let Some(docker) = docker {
                 out.document("manifest.json", &docker)?;
             }
             let mut end = out.tar.finish().map_err(write_error)?;
@@ -154,6 +207,11 @@ impl Images {
     /// The same image with other blobs for its layers.
     pub(super) fn with_layers(&self, manifest: &Manifest, layers: Vec<Descriptor>) -> Result<Portable, Error> {
         let oci = layers.iter().any(|l| l.media_type.starts_with("application/vnd.oci."));
+        self.of_kind(manifest, layers, oci)
+    }
+
+    /// The same in OCI's or Docker's family of media types.
+    pub(super) fn of_kind(&self, manifest: &Manifest, layers: Vec<Descriptor>, oci: bool) -> Result<Portable, Error> {
         let kind = if oci { media_type::OCI_MANIFEST } else { media_type::DOCKER_MANIFEST };
         let mut config = manifest.config.clone();
         config.media_type = if oci { media_type::OCI_CONFIG } else { media_type::DOCKER_CONFIG }.into();

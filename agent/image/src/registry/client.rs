@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use crate::digest::{Digest, Hasher};
 use crate::error::Error;
 use crate::images::{Auth, Options};
-use crate::manifest::media_type;
+use crate::manifest::{Descriptor, media_type};
 use crate::reference::{DEFAULT_DOMAIN, Reference};
 use crate::store::MAX_DOCUMENT;
 
@@ -181,6 +181,31 @@ impl Repository {
             }
         }
         Err(last.expect("a repository has at least one site"))
+    }
+
+    /// Gets a small blob.
+    pub(crate) async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        if descriptor.size > MAX_DOCUMENT {
+            let message = format!("has a document of {} bytes, more than {MAX_DOCUMENT}", descriptor.size);
+            return Err(Error::invalid(self.reference.familiar(), message));
+        }
+        retried(DOCUMENT_ATTEMPTS, || async {
+            let bytes = small_body(self.blob(&descriptor.digest, 0).await?, self.registry()).await?;
+            verify(&bytes, Some(descriptor.digest.clone()), &self.reference.familiar())?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Whether the registry itself has a blob in this repository.
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        let site = self.main_site();
+        let head = site.send(&self.scope, Method::HEAD, &self.path(&format!("blobs/{digest}")), &|r| r).await?;
+        match head.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(site.refused(head, &self.reference.familiar(), "the question for a blob").await),
+        }
     }
 
     /// Begins to get a blob, from `offset` on. The answer is a success of some kind.

@@ -13,7 +13,7 @@ mod upload;
 
 pub(crate) use auth::read_token;
 pub(crate) use challenge::parse as parse_challenges;
-pub(crate) use client::{Document, Registries, Repository, error_text};
+pub(crate) use client::{Document, Registries, Repository, error_text, verify};
 pub(crate) use download::{Step, download};
 pub(crate) use endpoint::describe;
 pub(crate) use tail::Tail;

@@ -18,4 +18,4 @@ pub(crate) use blobs::{BlobWriter, Blobs, MAX_DOCUMENT, Partial};
 pub(crate) use durable::{Epoch, sync_file_system};
 pub(crate) use layers::{LayerDirs, NewLayer, chain_ids};
 pub(crate) use pins::{Pin, Pins};
-pub(crate) use state::{ImageRecord, LayerRecord, State, StateFile};
+pub(crate) use state::{ImageRecord, IndexMember, IndexRecord, LayerRecord, State, StateFile};

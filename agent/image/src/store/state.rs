@@ -23,6 +23,35 @@ pub(crate) struct State {
     pub images: BTreeMap<ImageId, ImageRecord>,
     /// Layers by chain id (OCI config.md, "Layer ChainID").
     pub layers: BTreeMap<Digest, LayerRecord>,
+    /// Indexes that were made here, by normalised name with tag. One counts only while its name is its image's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, IndexRecord>,
+}
+
+/// Images for several platforms, of which one has the name here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexRecord {
+    /// The index itself.
+    pub descriptor: Descriptor,
+    /// The image that the name stands for here.
+    pub primary: ImageId,
+    /// All its images.
+    pub members: Vec<IndexMember>,
+    /// Further blobs that it leads to, those first that others name.
+    #[serde(default)]
+    pub extra: Vec<Descriptor>,
+    /// Recorded before all of it was on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsynced: Option<Epoch>,
+}
+
+/// An image of an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexMember {
+    pub id: ImageId,
+    pub manifest: Descriptor,
+    /// Its layers' chain ids, oldest first.
+    pub chain: Vec<Digest>,
 }
 
 /// An image.
@@ -107,7 +136,25 @@ impl State {
                 && has_blob(&image.manifest.digest)
                 && image.chain.iter().all(|c| layers.contains_key(c))
         });
+        let images = &self.images;
+        self.indexes.retain(|name, index| {
+            images.get(&index.primary).is_some_and(|image| image.names.contains(name))
+                && current(&index.unsynced)
+                && has_blob(&index.descriptor.digest)
+                && index.extra.iter().all(|blob| has_blob(&blob.digest))
+                && index.members.iter().all(|member| {
+                    has_blob(&member.id)
+                        && has_blob(&member.manifest.digest)
+                        && member.chain.iter().all(|c| layers.contains_key(c))
+                })
+        });
         before != (self.images.len(), self.layers.len())
+    }
+
+    /// The index that a name stands for as well, if one was made under it.
+    pub(crate) fn index(&self, name: &str) -> Option<&IndexRecord> {
+        let index = self.indexes.get(name)?;
+        self.images.get(&index.primary).filter(|image| image.names.contains(name)).map(|_| index)
     }
 }
 

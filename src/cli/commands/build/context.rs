@@ -102,6 +102,32 @@ pub async fn send_all(
     Ok(())
 }
 
+/// Sends the directories of local caches, as contexts are sent; one that is not there is left out.
+pub async fn send_caches(
+    cx: &Context,
+    order: &mut BuildOrder,
+    sent: &mut Vec<String>,
+    view: &mut View,
+) -> Result<(), Failure> {
+    let mut kept = Vec::new();
+    for mut location in std::mem::take(&mut order.cache_from) {
+        if location.kind == "local"
+            && let Some(src) = location.options.get("src").map(PathBuf::from)
+        {
+            if !src.join("index.json").is_file() {
+                view.say(&format!("the cache {} is not used: there is none yet", src.display()));
+                continue;
+            }
+            let id = directory(cx, &src, "", view).await?;
+            location.options.insert("context".to_owned(), id.clone());
+            sent.push(id);
+        }
+        kept.push(location);
+    }
+    order.cache_from = kept;
+    Ok(())
+}
+
 /// Reads the Dockerfile; answers where it is, unless it came from standard input.
 fn dockerfile(dir: &Path, file: Option<&str>, order: &mut BuildOrder) -> Result<Option<PathBuf>, Failure> {
     if file == Some("-") {

@@ -73,6 +73,8 @@ pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option
     let mut sent = Vec::new();
     let outcome = async {
         context::send_all(cx, source, file, inline, contexts, &mut order, &mut sent, view).await?;
+        context::send_caches(cx, &mut order, &mut sent, view).await?;
+        let caches = output::caches(&order.cache_to)?;
         order.auth = auth(cx, &order)?;
         order.outputs = destinations.iter().map(|destination| destination.order.clone()).collect();
         view.dockerfile(&order.dockerfile_name, &order.dockerfile);
@@ -106,7 +108,11 @@ pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option
             };
         };
         if let Some(id) = results {
-            let fetched = output::fetch_all(cx, &id, &destinations).await;
+            let fetched = async {
+                output::fetch_all(cx, &id, &destinations).await?;
+                output::fetch_caches(cx, &id, destinations.len(), &caches).await
+            };
+            let fetched = fetched.await;
             let dropped = cx.client.delete(format!("/hoist/v1/build/{id}")).done().await;
             fetched?;
             dropped?;

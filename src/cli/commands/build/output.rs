@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
+use hoist_build::CacheLocation;
 use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::SyncIoBridge;
@@ -116,6 +117,53 @@ pub async fn fetch_all(cx: &Context, id: &str, destinations: &[Destination]) -> 
         let mut file = fs_err::tokio::File::create(path).await?;
         tokio::io::copy(&mut reader, &mut file).await?;
         file.flush().await?;
+    }
+    Ok(())
+}
+
+/// Where local caches go. A directory that holds anything else is refused: what is in a cache's is replaced.
+pub fn caches(locations: &[CacheLocation]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for location in locations.iter().filter(|location| location.kind == "local") {
+        let Some(path) = location.options.get("dest").map(PathBuf::from) else { continue };
+        let empty = || fs_err::read_dir(&path).map_or(true, |mut entries| entries.next().is_none());
+        if !path.join("oci-layout").exists() && !empty() {
+            return Err(Failure::usage(format!(
+                "--cache-to type=local: {} holds something that is no cache",
+                path.display()
+            ))
+            .hint("name a directory that is empty or not there yet"));
+        }
+        found.push(path);
+    }
+    Ok(found)
+}
+
+/// Fetches caches that the daemon wrote, numbered after the outputs; each takes the place of what was there.
+pub async fn fetch_caches(cx: &Context, id: &str, first: usize, paths: &[PathBuf]) -> Result<(), Failure> {
+    for (index, path) in paths.iter().enumerate() {
+        let index = first + index;
+        let response = cx.client.get(format!("/hoist/v1/build/{id}/outputs/{index}")).send().await?;
+        let stream = response.into_body().into_data_stream().map_err(std::io::Error::other);
+        let bridge = SyncIoBridge::new(tokio_util::io::StreamReader::new(stream));
+        let to = path.clone();
+        let work = move || -> Result<(), Failure> {
+            fs_err::create_dir_all(&to)?;
+            let new = tempfile::Builder::new().prefix(".new-").tempdir_in(&to)?;
+            archive::unpack(bridge, new.path(), true, false)?;
+            // The index says what counts: it comes last.
+            for name in ["blobs", "oci-layout", "index.json"] {
+                let old = to.join(name);
+                if old.is_dir() {
+                    fs_err::remove_dir_all(&old)?;
+                }
+                fs_err::rename(new.path().join(name), old)?;
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Failure::new(format!("unpacking stopped: {error}")))??;
     }
     Ok(())
 }

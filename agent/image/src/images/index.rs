@@ -1,0 +1,279 @@
+//! Images for several platforms under one name, and what is said about them (attestations).
+//!
+//! Here a name stands for one image: this machine's, or else the first of the index. The index is kept beside it, under
+//! the name, with all that a push must send: its layers are compressed when it is made, so that its digest is final.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWrite;
+
+use super::built::BuildOptions;
+use super::save::{Portable, of_family};
+use super::{Image, Images};
+use crate::digest::{Digest, ImageId};
+use crate::error::Error;
+use crate::manifest::{Descriptor, Index, media_type};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::store::{IndexMember, IndexRecord, Pin};
+
+/// The media type of an in-toto statement.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+/// An image of an index that is to be made.
+#[derive(Debug, Clone)]
+pub struct IndexImage {
+    /// What it is for.
+    pub platform: Platform,
+    /// The configuration blob.
+    pub config: Vec<u8>,
+    /// Its layers; names are given to the index.
+    pub options: BuildOptions,
+    /// What is said about it.
+    pub attestations: Vec<Attestation>,
+}
+
+/// A predicate of in-toto; the statement around it names the image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attestation {
+    /// Such as `https://slsa.dev/provenance/v1`.
+    pub predicate_type: String,
+    /// What it says.
+    pub predicate: Value,
+}
+
+/// An index with all its blobs here.
+pub(super) struct Prepared {
+    pub bytes: Vec<u8>,
+    pub descriptor: Descriptor,
+    pub members: Vec<Member>,
+    /// Blobs that no image has: statements and their manifests.
+    pub extra: Vec<(Descriptor, Vec<u8>)>,
+    pub pins: Vec<Pin>,
+}
+
+pub(super) struct Member {
+    pub id: ImageId,
+    platform: Platform,
+    chain: Vec<Digest>,
+    pub portable: Portable,
+    /// It was an image before.
+    known: bool,
+}
+
+impl Images {
+    /// Records an index under its names. Returns the image that the names stand for here, and the index's descriptor.
+    ///
+    /// # Errors
+    /// Layers that are gone; a full disk.
+    pub async fn add_index(
+        &self,
+        images: Vec<IndexImage>,
+        names: &[Reference],
+        oci: bool,
+    ) -> Result<(Image, Descriptor), Error> {
+        let prepared = self.prepare_index(images, names, oci).await?;
+        let host = Platform::host();
+        let suits = |member: &&Member| host.suits(&member.platform).is_some();
+        let chosen = prepared.members.iter().find(suits).or(prepared.members.first());
+        let primary = chosen.ok_or_else(|| Error::invalid("an index", "has no image"))?;
+        let (id, manifest) = (primary.id.clone(), primary.portable.descriptor.clone());
+        for name in names {
+            self.tag(&id.to_string(), name).await?;
+        }
+        let record = IndexRecord {
+            descriptor: prepared.descriptor.clone(),
+            primary: id.clone(),
+            members: prepared
+                .members
+                .iter()
+                .map(|member| IndexMember {
+                    id: member.id.clone(),
+                    manifest: member.portable.descriptor.clone(),
+                    chain: member.chain.clone(),
+                })
+                .collect(),
+            extra: prepared.extra.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
+            unsynced: Some(self.inner.epoch.clone()),
+        };
+        let others: Vec<ImageId> = loose(&prepared).filter(|other| **other != id).cloned().collect();
+        self.inner
+            .state
+            .update(|state| {
+                for name in names {
+                    state.indexes.insert(name.clone().with_default_tag().to_string(), record.clone());
+                }
+                if let Some(image) = state.images.get_mut(&id) {
+                    image.manifest = manifest;
+                    let digest = &prepared.descriptor.digest;
+                    image.digests.extend(names.iter().map(|name| name.with_digest(digest.clone()).to_string()));
+                }
+                for other in &others {
+                    // With a name it would be somebody's.
+                    if state.images.get(other).is_some_and(|i| i.names.is_empty() && i.digests.is_empty()) {
+                        state.images.remove(other);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        drop(prepared.pins);
+        self.sync_in_background();
+        let image = self.image(&self.inner.state.view(), &id)?;
+        Ok((image, prepared.descriptor))
+    }
+
+    /// Writes an index and its images as an OCI layout, and keeps none of it. Returns the first image's id and the
+    /// index's digest.
+    ///
+    /// # Errors
+    /// Layers that are gone; those of the writer.
+    pub async fn save_index(
+        &self,
+        images: Vec<IndexImage>,
+        names: &[Reference],
+        oci: bool,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<(ImageId, Digest), Error> {
+        let prepared = self.prepare_index(images, names, oci).await?;
+        let written = self.write_index(&prepared, names, writer).await;
+        let unneeded: Vec<ImageId> = loose(&prepared).cloned().collect();
+        self.inner
+            .state
+            .update(|state| {
+                let named = |i: &crate::store::ImageRecord| !i.names.is_empty() || !i.digests.is_empty();
+                state.images.retain(|id, image| !unneeded.contains(id) || named(image));
+                Ok(())
+            })
+            .await?;
+        let first = prepared.members.first().map(|member| member.id.clone());
+        let digest = prepared.descriptor.digest.clone();
+        drop(prepared);
+        self.collect().await?;
+        written?;
+        Ok((first.ok_or_else(|| Error::invalid("an index", "has no image"))?, digest))
+    }
+
+    async fn prepare_index(&self, images: Vec<IndexImage>, names: &[Reference], oci: bool) -> Result<Prepared, Error> {
+        // Docker's list has no place for anything but images.
+        let oci = oci || images.iter().any(|image| !image.attestations.is_empty());
+        let (mut members, mut entries, mut extra, mut pins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut notes = Vec::new();
+        for image in images {
+            let IndexImage { platform, config, mut options, attestations } = image;
+            options.oci = oci;
+            let annotations = options.annotations.clone();
+            let id = Digest::of(&config);
+            pins.push(self.inner.pins.pin(&id));
+            let known = self.inner.state.view().images.contains_key(&id);
+            self.add_built(&config, options).await?;
+            pins.extend(self.ensure_blobs(&id).await?);
+            let state = self.inner.state.view();
+            let Portable { mut manifest, .. } = self.portable(&state, &id)?;
+            let mut layers = Vec::new();
+            for layer in &manifest.layers {
+                let (layer, pin) = self.compressed(layer).await?;
+                pins.extend(pin);
+                layers.push(of_family(layer, oci));
+            }
+            manifest.annotations = annotations;
+            let portable = self.of_kind(&manifest, layers, oci)?;
+            let chain = state.images.get(&id).map(|record| record.chain.clone()).unwrap_or_default();
+            pins.push(self.inner.pins.pin(&portable.descriptor.digest));
+            self.inner.blobs.put_as(&portable.descriptor.digest, &portable.bytes, false)?;
+            let mut entry = portable.descriptor.clone();
+            entry.platform = Some(platform.clone());
+            entries.push(entry);
+            if !attestations.is_empty() {
+                notes.push(attest(&portable.descriptor.digest, &platform, names, &attestations, &mut extra)?);
+            }
+            members.push(Member { id, platform, chain, portable, known });
+        }
+        // As BuildKit has it: the images first, then what is said about them.
+        entries.extend(notes);
+        for (descriptor, bytes) in &extra {
+            pins.push(self.inner.pins.pin(&descriptor.digest));
+            self.inner.blobs.put_as(&descriptor.digest, bytes, false)?;
+        }
+        let kind = if oci { media_type::OCI_INDEX } else { media_type::DOCKER_LIST };
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(kind.into()),
+            manifests: entries,
+            annotations: BTreeMap::new(),
+        };
+        let bytes = json_bytes(&index)?;
+        let descriptor = Descriptor::new(kind, Digest::of(&bytes), bytes.len() as u64);
+        pins.push(self.inner.pins.pin(&descriptor.digest));
+        self.inner.blobs.put_as(&descriptor.digest, &bytes, false)?;
+        Ok(Prepared { bytes, descriptor, members, extra, pins })
+    }
+}
+
+/// The images that were recorded only because an index was made of them.
+fn loose(prepared: &Prepared) -> impl Iterator<Item = &ImageId> {
+    prepared.members.iter().filter(|member| !member.known).map(|member| &member.id)
+}
+
+/// Makes the manifest that holds an image's attestations; returns its entry in the index.
+fn attest(
+    manifest: &Digest,
+    platform: &Platform,
+    names: &[Reference],
+    attestations: &[Attestation],
+    extra: &mut Vec<(Descriptor, Vec<u8>)>,
+) -> Result<Descriptor, Error> {
+    let hash = json!({ manifest.algorithm().name(): manifest.hex() });
+    let subject: Vec<Value> = if names.is_empty() {
+        vec![json!({ "name": "_", "digest": hash })]
+    } else {
+        let place = platform.to_string().replace('/', "%2F");
+        let package = |name: &Reference| {
+            let name = name.clone().with_default_tag();
+            let tag = name.tag().unwrap_or_default();
+            let path = name.familiar();
+            let path = path.strip_suffix(&format!(":{tag}")).unwrap_or(&path).to_owned();
+            json!({ "name": format!("pkg:docker/{path}@{tag}?platform={place}"), "digest": hash })
+        };
+        names.iter().map(package).collect()
+    };
+    let mut layers = Vec::new();
+    for Attestation { predicate_type, predicate } in attestations {
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v0.1",
+            "predicateType": predicate_type,
+            "subject": subject,
+            "predicate": predicate,
+        });
+        let bytes = json_bytes(&statement)?;
+        let mut layer = Descriptor::new(IN_TOTO, Digest::of(&bytes), bytes.len() as u64);
+        layer.annotations.insert("in-toto.io/predicate-type".into(), predicate_type.clone());
+        extra.push((layer.clone(), bytes));
+        layers.push(layer);
+    }
+    let diff_ids: Vec<String> = layers.iter().map(|layer| layer.digest.to_string()).collect();
+    let config = json_bytes(&json!({
+        "architecture": "unknown", "os": "unknown", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+    }))?;
+    let descriptor = Descriptor::new(media_type::OCI_CONFIG, Digest::of(&config), config.len() as u64);
+    extra.push((descriptor.clone(), config));
+    let bytes = json_bytes(&crate::manifest::Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_MANIFEST.into()),
+        config: descriptor,
+        layers,
+        annotations: BTreeMap::new(),
+    })?;
+    let mut entry = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(&bytes), bytes.len() as u64);
+    extra.push((entry.clone(), bytes));
+    entry.annotations.insert("vnd.docker.reference.type".into(), "attestation-manifest".into());
+    entry.annotations.insert("vnd.docker.reference.digest".into(), manifest.to_string());
+    entry.platform = Some(Platform::new("unknown", "unknown"));
+    Ok(entry)
+}
+
+fn json_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|source| Error::Malformed { what: "a new index".into(), source })
+}
