@@ -16,7 +16,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-volume", &["hoist-proto"]),
     ("hoist-build", &["hoist-proto"]),
     ("hoist-engine", &["hoist-proto", "hoist-runtime", "hoist-image", "hoist-build", "hoist-network", "hoist-volume"]),
-    ("hoist-manager", &["hoist-proto", "hoist-compose", "hoist-store", "hoist-raft", "hoist-scheduler"]),
+    ("hoist-manager", &["hoist-proto", "hoist-compose", "hoist-store", "hoist-raft", "hoist-scheduler", "hoist-queue"]),
     (
         "hoist-agent",
         &[

@@ -17,6 +17,7 @@ mod manager;
 mod orchestrator;
 mod patience;
 mod progress;
+mod queue;
 mod scheduler;
 #[cfg(test)]
 mod testing;

@@ -16,7 +16,7 @@ use crate::{
     Progress, allocator,
     control::{Control, ImageSource},
     dispatcher::Dispatcher,
-    orchestrator, scheduler,
+    orchestrator, queue, scheduler,
 };
 
 const HISTORY: u32 = 5;
@@ -71,7 +71,8 @@ impl Manager {
         let (for_loops, token) = (store.clone(), cancel.child_token());
         loops.spawn(named("orchestrator", orchestrator::run(for_loops.clone(), token.clone())));
         loops.spawn(named("allocator", allocator::run(for_loops.clone(), token.clone())));
-        loops.spawn(named("scheduler", scheduler::run(for_loops, token)));
+        loops.spawn(named("scheduler", scheduler::run(for_loops.clone(), token.clone())));
+        loops.spawn(named("queue", queue::run(for_loops, token)));
         let watchdog = dispatcher.clone();
         loops.spawn(async move { named("dispatcher", watchdog.watch_nodes()).await });
         Ok(Self { store, raft, control, dispatcher, loops, cancel })

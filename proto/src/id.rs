@@ -146,6 +146,9 @@ id_type!(
     /// A volume's record in the cluster.
     VolumeId, "volume", "25 digits and lower-case letters", base36(), is_base36);
 id_type!(
+    /// A job that waits for its turn, runs or has ended.
+    JobId, "job", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
     /// One agent's session with a dispatcher.
     SessionId, "session", "25 digits and lower-case letters", base36(), is_base36);
 

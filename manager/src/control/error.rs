@@ -11,6 +11,11 @@ pub enum ControlError {
     NoSuchService(String),
     #[error("no such task: {0}")]
     NoSuchTask(String),
+    #[error("no such job: {0}")]
+    NoSuchJob(String),
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// The project cannot be run; all that is wrong with it, a line each.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
@@ -21,4 +26,10 @@ pub enum ControlError {
     Conflict(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl ControlError {
+    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+        Self::Invalid(vec![what.into()])
+    }
 }

@@ -63,7 +63,7 @@ fn update(object: &Object) -> AssignmentChange {
     AssignmentChange { action: assignment_change::Action::Update.into(), item: Some(item(object)) }
 }
 
-/// The record as it travels. Nodes, services and the cluster's own record do not.
+/// The record as it travels. Nodes, services, jobs and the cluster's own records do not.
 fn item(object: &Object) -> assignment_change::Item {
     match object {
         Object::Task(task) => assignment_change::Item::Task(json(&**task)),
@@ -71,7 +71,7 @@ fn item(object: &Object) -> assignment_change::Item {
         Object::Volume(volume) => assignment_change::Item::Volume(json(&**volume)),
         Object::Secret(secret) => assignment_change::Item::Secret(json(&**secret)),
         Object::Config(config) => assignment_change::Item::Config(json(&**config)),
-        Object::Cluster(_) | Object::Node(_) | Object::Service(_) => {
+        Object::Cluster(_) | Object::Node(_) | Object::Service(_) | Object::Job(_) | Object::Queue(_) => {
             unreachable!("`assigned` collects no other kinds")
         }
     }

@@ -17,7 +17,7 @@ mod update;
 
 pub(crate) use decide::decide;
 pub(crate) use dependency::{Condition, dependency_state, waited_for};
-pub(crate) use instance::container_name;
+pub(crate) use instance::{container_name, new_task};
 pub(crate) use restart::{Verdict, verdict};
 #[cfg(test)]
 pub(crate) use run::pass_over_all;

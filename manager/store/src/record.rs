@@ -3,8 +3,8 @@
 use std::{fmt, hash::Hash, sync::Arc};
 
 use hoist_proto::{
-    id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
-    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Meta, Node, Secret, Service, Task},
+    id::{ClusterId, ConfigId, JobId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
+    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Job, Meta, Node, Queue, Secret, Service, Task},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub enum Kind {
     Volume,
     Secret,
     Config,
+    Job,
+    Queue,
 }
 
 impl fmt::Display for Kind {
@@ -35,6 +37,8 @@ impl fmt::Display for Kind {
             Self::Volume => "volume",
             Self::Secret => "secret",
             Self::Config => "config",
+            Self::Job => "job",
+            Self::Queue => "queue",
         })
     }
 }
@@ -132,4 +136,6 @@ records! {
         |this| named(&this.spec.name, this.project.as_deref())),
     Secret(Secret, SecretId, secrets, unique: true, |this| named(&this.name, None)),
     Config(Config, ConfigId, configs, unique: true, |this| named(&this.name, None)),
+    Job(Job, JobId, jobs, unique: false, |this| named(&this.spec.name, None)),
+    Queue(Queue, ClusterId, queues, unique: false, |_this| Vec::new()),
 }

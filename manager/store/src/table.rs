@@ -7,7 +7,7 @@ use std::{
 
 use hoist_proto::{
     id::{NodeId, ServiceId},
-    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Node, Secret, Service, Task},
+    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task},
 };
 
 use crate::{Change, Event, Index, Kind, Object, Record};
@@ -92,6 +92,8 @@ pub struct Tables {
     pub(crate) volumes: Table<ClusterVolume>,
     pub(crate) secrets: Table<Secret>,
     pub(crate) configs: Table<Config>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) queues: Table<Queue>,
 }
 
 /// Runs `$body` with `$table` bound to the table of a kind that is known only at run time.
@@ -128,6 +130,14 @@ macro_rules! with_kind {
             }
             $crate::Kind::Config => {
                 type $type = hoist_proto::spec::Config;
+                $body
+            }
+            $crate::Kind::Job => {
+                type $type = hoist_proto::spec::Job;
+                $body
+            }
+            $crate::Kind::Queue => {
+                type $type = hoist_proto::spec::Queue;
                 $body
             }
         }
@@ -172,6 +182,15 @@ impl Tables {
         &self.configs
     }
 
+    pub fn jobs(&self) -> &Table<Job> {
+        &self.jobs
+    }
+
+    /// The queue's record, once something was set or submitted.
+    pub fn queue(&self) -> Option<&Arc<Queue>> {
+        self.queues.iter().next()
+    }
+
     /// The cluster's own record, once it has been made.
     pub fn cluster(&self) -> Option<&Arc<Cluster>> {
         self.clusters.iter().next()
@@ -197,7 +216,18 @@ impl Tables {
         let volumes = self.volumes.iter().cloned().map(Object::Volume);
         let secrets = self.secrets.iter().cloned().map(Object::Secret);
         let configs = self.configs.iter().cloned().map(Object::Config);
-        clusters.chain(nodes).chain(services).chain(tasks).chain(networks).chain(volumes).chain(secrets).chain(configs)
+        let jobs = self.jobs.iter().cloned().map(Object::Job);
+        let queues = self.queues.iter().cloned().map(Object::Queue);
+        let rest = jobs.chain(queues);
+        clusters
+            .chain(nodes)
+            .chain(services)
+            .chain(tasks)
+            .chain(networks)
+            .chain(volumes)
+            .chain(secrets)
+            .chain(configs)
+            .chain(rest)
     }
 
     /// Puts a committed record in as it is.

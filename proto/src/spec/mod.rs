@@ -5,6 +5,7 @@
 
 mod cluster;
 mod container;
+mod job;
 mod network;
 mod project;
 mod resources;
@@ -14,6 +15,7 @@ mod volume;
 
 pub use cluster::*;
 pub use container::*;
+pub use job::*;
 pub use network::*;
 pub use project::*;
 pub use resources::*;

@@ -24,9 +24,11 @@ use crate::api::{
 impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         let status = match &error {
-            ControlError::NoSuchProject(_) | ControlError::NoSuchService(_) | ControlError::NoSuchTask(_) => {
-                StatusCode::NOT_FOUND
-            }
+            ControlError::NoSuchProject(_)
+            | ControlError::NoSuchService(_)
+            | ControlError::NoSuchTask(_)
+            | ControlError::NoSuchJob(_) => StatusCode::NOT_FOUND,
+            ControlError::Forbidden(_) => StatusCode::FORBIDDEN,
             ControlError::Invalid(_) | ControlError::Malformed(_) => StatusCode::BAD_REQUEST,
             ControlError::Conflict(_) => StatusCode::CONFLICT,
             ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

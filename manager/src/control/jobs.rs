@@ -1,0 +1,348 @@
+//! Jobs: submitted, looked at, held, released, cancelled, sent back; and the queue's rules.
+
+use std::sync::Arc;
+
+use hoist_proto::spec::{
+    Caller, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted, UsageRow,
+};
+use hoist_proto::{clock::Timestamp, id::JobId};
+use hoist_scheduler::Constraint;
+use hoist_store::{Tables, Tx, Wake};
+
+use super::{Control, ControlError};
+use crate::queue::{View, drop_service, end, usage_of};
+
+/// The most jobs of one array.
+const LARGEST_ARRAY: usize = 100_000;
+
+impl Control {
+    /// Takes a job, or an array of them, into the queue.
+    ///
+    /// # Errors
+    /// What can never run is refused at once, with the nearest that could.
+    pub async fn submit(&self, caller: Caller, request: JobRequest) -> Result<Submitted, ControlError> {
+        self.inner
+            .store
+            .update(|tx| {
+                let user = owner(tx, &caller, request.user.as_deref())?;
+                let mut spec = request.spec.clone();
+                check(tx, &mut spec, &user)?;
+                let number = next_number(tx)?;
+                let array = request.array.as_ref();
+                if array.is_some_and(|array| array.indices.is_empty() || array.indices.len() > LARGEST_ARRAY) {
+                    return Err(ControlError::invalid(format!("an array has 1 to {LARGEST_ARRAY} jobs")));
+                }
+                let indices: Vec<_> = match array {
+                    Some(array) => array
+                        .indices
+                        .iter()
+                        .map(|index| Some(hoist_proto::spec::ArrayIndex { index: *index, at_once: array.at_once }))
+                        .collect(),
+                    None => vec![None],
+                };
+                let mut jobs = Vec::with_capacity(indices.len());
+                for array in indices {
+                    let id = JobId::random();
+                    jobs.push(id.clone());
+                    let status = JobStatus { held: request.hold, ..JobStatus::default() };
+                    let (user, uid) = (user.clone(), caller.uid);
+                    tx.put(Job { id, meta: Meta::default(), number, array, user, uid, spec: spec.clone(), status })?;
+                }
+                Ok(Submitted { number, jobs })
+            })
+            .await
+    }
+
+    /// All jobs, in the order of their numbers.
+    pub fn jobs(&self) -> Vec<Job> {
+        self.inner.store.view(|tables| {
+            let mut jobs: Vec<Job> = tables.jobs().iter().map(|job| (**job).clone()).collect();
+            jobs.sort_by_key(|job| (job.number, job.array.map(|array| array.index)));
+            jobs
+        })
+    }
+
+    /// The jobs that a person calls so: `12` (of an array, all), `12_3`, a name, or an id.
+    pub fn jobs_called(&self, name: &str) -> Result<Vec<Job>, ControlError> {
+        let found = self.inner.store.view(|tables| find(tables, name))?;
+        Ok(found.iter().map(|job| (**job).clone()).collect())
+    }
+
+    /// Ends jobs; those that wait never start.
+    pub async fn cancel_jobs(&self, caller: Caller, name: &str) -> Result<Vec<String>, ControlError> {
+        self.change_jobs(caller, name, |tx, job| {
+            if job.status.state.is_final() {
+                return Ok(false);
+            }
+            end(tx, job, JobState::Cancelled, "cancelled".into())?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Keeps waiting jobs from starting, or lets them.
+    pub async fn hold_jobs(&self, caller: Caller, name: &str, held: bool) -> Result<Vec<String>, ControlError> {
+        self.change_jobs(caller, name, |tx, job| {
+            if job.status.state != JobState::Pending || job.status.held == held {
+                return Ok(false);
+            }
+            tx.modify::<Job>(&job.id, |job| job.status.held = held)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Stops jobs that run and lets them wait again; jobs that have ended are to run once more.
+    pub async fn requeue_jobs(&self, caller: Caller, name: &str) -> Result<Vec<String>, ControlError> {
+        self.change_jobs(caller, name, |tx, job| match job.status.state {
+            JobState::Pending => Ok(false),
+            JobState::Running => {
+                end(tx, job, JobState::Pending, "sent back".into())?;
+                Ok(true)
+            }
+            _ => {
+                drop_service(tx, job)?;
+                tx.modify::<Job>(&job.id, |job| {
+                    let attempts = job.status.attempts;
+                    job.status = JobStatus { attempts, reason: "waits again".into(), ..JobStatus::default() };
+                })?;
+                Ok(true)
+            }
+        })
+        .await
+    }
+
+    /// Forgets jobs that have ended, with their containers and what these wrote.
+    pub async fn remove_jobs(&self, caller: Caller, name: &str) -> Result<Vec<String>, ControlError> {
+        self.change_jobs(caller, name, |tx, job| {
+            if !job.status.state.is_final() {
+                return Err(ControlError::Conflict(format!(
+                    "job {} is {}: cancel it before it is removed",
+                    job.label(),
+                    job.status.state
+                )));
+            }
+            drop_service(tx, job)?;
+            tx.remove::<Job>(&job.id)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Waits until all these jobs have ended.
+    pub async fn wait_for_jobs(&self, name: &str) -> Result<Vec<Job>, ControlError> {
+        let (found, mut watch) = self.inner.store.watch(|tables| find(tables, name));
+        let ids: Vec<JobId> = found?.iter().map(|job| job.id.clone()).collect();
+        loop {
+            let jobs: Vec<Arc<Job>> =
+                self.inner.store.view(|tables| ids.iter().filter_map(|id| tables.jobs().get(id).cloned()).collect());
+            if jobs.iter().all(|job| job.status.state.is_final()) {
+                return Ok(jobs.iter().map(|job| (**job).clone()).collect());
+            }
+            tokio::select! {
+                () = self.inner.cancel.cancelled() => return Err(ControlError::Conflict("the manager ends".into())),
+                wake = watch.next() => if matches!(wake, Wake::Closed) {
+                    return Err(ControlError::Conflict("the manager ends".into()));
+                }
+            }
+        }
+    }
+
+    /// The queue's rules.
+    pub fn queue_spec(&self) -> QueueSpec {
+        self.inner.store.view(|tables| tables.queue().map(|queue| queue.spec.clone()).unwrap_or_default())
+    }
+
+    /// Sets the queue's rules.
+    ///
+    /// # Errors
+    /// For constraints that are none, names that are given twice, and callers who are no admins.
+    pub async fn set_queue_spec(&self, caller: Caller, spec: QueueSpec) -> Result<(), ControlError> {
+        check_rules(&spec)?;
+        self.inner
+            .store
+            .update(|tx| {
+                if !is_admin(tx, &caller) {
+                    return Err(ControlError::Forbidden("only an admin may change the queue's rules".into()));
+                }
+                let id = queue(tx)?.id;
+                tx.modify::<Queue>(&id, |queue| queue.spec = spec.clone())?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// What was used, a row for each day and account, with what runs now counted today.
+    pub fn usage(&self) -> Vec<UsageRow> {
+        let now = self.inner.store.clock().now();
+        self.inner.store.view(|tables| {
+            let mut rows = tables.queue().map(|queue| queue.used.clone()).unwrap_or_default();
+            for job in tables.jobs().iter().filter(|job| job.status.state == JobState::Running) {
+                let used = usage_of(job, now);
+                rows.push(UsageRow {
+                    day: now.strftime("%Y-%m-%d").to_string(),
+                    user: job.user.clone(),
+                    project: job.spec.project.clone(),
+                    jobs: 1,
+                    device_millis: used.device_millis,
+                    cpu_millis: used.cpu_millis,
+                });
+            }
+            rows
+        })
+    }
+
+    async fn change_jobs(
+        &self,
+        caller: Caller,
+        name: &str,
+        change: impl Fn(&mut Tx<'_>, &Arc<Job>) -> Result<bool, ControlError>,
+    ) -> Result<Vec<String>, ControlError> {
+        self.inner
+            .store
+            .update(|tx| {
+                let mut changed = Vec::new();
+                for job in find(tx, name)? {
+                    if !is_admin(tx, &caller) && caller.user != job.user {
+                        return Err(ControlError::Forbidden(format!("job {} is {}'s", job.label(), job.user)));
+                    }
+                    if change(tx, &job)? {
+                        changed.push(job.label());
+                    }
+                }
+                Ok(changed)
+            })
+            .await
+    }
+}
+
+/// For whom the job is: an admin may say so.
+fn owner(tables: &Tables, caller: &Caller, wanted: Option<&str>) -> Result<String, ControlError> {
+    match wanted {
+        Some(user) if user != caller.user && !is_admin(tables, caller) => {
+            Err(ControlError::Forbidden(format!("{} may not submit jobs for {user}", caller.user)))
+        }
+        Some(user) => Ok(user.to_owned()),
+        None => Ok(caller.user.clone()),
+    }
+}
+
+fn is_admin(tables: &Tables, caller: &Caller) -> bool {
+    caller.uid == Some(0) || tables.queue().is_some_and(|queue| queue.spec.admins.contains(&caller.user))
+}
+
+fn find(tables: &Tables, name: &str) -> Result<Vec<Arc<Job>>, ControlError> {
+    let named = |job: &&Arc<Job>| {
+        job.label() == name || job.id.as_str() == name || job.number.to_string() == name || job.spec.name == name
+    };
+    let mut found: Vec<Arc<Job>> = tables.jobs().iter().filter(named).cloned().collect();
+    if found.is_empty() {
+        return Err(ControlError::NoSuchJob(name.to_owned()));
+    }
+    found.sort_by_key(|job| (job.number, job.array.map(|array| array.index)));
+    let mut numbers: Vec<u64> = found.iter().map(|job| job.number).collect();
+    numbers.dedup();
+    if numbers.len() > 1 {
+        // A name may be used again; the ones that are still open are meant, if that is one.
+        let open: Vec<_> = found.iter().filter(|job| !job.status.state.is_final()).cloned().collect();
+        let mut of_open: Vec<u64> = open.iter().map(|job| job.number).collect();
+        of_open.dedup();
+        if of_open.len() == 1 {
+            return Ok(open);
+        }
+        let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+        return Err(ControlError::Conflict(format!("several jobs are called {name:?}: {}", numbers.join(", "))));
+    }
+    Ok(found)
+}
+
+/// The queue's record, which is made with the first job.
+fn queue(tx: &mut Tx<'_>) -> Result<Queue, ControlError> {
+    if let Some(queue) = tx.queue() {
+        return Ok((**queue).clone());
+    }
+    let id = tx.cluster().map(|cluster| cluster.id.clone()).unwrap_or_else(hoist_proto::id::ClusterId::random);
+    let queue =
+        Queue { id, meta: Meta::default(), spec: QueueSpec::default(), last: 0, used: Vec::new(), fading: Vec::new() };
+    tx.put(queue.clone())?;
+    Ok(queue)
+}
+
+fn next_number(tx: &mut Tx<'_>) -> Result<u64, ControlError> {
+    let queue = queue(tx)?;
+    let number = queue.last + 1;
+    tx.modify::<Queue>(&queue.id, |queue| queue.last = number)?;
+    Ok(number)
+}
+
+/// Fills in the partition's defaults and refuses what cannot be.
+fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError> {
+    if spec.container.image.is_empty() {
+        return Err(ControlError::invalid("a job needs an image"));
+    }
+    constraints(&spec.constraints)?;
+    spec.tasks = spec.tasks.max(1);
+    let numbers: Vec<u64> = tx.jobs().iter().map(|job| job.number).collect();
+    if let Some(unknown) = spec.depends.iter().find(|needed| !numbers.contains(&needed.job)) {
+        return Err(ControlError::NoSuchJob(unknown.job.to_string()));
+    }
+    let mut view = View::of(tx, tx.now());
+    let partition = view.partition(spec.partition.as_deref()).map_err(ControlError::invalid)?;
+    let partition = view.specs[partition].clone();
+    admit(&partition, spec, user)?;
+    let hours = |hours: u32| std::time::Duration::from_secs(u64::from(hours) * 3600);
+    let most = partition.max_time_hours.map(hours);
+    spec.time_limit = spec.time_limit.or(partition.default_time_hours.map(hours)).or(most);
+    if let (Some(limit), Some(most)) = (spec.time_limit, most)
+        && limit > most
+    {
+        let most = partition.max_time_hours.unwrap_or_default();
+        return Err(ControlError::invalid(format!("partition {} allows {most} hours at most", partition.name)));
+    }
+    match view.never(spec, user) {
+        None => Ok(()),
+        Some(never) => {
+            let nearest = never.nearest.map(|nearest| format!("; the most that could be had: {nearest}"));
+            Err(ControlError::invalid(format!("{}{}", never.reason, nearest.unwrap_or_default())))
+        }
+    }
+}
+
+fn admit(partition: &PartitionSpec, spec: &JobSpec, user: &str) -> Result<(), ControlError> {
+    let open = partition.users.is_empty() && partition.projects.is_empty();
+    let listed = partition.users.iter().any(|known| known == user)
+        || spec.project.as_ref().is_some_and(|project| partition.projects.contains(project));
+    if open || listed {
+        return Ok(());
+    }
+    Err(ControlError::Forbidden(format!("partition {} is not for {user}", partition.name)))
+}
+
+fn constraints(texts: &[String]) -> Result<(), ControlError> {
+    for text in texts {
+        text.parse::<Constraint>().map_err(|error| ControlError::invalid(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn check_rules(spec: &QueueSpec) -> Result<(), ControlError> {
+    let mut names = std::collections::BTreeSet::new();
+    for partition in &spec.partitions {
+        if partition.name.is_empty() || !names.insert(&partition.name) {
+            return Err(ControlError::invalid(format!("partition {:?} has no name of its own", partition.name)));
+        }
+        constraints(&partition.constraints)?;
+    }
+    for reservation in &spec.reservations {
+        constraints(&reservation.constraints)?;
+        if reservation.from >= reservation.until {
+            return Err(ControlError::invalid(format!("reservation {:?} ends before it begins", reservation.name)));
+        }
+    }
+    Ok(())
+}
+
+/// When the job's time is up, if it runs and has a limit.
+pub fn ends_by(job: &Job) -> Option<Timestamp> {
+    job.status.started?.checked_add(job.spec.time_limit?).ok()
+}

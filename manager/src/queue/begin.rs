@@ -1,0 +1,157 @@
+//! A job that starts: its service, and its tasks with their nodes.
+
+use hoist_proto::{
+    id::{NetworkId, NodeId, ServiceId, TaskId},
+    spec::{
+        ClusterNetwork, DeviceRequest, Job, JobState, Lifecycle, Meta, NetworkAttachment, NetworkMode, NetworkSpec,
+        Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskSpec, TaskState,
+    },
+};
+use hoist_store::{StoreError, Tx};
+
+use crate::{hash, orchestrator::new_task};
+
+/// The label of a service that is a job's; its value is the job's id.
+pub(crate) const JOB: &str = "hoist.job.id";
+/// Where the first task of several listens for the others, as `torchrun` expects it.
+const MASTER_PORT: u16 = 29_500;
+
+/// The kind of device that a request is about.
+pub(crate) fn kind_of(request: &DeviceRequest) -> Option<String> {
+    request.capabilities.iter().flatten().next().cloned().or_else(|| request.driver.clone())
+}
+
+/// Writes what makes a job run on these nodes, one for each task.
+pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<(), StoreError> {
+    let now = tx.now();
+    let name = service_name(job);
+    let network = shared_network(tx, job, &name)?;
+    let spec = service_spec(job, &name, network);
+    let service = Service {
+        id: ServiceId::random(),
+        meta: Meta::default(),
+        spec_hash: hash::spec_hash(&spec),
+        spec,
+        previous: None,
+        update: None,
+    };
+    // What is written is what the orchestrator would find: it makes no second task for a rank.
+    for (rank, node) in nodes.iter().enumerate() {
+        let slot = u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1);
+        let mut task = new_task(&service, slot, Some(node.clone()), TaskId::random());
+        task.desired = TaskState::Running;
+        task.spec.container.env.extend(rank_env(job, rank, nodes.len(), &name));
+        tx.put(task)?;
+    }
+    let id = service.id.clone();
+    tx.put(service)?;
+    tx.modify::<Job>(&job.id, |job| {
+        job.status.state = JobState::Running;
+        job.status.reason = String::new();
+        job.status.expected = None;
+        job.status.started = Some(now);
+        job.status.ended = None;
+        job.status.exit_code = None;
+        job.status.attempts += 1;
+        job.status.service = Some(id);
+        job.status.nodes = nodes;
+        job.status.leaving = None;
+        job.status.counted = 0;
+    })
+}
+
+/// Every attempt has a name of its own: the last one's containers may still be there.
+fn service_name(job: &Job) -> String {
+    let attempt = job.status.attempts + 1;
+    let label = job.label().replace('_', "-");
+    if attempt > 1 { format!("job-{label}-try{attempt}") } else { format!("job-{label}") }
+}
+
+fn service_spec(job: &Job, name: &str, network: Option<(NetworkId, String)>) -> ServiceSpec {
+    let tasks = job.spec.tasks.max(1);
+    let mut container = job.spec.container.clone();
+    let each = &job.spec.each;
+    let resources = &mut container.resources;
+    if each.nano_cpus > 0 {
+        resources.nano_cpus = resources.nano_cpus.or(Some(each.nano_cpus));
+        resources.reserved_nano_cpus = Some(each.nano_cpus);
+    }
+    if each.memory > 0 {
+        resources.memory = resources.memory.or(Some(each.memory));
+        resources.reserved_memory = Some(each.memory);
+    }
+    for (kind, count) in each.devices.iter().filter(|(_, count)| **count > 0) {
+        resources.device_requests.push(DeviceRequest {
+            count: Some(i64::from(*count)),
+            capabilities: vec![vec![kind.clone()]],
+            ..DeviceRequest::default()
+        });
+    }
+    let mut networks = Vec::new();
+    if let Some((id, network)) = network {
+        container.networks.push(NetworkAttachment { network, ..NetworkAttachment::default() });
+        networks.push(id);
+    }
+    let mut labels = job.spec.labels.clone();
+    labels.insert(JOB.into(), job.id.to_string());
+    labels.insert("hoist.job.number".into(), job.label());
+    labels.insert("hoist.job.user".into(), job.user.clone());
+    container.labels.extend(labels.clone());
+    ServiceSpec {
+        name: name.to_owned(),
+        labels,
+        mode: ServiceMode::ReplicatedJob { max_concurrent: 0, total_completions: tasks },
+        lifecycle: Lifecycle::Running,
+        task: TaskSpec {
+            container,
+            restart: Some(ServiceRestart { condition: RestartCondition::None, ..ServiceRestart::default() }),
+            placement: Placement { constraints: job.spec.constraints.clone(), ..Placement::default() },
+            networks,
+            stop_timeout: job.spec.grace,
+            ..TaskSpec::default()
+        },
+        ..ServiceSpec::default()
+    }
+}
+
+/// Tasks of one job reach each other by name; a job of one task needs nobody.
+fn shared_network(tx: &mut Tx<'_>, job: &Job, name: &str) -> Result<Option<(NetworkId, String)>, StoreError> {
+    let container = &job.spec.container;
+    let own = container.network_mode != NetworkMode::Networks || !container.networks.is_empty();
+    if job.spec.tasks < 2 || own {
+        return Ok(None);
+    }
+    let id = NetworkId::random();
+    let labels = [(JOB.to_owned(), job.id.to_string())].into();
+    tx.put(ClusterNetwork {
+        id: id.clone(),
+        meta: Meta::default(),
+        spec: NetworkSpec { name: name.to_owned(), labels, attachable: true, ..NetworkSpec::default() },
+        project: None,
+        key: None,
+        external: false,
+        removing: false,
+    })?;
+    Ok(Some((id, name.to_owned())))
+}
+
+/// What `torchrun`, MPI launchers and scripts look for.
+fn rank_env(job: &Job, rank: usize, world: usize, service: &str) -> Vec<String> {
+    let mut env = vec![
+        format!("HOIST_JOB_ID={}", job.label()),
+        format!("HOIST_JOB_NAME={}", job.spec.name),
+        format!("HOIST_JOB_USER={}", job.user),
+        format!("HOIST_JOB_ATTEMPT={}", job.status.attempts + 1),
+        format!("HOIST_JOB_TASKS={world}"),
+        format!("RANK={rank}"),
+        format!("WORLD_SIZE={world}"),
+    ];
+    if let Some(array) = &job.array {
+        env.push(format!("HOIST_ARRAY_INDEX={}", array.index));
+    }
+    if world > 1 {
+        env.push(format!("MASTER_ADDR={service}.1"));
+        env.push(format!("MASTER_PORT={MASTER_PORT}"));
+    }
+    env
+}

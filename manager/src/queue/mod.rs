@@ -1,0 +1,26 @@
+//! Jobs that wait for their turn: what is decided about them is in the crate `hoist-queue`, and here is the loop that
+//! reads the tables for it and writes what it decides.
+//!
+//! A job that starts becomes a service of mode `replicated-job` whose tasks have their nodes from the start, all in one
+//! transaction: it is started once or not at all, whenever a manager dies.
+//!
+//! - `view` turns the tables into the input of a pass.
+//! - `settle` sees how jobs that run have ended, and ends those whose time is up.
+//! - `begin` makes the service and the tasks of a job that starts.
+//! - `account` counts what was used.
+//! - `run` is the loop.
+
+mod account;
+mod begin;
+mod run;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub(crate) use account::usage_of;
+#[cfg(test)]
+pub(crate) use run::pass;
+pub(crate) use run::run;
+pub(crate) use settle::{drop_service, end};
+pub(crate) use view::View;

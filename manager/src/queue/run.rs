@@ -1,0 +1,108 @@
+//! The loop: whenever jobs, their tasks or nodes change, and when a job's time is up.
+
+use std::{sync::Arc, time::Duration};
+
+use hoist_proto::{
+    clock::Timestamp,
+    spec::{Job, JobState, Node, Queue, Task},
+};
+use hoist_queue::{Plan, plan};
+use hoist_store::{Commit, Store, StoreError, Tx, Wake};
+use tokio_util::sync::CancellationToken;
+
+use super::{begin, settle, view::View};
+
+/// The queue is looked at so often at least: waiting adds priority, and use fades.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Runs until cancelled; an error is the store's.
+pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), StoreError> {
+    let ((), mut watch) = store.watch(|_| ());
+    loop {
+        let Some(wake) = crate::patience::wait_for_log(pass(&store).await, "queue").await? else { continue };
+        let now = store.clock().now();
+        let wait = wake.map_or(PERIOD, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default().min(PERIOD));
+        let idle = store.view(|tables| tables.jobs().is_empty());
+        let timer = async {
+            if idle {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(wait).await;
+        };
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = &mut timer => break,
+                wake = watch.next() => match wake {
+                    Wake::Commits(commits) => if commits.iter().any(|commit| concerns(&store, commit)) { break },
+                    Wake::Resync => break,
+                    Wake::Closed => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// Whether the queue has anything to think about.
+fn concerns(store: &Store, commit: &Commit) -> bool {
+    if store.view(|tables| tables.jobs().is_empty()) {
+        return false;
+    }
+    commit.events.iter().any(|event| {
+        event.of::<Job>().is_some()
+            || event.of::<Queue>().is_some()
+            || event.of::<Node>().is_some()
+            || event.of::<Task>().is_some_and(|(before, after)| {
+                let state = |task: Option<&Arc<Task>>| task.map(|task| (task.status.state.is_final(), task.desired));
+                state(before) != state(after)
+            })
+    })
+}
+
+/// One look at the whole queue; gives the next moment at which a job's time is up.
+pub(crate) async fn pass(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+    if store.view(|tables| tables.jobs().is_empty()) {
+        return Ok(None);
+    }
+    let now = store.clock().now();
+    store
+        .update(|tx| {
+            let wake = settle::settle(tx, now)?;
+            let view = View::of(tx, now);
+            let plan = plan(&view.input());
+            carry_out(tx, &view, plan)?;
+            Ok::<_, StoreError>(wake)
+        })
+        .await
+}
+
+fn carry_out(tx: &mut Tx<'_>, view: &View, plan: Plan<String>) -> Result<(), StoreError> {
+    let job = |tx: &Tx<'_>, label: &String| view.jobs.get(label).and_then(|id| tx.get::<Job>(id)).cloned();
+    for start in &plan.starts {
+        let Some(job) = job(tx, &start.id) else { continue };
+        let nodes = start
+            .on
+            .iter()
+            .flat_map(|placement| std::iter::repeat_n(view.nodes[placement.node].id.clone(), placement.tasks as usize));
+        let nodes = nodes.collect();
+        tracing::debug!(job = start.id, backfilled = start.backfilled, "a job starts");
+        begin::start(tx, &job, nodes)?;
+    }
+    for (gone, comes) in &plan.preempt {
+        let Some(job) = job(tx, gone) else { continue };
+        settle::end(tx, &job, JobState::Pending, format!("gave way to job {comes}"))?;
+    }
+    for stay in &plan.stays {
+        let Some(job) = job(tx, &stay.id) else { continue };
+        let reason = stay.reason.to_string();
+        let expected = stay.expected.and_then(|at| Timestamp::from_millisecond(i64::try_from(at).ok()?).ok());
+        if job.status.reason != reason || job.status.expected != expected {
+            tx.modify::<Job>(&job.id, |job| {
+                job.status.reason = reason;
+                job.status.expected = expected;
+            })?;
+        }
+    }
+    Ok(())
+}

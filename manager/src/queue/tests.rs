@@ -1,0 +1,276 @@
+#![allow(clippy::unwrap_used)]
+//! Jobs from their submission to their end, with the other loops and a well-behaved agent.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use hoist_proto::{
+    clock::Clock,
+    spec::{
+        ArrayRequest, Caller, ContainerSpec, Job, JobCondition, JobDependency, JobRequest, JobResources, JobSpec, Node,
+        NodeState, PartitionSpec, QueueSpec, TaskState,
+    },
+};
+use hoist_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Progress,
+    control::{Control, NoImages},
+    testing::{World, exited},
+};
+
+struct Lab {
+    world: World,
+    control: Control,
+}
+
+fn caller(user: &str) -> Caller {
+    Caller { user: user.into(), uid: if user == "root" { Some(0) } else { None } }
+}
+
+fn job(name: &str, gpus: u32) -> JobSpec {
+    JobSpec {
+        name: name.into(),
+        container: ContainerSpec { image: "trainer".into(), ..ContainerSpec::default() },
+        each: JobResources { devices: [("gpu".to_owned(), gpus)].into(), ..JobResources::default() },
+        tasks: 1,
+        ..JobSpec::default()
+    }
+}
+
+impl Lab {
+    async fn new(nodes: u32, gpus: u64) -> Self {
+        let world = World::new(nodes).await;
+        world
+            .store
+            .update(|tx| {
+                let ids: Vec<_> = tx.nodes().iter().map(|node| node.id.clone()).collect();
+                for id in ids {
+                    tx.modify::<Node>(&id, |node| {
+                        node.description.nano_cpus = 64_000_000_000;
+                        node.description.memory = 1 << 40;
+                        node.description.generic_resources.insert("gpu".into(), gpus);
+                    })?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await
+            .unwrap();
+        let cancel = CancellationToken::new();
+        let control = Control::new(world.store.clone(), Progress::default(), Arc::new(NoImages), cancel);
+        Self { world, control }
+    }
+
+    async fn submit(&self, user: &str, spec: JobSpec) -> u64 {
+        let request = JobRequest { spec, ..JobRequest::default() };
+        self.control.submit(caller(user), request).await.unwrap().number
+    }
+
+    /// Everything moves until nothing does.
+    async fn run(&self) {
+        for _ in 0..50 {
+            let before = self.world.store.index();
+            super::pass(&self.world.store).await.unwrap();
+            self.world.run().await;
+            if self.world.store.index() == before {
+                return;
+            }
+        }
+        panic!("the queue does not come to rest:\n{}", self.text());
+    }
+
+    /// The tasks of a job end by themselves.
+    async fn finish(&self, label: &str, code: i32) {
+        let now = self.world.clock.now();
+        let job = self.get(label);
+        let service = job.status.service.unwrap();
+        self.world
+            .agent(|task| {
+                (task.service == service && task.status.state == TaskState::Running).then(|| exited(task, code, now))
+            })
+            .await;
+        self.run().await;
+    }
+
+    fn get(&self, label: &str) -> Job {
+        self.control.jobs().into_iter().find(|job| job.label() == label).unwrap()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for job in self.control.jobs() {
+            let reason = Some(&job.status.reason).filter(|reason| !reason.is_empty());
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            writeln!(text, "{} {} {}{reason}", job.label(), job.spec.name, job.status.state).unwrap();
+        }
+        text
+    }
+
+    async fn node(&self, index: usize, state: NodeState) {
+        let id = self.world.store.view(|tables| tables.nodes().iter().nth(index).unwrap().id.clone());
+        self.world.store.update(|tx| tx.modify::<Node>(&id, |node| node.status.state = state)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_waits_for_devices_runs_and_ends() {
+    let lab = Lab::new(1, 2).await;
+    lab.submit("ann", job("first", 2)).await;
+    lab.submit("bob", job("second", 1)).await;
+    lab.run().await;
+    assert_eq!(lab.text(), "1 first running\n2 second pending (waits for 1 gpu: 1 node has too little free)\n");
+    lab.finish("1", 0).await;
+    assert_eq!(lab.text(), "1 first completed\n2 second running\n");
+    lab.finish("2", 3).await;
+    assert_eq!(lab.text(), "1 first completed\n2 second failed (exited (3))\n");
+    assert_eq!(lab.get("2").status.exit_code, Some(3));
+}
+
+#[tokio::test]
+async fn what_never_can_be_is_refused_with_the_nearest_that_can() {
+    let lab = Lab::new(2, 4).await;
+    let request = |spec| JobRequest { spec, ..JobRequest::default() };
+    let error = lab.control.submit(caller("ann"), request(job("big", 5))).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("no node has 5 gpu; the most that could be had: 4 gpu on node node"),
+        "{error}"
+    );
+    let mut unknown = job("odd", 0);
+    unknown.each.devices = [("tpu".to_owned(), 1)].into();
+    let error = lab.control.submit(caller("ann"), request(unknown)).await.unwrap_err();
+    assert_eq!(error.to_string(), "no node has a device of the kind \"tpu\"");
+    let mut lost = job("lost", 1);
+    lost.partition = Some("fast".into());
+    let error = lab.control.submit(caller("ann"), request(lost)).await.unwrap_err();
+    assert_eq!(error.to_string(), "no such partition: \"fast\"; there are default");
+    assert!(lab.control.jobs().is_empty(), "what is refused leaves nothing");
+}
+
+#[tokio::test]
+async fn a_gang_goes_and_comes_back_whole_when_a_node_is_lost() {
+    let lab = Lab::new(3, 2).await;
+    let mut gang = job("gang", 2);
+    gang.tasks = 2;
+    lab.submit("ann", gang).await;
+    lab.run().await;
+    let before = lab.get("1");
+    assert_eq!(before.status.nodes.len(), 2);
+    let index = lab
+        .world
+        .store
+        .view(|tables| tables.nodes().iter().position(|node| node.id == before.status.nodes[1]).unwrap());
+    lab.node(index, NodeState::Down).await;
+    lab.run().await;
+    let after = lab.get("1");
+    assert_eq!((after.status.state.to_string(), after.status.attempts), ("running".to_owned(), 2), "{}", lab.text());
+    assert!(!after.status.nodes.contains(&before.status.nodes[1]));
+    let envs: Vec<String> = lab.world.store.view(|tables| {
+        let service = after.status.service.as_ref().unwrap();
+        tables.tasks_of(service).map(|task| task.spec.container.env.join(" ")).collect()
+    });
+    assert!(envs.iter().any(|env| env.contains("RANK=1 WORLD_SIZE=2 MASTER_ADDR=job-1-try2.1")), "{envs:?}");
+}
+
+#[tokio::test]
+async fn time_limits_end_jobs_and_retries_start_them_again() {
+    let lab = Lab::new(1, 2).await;
+    let mut limited = job("limited", 1);
+    limited.time_limit = Some(Duration::from_secs(90));
+    lab.submit("ann", limited).await;
+    let mut stubborn = job("stubborn", 1);
+    stubborn.retries = 1;
+    lab.submit("ann", stubborn).await;
+    lab.run().await;
+    lab.finish("2", 1).await;
+    assert_eq!(lab.get("2").status.attempts, 2);
+    lab.finish("2", 1).await;
+    lab.world.clock.advance(Duration::from_secs(100));
+    lab.run().await;
+    assert_eq!(lab.text(), "1 limited timed out (its time limit of 1m30s is up)\n2 stubborn failed (exited (1))\n");
+}
+
+#[tokio::test]
+async fn arrays_keep_to_their_number_and_dependants_wait_for_all() {
+    let lab = Lab::new(1, 8).await;
+    let array = Some(ArrayRequest { indices: vec![1, 2, 3], at_once: 2 });
+    let request = JobRequest { spec: job("sweep", 1), array, ..JobRequest::default() };
+    lab.control.submit(caller("ann"), request).await.unwrap();
+    let mut after = job("after", 1);
+    after.depends = vec![JobDependency { job: 1, when: JobCondition::Success }];
+    lab.submit("ann", after).await;
+    let mut instead = job("instead", 1);
+    instead.depends = vec![JobDependency { job: 1, when: JobCondition::Failure }];
+    lab.submit("ann", instead).await;
+    lab.run().await;
+    assert_eq!(
+        lab.text(),
+        "1_1 sweep running\n1_2 sweep running\n1_3 sweep pending (2 of its array run, and no more may at once)\n\
+         2 after pending (waits for the success of job 1)\n3 instead pending (waits for the failure of job 1)\n"
+    );
+    for label in ["1_1", "1_2", "1_3"] {
+        lab.finish(label, 0).await;
+    }
+    assert_eq!(lab.get("2").status.state.to_string(), "running");
+    assert_eq!(lab.get("3").status.state.to_string(), "cancelled");
+}
+
+#[tokio::test]
+async fn the_important_displace_where_the_partition_says_so() {
+    let lab = Lab::new(1, 2).await;
+    let partition = PartitionSpec { name: "main".into(), preempt: true, ..PartitionSpec::default() };
+    let spec = QueueSpec { partitions: vec![partition], ..QueueSpec::default() };
+    assert!(lab.control.set_queue_spec(caller("ann"), spec.clone()).await.is_err(), "only admins set rules");
+    lab.control.set_queue_spec(caller("root"), spec).await.unwrap();
+    lab.submit("ann", job("low", 2)).await;
+    lab.run().await;
+    let mut high = job("high", 1);
+    high.priority = 10;
+    lab.submit("bob", high).await;
+    lab.run().await;
+    assert_eq!(lab.get("2").status.state.to_string(), "running", "{}", lab.text());
+    assert_eq!(lab.get("1").status.state.to_string(), "pending", "{}", lab.text());
+    lab.finish("2", 0).await;
+    assert_eq!((lab.get("1").status.state.to_string(), lab.get("1").status.attempts), ("running".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn only_the_owner_and_admins_touch_a_job() {
+    let lab = Lab::new(1, 2).await;
+    lab.submit("ann", job("hers", 1)).await;
+    lab.run().await;
+    let error = lab.control.cancel_jobs(caller("bob"), "hers").await.unwrap_err();
+    assert_eq!(error.to_string(), "job 1 is ann's");
+    assert_eq!(lab.control.cancel_jobs(caller("ann"), "1").await.unwrap(), ["1"]);
+    lab.run().await;
+    assert_eq!(lab.text(), "1 hers cancelled (cancelled)\n");
+    assert!(lab.control.cancel_jobs(caller("ann"), "2").await.is_err());
+    lab.control.requeue_jobs(caller("root"), "1").await.unwrap();
+    lab.run().await;
+    assert_eq!(lab.get("1").status.state.to_string(), "running");
+}
+
+#[tokio::test]
+async fn use_is_counted_by_account() {
+    let lab = Lab::new(1, 4).await;
+    let mut spec = job("work", 2);
+    spec.project = Some("vision".into());
+    lab.submit("ann", spec).await;
+    lab.run().await;
+    lab.world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(lab.control.usage()[0].device_millis / 100_000, 72);
+    lab.finish("1", 0).await;
+    let rows = lab.control.usage();
+    assert_eq!(rows.len(), 1, "what has ended is counted once");
+    assert_eq!((rows[0].user.as_str(), rows[0].project.as_deref(), rows[0].jobs), ("ann", Some("vision"), 1));
+    assert_eq!(rows[0].device_millis / 100_000, 72);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_before_an_agent_saw_it_ends() {
+    let lab = Lab::new(1, 2).await;
+    lab.submit("ann", job("brief", 1)).await;
+    super::pass(&lab.world.store).await.unwrap();
+    lab.control.cancel_jobs(caller("ann"), "1").await.unwrap();
+    lab.run().await;
+    assert_eq!(lab.text(), "1 brief cancelled (cancelled)\n");
+}
