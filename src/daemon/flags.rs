@@ -97,6 +97,9 @@ pub struct DaemonFlags {
     /// OCI runtime of containers that name none [default: hoist]
     #[arg(long, value_name = "NAME")]
     default_runtime: Option<String>,
+    /// Further OCI runtime; runc and crun are known where they are installed
+    #[arg(long = "add-runtime", value_name = "NAME=PATH")]
+    runtimes: Vec<String>,
     /// Layers fetched at once [default: 3]
     #[arg(long, value_name = "N")]
     max_concurrent_downloads: Option<u32>,
@@ -165,6 +168,10 @@ impl DaemonFlags {
             ("no-new-privileges", self.no_new_privileges),
         ];
         given.extend(switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key.to_owned(), json!(true))));
+        if !self.runtimes.is_empty() {
+            let runtimes = self.runtimes.iter().map(|text| runtime(text)).collect::<Result<Map<_, _>, _>>()?;
+            given.insert("runtimes".to_owned(), runtimes.into());
+        }
         if !self.default_address_pools.is_empty() {
             let pools: Vec<Value> =
                 self.default_address_pools.iter().map(|text| pool(text)).collect::<Result<_, _>>()?;
@@ -204,6 +211,13 @@ fn pool(text: &str) -> Result<Value, DaemonError> {
         pool.insert(value.0, value.1);
     }
     Ok(pool.into())
+}
+
+fn runtime(text: &str) -> Result<(String, Value), DaemonError> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), json!({ "path": path }))),
+        _ => Err(wrong("add-runtime", text, "expected NAME=PATH")),
+    }
 }
 
 fn option(text: &str) -> Result<(String, Value), DaemonError> {

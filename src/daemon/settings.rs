@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
-use hoist_engine::ContainerDefaults;
+use hoist_engine::{ContainerDefaults, OciRuntime, Runtimes};
 use hoist_network::{Pool, Subnet};
 use hoist_proto::{
     spec::{Logging, Ulimit},
@@ -49,6 +49,7 @@ pub struct DaemonSettings {
     pub no_new_privileges: bool,
     pub cgroup_parent: Option<String>,
     pub default_runtime: Option<String>,
+    pub runtimes: BTreeMap<String, Runtime>,
     pub max_concurrent_downloads: Option<usize>,
     pub max_download_attempts: Option<u32>,
     pub labels: Vec<String>,
@@ -78,6 +79,14 @@ pub struct Limit {
     pub name: String,
     pub soft: i64,
     pub hard: i64,
+}
+
+/// A runtime of `runtimes`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Runtime {
+    pub path: PathBuf,
+    pub runtime_args: Vec<String>,
 }
 
 /// Bytes, as a number or as `64m`.
@@ -139,9 +148,7 @@ impl DaemonSettings {
             self.subnet("bip", bip)?;
         }
         self.defaults()?.check().map_err(DaemonError::part("the default for containers"))?;
-        if let Some(runtime) = self.default_runtime.as_deref().filter(|runtime| *runtime != "hoist") {
-            return Err(wrong("default-runtime", runtime, "only hoist can be the default"));
-        }
+        self.runtimes().check().map_err(DaemonError::part("the OCI runtimes"))?;
         for label in &self.labels {
             if !label.contains('=') {
                 return Err(wrong("label", label, "expected KEY=VALUE"));
@@ -164,6 +171,15 @@ impl DaemonSettings {
     /// A subnet in the value of a setting.
     pub fn subnet(&self, setting: &'static str, text: &str) -> Result<Subnet, DaemonError> {
         text.parse().map_err(|_| wrong(setting, text, "expected an address and a prefix length, such as 10.0.0.1/24"))
+    }
+
+    /// The OCI runtimes beside our own, and the default.
+    pub fn runtimes(&self) -> Runtimes {
+        let other = |runtime: &Runtime| OciRuntime { path: runtime.path.clone(), args: runtime.runtime_args.clone() };
+        Runtimes {
+            others: self.runtimes.iter().map(|(name, runtime)| (name.clone(), other(runtime))).collect(),
+            default: self.default_runtime.clone(),
+        }
     }
 
     /// What containers get that say nothing themselves.

@@ -1,7 +1,7 @@
 //! The door: the parts, and every call that others may make.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hoist_image::Images;
 use hoist_network::Networks;
@@ -22,6 +22,7 @@ use crate::exec::Execs;
 use crate::io::Starter;
 use crate::lifecycle::recover;
 use crate::model::*;
+use crate::runtimes::Runtimes;
 use crate::streams::{Attached, LogStream};
 
 /// How an engine is set up.
@@ -39,6 +40,8 @@ pub struct EngineOptions {
     pub cgroup_parent: String,
     /// For containers that say nothing themselves.
     pub defaults: ContainerDefaults,
+    /// The OCI runtimes beside our own; see [`Engine::set_runtimes`].
+    pub runtimes: Runtimes,
     /// Bytes that the build cache may take; the least useful goes first.
     pub build_cache_limit: u64,
 }
@@ -61,6 +64,7 @@ impl EngineOptions {
             clock: hoist_proto::clock::system(),
             cgroup_parent: "hoist".into(),
             defaults: ContainerDefaults::default(),
+            runtimes: Runtimes::default(),
             build_cache_limit: 20 << 30,
         }
     }
@@ -80,6 +84,8 @@ pub(crate) struct Inner {
     pub registry: Registry,
     pub starter: Starter,
     pub execs: Execs,
+    /// What can be named now.
+    pub runtimes: RwLock<Arc<Runtimes>>,
     /// Everything that goes on beside calls.
     pub tasks: TaskTracker,
     pub closing: CancellationToken,
@@ -92,6 +98,10 @@ impl Inner {
 
     pub(crate) fn run_dir(&self, id: &ContainerId) -> PathBuf {
         self.options.run_root.join("containers").join(id.as_str())
+    }
+
+    pub(crate) fn runtimes(&self) -> Arc<Runtimes> {
+        self.runtimes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Publishes what happened to a container, with its name, image and labels as Docker does.
@@ -117,6 +127,7 @@ impl Engine {
             registry: Registry::default(),
             starter: Starter::new()?,
             execs: Execs::default(),
+            runtimes: RwLock::new(Arc::new(options.runtimes.clone())),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             options,
@@ -152,6 +163,16 @@ impl Engine {
 
     pub fn volumes(&self) -> &Volumes {
         &self.inner.options.volumes
+    }
+
+    /// The OCI runtimes that containers can name.
+    pub fn runtimes(&self) -> Arc<Runtimes> {
+        self.inner.runtimes()
+    }
+
+    /// Changes which there are, for containers that are created or started from now on.
+    pub fn set_runtimes(&self, runtimes: Runtimes) {
+        *self.inner.runtimes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runtimes);
     }
 
     pub fn events(&self) -> &EventBus {

@@ -28,6 +28,7 @@ mod model;
 mod observe;
 mod query;
 mod rootfs;
+mod runtimes;
 mod spec;
 mod streams;
 
@@ -36,6 +37,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};
 pub use events::{Actor, Event, EventBus, EventSubscription};
 pub use model::*;
+pub use runtimes::{OciRuntime, Runtimes};
 pub use streams::{Attached, Chunk, Input, LogEntry, LogStream, Output, StreamKind};
 
 /// What every call answers.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State as With};
-use hoist_engine::{ListOptions, Status};
+use hoist_engine::{ListOptions, OciRuntime, Status};
 
 use super::ping;
 use crate::api::{
@@ -22,6 +22,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
     let count = |wanted: &[Status]| containers.iter().filter(|one| wanted.contains(&one.state.status)).count();
     let images = state.engine.images().list(&hoist_image::ListFilter::default()).await?;
     let facts = state.facts();
+    let runtimes = state.engine.runtimes();
     let host = Host::read();
     Ok(Json(Info {
         id: facts.id.clone(),
@@ -73,8 +74,8 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         labels: facts.labels.clone(),
         experimental_build: false,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        runtimes: BTreeMap::from([("hoist".to_owned(), RuntimeInfo { path: "hoist oci".to_owned() })]),
-        default_runtime: "hoist".to_owned(),
+        runtimes: runtimes.list().into_iter().map(|(name, runtime)| (name, runtime_info(runtime))).collect(),
+        default_runtime: runtimes.default_name().to_owned(),
         swarm: Swarm { local_node_state: "inactive".to_owned(), ..Swarm::default() },
         live_restore_enabled: true,
         isolation: String::new(),
@@ -92,6 +93,10 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         cdi_spec_dirs: Vec::new(),
         warnings: state.engine.networks().warnings().await,
     }))
+}
+
+fn runtime_info(runtime: OciRuntime) -> RuntimeInfo {
+    RuntimeInfo { path: runtime.path.to_string_lossy().into_owned(), args: runtime.args }
 }
 
 fn proxy(name: &str) -> String {

@@ -110,6 +110,7 @@ impl Place<'_> {
             stdin_once: false,
             log: None,
             attach: vec![wants],
+            runtime: None,
         };
         if cancel.is_cancelled() {
             return Err(hoist_build::BuildError::Canceled.into());

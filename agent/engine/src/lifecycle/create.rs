@@ -53,6 +53,7 @@ impl Inner {
         made: &mut Made,
     ) -> Result<Created> {
         let warnings = check(&spec)?;
+        self.choose_runtime(&mut spec)?;
         let image = self.options.images.get(&spec.image).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let effective = effective(&spec, &image.config.config, id, &host)?;
@@ -113,6 +114,19 @@ impl Inner {
         }
     }
 
+    /// Writes down which runtime it is, so that another default changes nothing for it.
+    fn choose_runtime(&self, spec: &mut ContainerSpec) -> Result<()> {
+        let runtimes = self.runtimes();
+        let name = spec.runtime.as_deref().filter(|name| !name.is_empty()).unwrap_or(runtimes.default_name());
+        if runtimes.find(name)?.is_some() && spec.init == Some(true) {
+            return Err(EngineError::InvalidParameter(format!(
+                "an init is a part of runtime \"hoist\": runtime {name:?} has none"
+            )));
+        }
+        spec.runtime = Some(name.to_owned());
+        Ok(())
+    }
+
     /// Containers that this one refers to must exist.
     fn check_others(&self, spec: &ContainerSpec) -> Result<()> {
         let namespaces = &spec.namespaces;
@@ -164,9 +178,6 @@ impl Inner {
 fn check(spec: &ContainerSpec) -> Result<Vec<String>> {
     let refuse = |why: String| Err(EngineError::InvalidParameter(why));
     let mut warnings = Vec::new();
-    if let Some(runtime) = spec.runtime.as_deref().filter(|runtime| !matches!(*runtime, "" | "hoist")) {
-        return refuse(format!("unknown or unsupported runtime {runtime:?}: only \"hoist\" is supported"));
-    }
     if let Some(option) = spec.storage_options.keys().next() {
         return refuse(format!("storage option {option:?} is not supported"));
     }

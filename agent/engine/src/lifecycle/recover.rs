@@ -9,7 +9,7 @@ use hoist_proto::spec::{MountKind, RestartPolicy};
 use hoist_runtime::supervisor::{Reply, Request};
 
 use super::end::wants_restart;
-use super::start::remove_cgroup;
+use super::start::{remove_cgroup, remove_run_dir};
 use crate::Result;
 use crate::container::{Handle, RECORD_VERSION, Record, read_json};
 use crate::engine::Inner;
@@ -166,7 +166,7 @@ fn leftovers(engine: &Inner, known: &HashSet<ContainerId>, live: &HashSet<String
                 tracing::warn!(container = %id, %error, "cannot remove a leftover cgroup");
             }
             let _ = nix::mount::umount2(&run.join(id.as_str()).join("shm"), nix::mount::MntFlags::MNT_DETACH);
-            let _ = std::fs::remove_dir_all(run.join(id.as_str()));
+            remove_run_dir(&run.join(id.as_str()));
         }
     }
     let secrets = engine.options.run_root.join("secrets");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::mounts;
+use super::start::remove_run_dir;
 use crate::container::Handle;
 use crate::engine::Inner;
 use crate::model::{PruneOptions, PruneReport, RemoveOptions, Status};
@@ -67,7 +68,7 @@ impl Inner {
         // The record goes first: without it the rest is known to be a leftover.
         let _ = std::fs::remove_file(handle.record_path());
         let snapshot = self.options.images.remove_snapshot(handle.id.as_str()).await;
-        let _ = std::fs::remove_dir_all(&handle.run_dir);
+        remove_run_dir(&handle.run_dir);
         fs_err::remove_dir_all(&handle.dir)?;
         Ok(snapshot?)
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hoist_proto::clock::Timestamp;
 use hoist_proto::spec::{ContainerSpec, NamespaceMode, NetworkMode};
-use hoist_runtime::supervisor::{LogSettings, Reply, RootfsSpec, SPEC_FILE, StartRequest};
+use hoist_runtime::supervisor::{
+    LogSettings, OtherRuntime, Reply, RootfsSpec, SPEC_FILE, StartRequest, remove_remains,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{files, mounts, network};
@@ -17,6 +19,9 @@ use crate::model::{Health, RemoveOptions, Status};
 use crate::rootfs::{Union, resolve_user};
 use crate::spec::{Input, Namespace, NamespacePaths, all_host_devices, build, find_blocks, find_devices};
 use crate::{EngineError, Result};
+
+/// Where the root file system is mounted, in a container's run directory.
+const ROOT: &str = "rootfs";
 
 /// What a start hands to the engine: the container runs.
 struct Started {
@@ -118,7 +123,7 @@ impl Inner {
 
     async fn launch(self: &Arc<Self>, handle: &Arc<Handle>, record: &Arc<Record>) -> Result<Started> {
         let run_dir = &handle.run_dir;
-        let bundle = run_dir.join("rootfs");
+        let bundle = run_dir.join(ROOT);
         fs_err::create_dir_all(&bundle)?;
         let snapshot = self.options.images.snapshot(handle.id.as_str()).await?;
         let layers = std::iter::once(snapshot.upper.clone()).chain(snapshot.lower.iter().cloned()).collect();
@@ -169,6 +174,7 @@ impl Inner {
             stdin_once: spec.stdin_once,
             log: self.log_settings(spec, &handle.paths().log)?,
             attach: Vec::new(),
+            runtime: self.other_runtime(record)?,
         };
         self.supervise(handle, request).await
     }
@@ -198,6 +204,7 @@ impl Inner {
                 tracing::warn!(container = id, %error, "cannot give the network back");
             }
         };
+        self.clean_up_other(handle, record).await;
         let cgroup = self.cgroup_path(record);
         let cgroup = tokio::task::spawn_blocking(move || remove_cgroup(&cgroup));
         let rest = async {
@@ -206,12 +213,25 @@ impl Inner {
             if shm.exists() {
                 let _ = nix::mount::umount2(&shm, nix::mount::MntFlags::MNT_DETACH);
             }
-            let _ = std::fs::remove_dir_all(&handle.run_dir);
+            remove_run_dir(&handle.run_dir);
             if let Ok(Err(error)) = cgroup.await {
                 tracing::warn!(container = id, %error, "cannot remove the cgroup");
             }
         };
         tokio::join!(network, rest);
+    }
+
+    /// Who makes the container, if not we.
+    pub(crate) fn other_runtime(&self, record: &Record) -> Result<Option<OtherRuntime>> {
+        record.spec.runtime.as_deref().map_or(Ok(None), |name| self.runtimes().find(name))
+    }
+
+    /// What another runtime has left when nobody told it that the container is over.
+    async fn clean_up_other(&self, handle: &Handle, record: &Record) {
+        let Ok(Some(runtime)) = self.other_runtime(record) else { return };
+        let (id, run_dir) = (handle.id.to_string(), handle.run_dir.clone());
+        let cleaned = tokio::task::spawn_blocking(move || remove_remains(&runtime, &id, &run_dir));
+        let _ = cleaned.await;
     }
 
     pub(crate) fn cgroup_path(&self, record: &Record) -> String {
@@ -336,6 +356,19 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<crate::spec::Device>> {
         }
     }
     Ok(devices)
+}
+
+/// Removes what a run had in `/run`. A root file system that another runtime left mounted there goes first: its files are
+/// the container's.
+pub(super) fn remove_run_dir(run_dir: &Path) {
+    let root = run_dir.join(ROOT);
+    let _ = nix::mount::umount2(&root, nix::mount::MntFlags::MNT_DETACH);
+    match std::fs::remove_dir(&root) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(directory = %root.display(), %error, "a root file system is still mounted");
+        }
+        _ => drop(std::fs::remove_dir_all(run_dir)),
+    }
 }
 
 /// Removes a container's cgroup. One that is not there is as it should be: a start that fails early makes none.

@@ -160,6 +160,15 @@ impl Inner {
 
     pub(crate) async fn set_frozen(&self, handle: &Handle, frozen: bool) -> Result<()> {
         let record: &Record = &handle.record();
+        if self.other_runtime(record)?.is_some() {
+            let asked = supervisor(&handle.run_dir, &Request::Freeze { frozen }, &[]).await;
+            asked.map_err(|error| EngineError::Conflict(format!("container {}: {error}", record.name)))?;
+            return handle.change(false, |cell| {
+                if cell.state.status.is_up() {
+                    cell.state.status = if frozen { Status::Paused } else { Status::Running };
+                }
+            });
+        }
         let path = self.cgroup_path(record);
         let done = tokio::task::spawn_blocking(move || {
             let cgroup = Cgroup::open(&CgroupPath::new(path)?)?;

@@ -105,7 +105,8 @@ pub(crate) fn build(input: &Input<'_>) -> Result<Spec> {
         }
     }
     let value = json!({
-        "ociVersion": "1.2.0",
+        // Nothing here is younger, and runtimes such as crun 1.8 refuse what they do not know.
+        "ociVersion": "1.0.2",
         "root": { "path": "rootfs", "readonly": spec.read_only },
         "hostname": if matches!(input.namespaces.uts, Namespace::New) { Value::from(record.effective.hostname.clone()) } else { Value::Null },
         "domainname": if matches!(input.namespaces.uts, Namespace::New) { spec.domainname.clone().filter(|d| !d.is_empty()).into() } else { Value::Null },

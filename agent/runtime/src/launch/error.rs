@@ -39,6 +39,16 @@ pub enum LaunchError {
     /// A hook failed.
     #[error("{0}")]
     Hook(String),
+    /// Another OCI runtime did not do it.
+    #[error("{runtime}: {message}")]
+    Runtime {
+        /// Its name.
+        runtime: String,
+        /// Its own words.
+        message: String,
+        /// What they mean: 125, 126 or 127.
+        exit_code: i32,
+    },
 }
 
 impl LaunchError {
@@ -49,6 +59,7 @@ impl LaunchError {
         match self {
             Self::NotFound { .. } => 127,
             Self::NotExecutable { .. } => 126,
+            Self::Runtime { exit_code, .. } => *exit_code,
             _ => 125,
         }
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use oci_spec::runtime::{Process, Spec};
 use rustix::process::{Pid, WaitOptions};
 
+use super::other::Other;
 use super::protocol::{Exit, Reply, Size, send};
 use crate::cgroup::CgroupPath;
 use crate::launch::{ExecInto, LaunchError, Stdio, TerminalSize, exec_into};
@@ -23,6 +24,8 @@ pub(super) struct Target<'a> {
     pub init: i32,
     pub spec: &'a Spec,
     pub cgroup: &'a CgroupPath,
+    /// Who made it, if not we.
+    pub other: Option<&'a Other>,
 }
 
 impl Exec {
@@ -47,14 +50,17 @@ impl Exec {
                 return None;
             }
         };
-        let launched = exec_into(ExecInto {
-            init: target.init,
-            process,
-            spec: target.spec,
-            stdio,
-            cgroup: target.cgroup.clone(),
-            pass_fds: Vec::new(),
-        });
+        let launched = match target.other {
+            Some(other) => other.exec(process, stdio),
+            None => exec_into(ExecInto {
+                init: target.init,
+                process,
+                spec: target.spec,
+                stdio,
+                cgroup: target.cgroup.clone(),
+                pass_fds: Vec::new(),
+            }),
+        };
         match launched {
             Ok(launched) => {
                 let started_at = Timestamp::now();
@@ -71,6 +77,10 @@ impl Exec {
 
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
     }
 
     pub(super) fn signal(&self, signal: i32) -> io::Result<()> {

@@ -11,18 +11,21 @@
 //! - `protocol`: the messages, and descriptors that travel with them.
 //! - `zygote`: both ends of the zygote.
 //! - `run`: a supervisor's life. `output`: pipes and clients. `execs`: further processes. `logfile`: the log.
+//! - `other`: containers that another OCI runtime makes.
 
 mod execs;
 pub mod frame;
 mod logfile;
+mod other;
 mod output;
 mod protocol;
 mod run;
 mod zygote;
 
+pub use other::remove_remains;
 pub use protocol::{
-    Exit, LogSettings, Received, Reply, Request, RootfsSpec, Size, StartRequest, Streams, connect, read_exit, receive,
-    send,
+    Exit, LogSettings, OtherRuntime, Received, Reply, Request, RootfsSpec, Size, StartRequest, Streams, connect,
+    read_exit, receive, send,
 };
 pub use zygote::Zygote;
 pub(crate) use zygote::run_if_asked;

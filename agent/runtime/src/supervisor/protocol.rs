@@ -46,6 +46,18 @@ pub struct StartRequest {
     pub log: Option<LogSettings>,
     /// The wishes of those who are attached from the beginning.
     pub attach: Vec<Streams>,
+    /// Makes the container instead of our own runtime.
+    #[serde(default)]
+    pub runtime: Option<OtherRuntime>,
+}
+
+/// Another OCI runtime, by its command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRuntime {
+    /// Its absolute path.
+    pub program: PathBuf,
+    /// Given before the runtime's own command.
+    pub args: Vec<String>,
 }
 
 /// Mirrors [`Rootfs`](crate::launch::Rootfs).
@@ -112,6 +124,11 @@ pub enum Request {
     Signal {
         /// Its number.
         signal: i32,
+    },
+    /// Stops all processes where they are, or lets them go on, by the other runtime that made the container.
+    Freeze {
+        /// Whether they stop.
+        frozen: bool,
     },
     /// Starts a further process. The connection is its own from then on: it tells [`Reply::Started`] (with the
     /// terminal's master beside it) and [`Reply::Exited`]. Without a terminal, stdin, stdout and stderr come with it.

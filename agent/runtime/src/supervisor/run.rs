@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci_spec::runtime::Spec;
@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::execs::{Exec, Target, failed, own_pipes, reap, send_signal};
 use super::logfile::LogFile;
+use super::other::{Other, reap_orphans};
 use super::output::{Part, Streaming};
 use super::protocol::{Exit, Received, Reply, Request, RootfsSpec, StartRequest, receive, send};
 use super::{EXIT_FILE, SOCKET, SPEC_FILE};
@@ -41,7 +42,8 @@ pub(super) fn supervise(request: StartRequest, mut fds: Vec<OwnedFd>) {
             return;
         }
     };
-    let (launched, cgroup) = match start(&request, &mut streaming) {
+    let other = request.runtime.as_ref().map(|runtime| Other::new(runtime, &request.id, &request.run_dir));
+    let (launched, cgroup) = match start(&request, other.as_ref(), &mut streaming) {
         Ok(started) => started,
         Err(error) => {
             let _ = std::fs::remove_file(SOCKET);
@@ -59,6 +61,7 @@ pub(super) fn supervise(request: StartRequest, mut fds: Vec<OwnedFd>) {
         pidfd: launched.pidfd,
         started_at,
         cgroup,
+        other: other.map(|other| (other, request.bundle)),
         oom,
         oom_kills: 0,
         listener,
@@ -104,6 +107,16 @@ fn set_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Orphans that another runtime leaves to us wake us when they end: a handler that does nothing interrupts `poll`.
+fn watch_children() -> io::Result<()> {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, so it may run anywhere.
+    unsafe { sigaction(Signal::SIGCHLD, &handler) }?;
+    Ok(())
+}
+
 /// Gives memory that starting needed back to the kernel.
 fn trim_memory() {
     #[cfg(target_env = "gnu")]
@@ -113,7 +126,11 @@ fn trim_memory() {
     }
 }
 
-fn start(request: &StartRequest, streaming: &mut Streaming) -> Result<(Launched, CgroupPath), LaunchError> {
+fn start(
+    request: &StartRequest,
+    other: Option<&Other>,
+    streaming: &mut Streaming,
+) -> Result<(Launched, CgroupPath), LaunchError> {
     let step = |what: &str| {
         let what = what.to_owned();
         move |source: io::Error| LaunchError::Step { what, source }
@@ -139,23 +156,29 @@ fn start(request: &StartRequest, streaming: &mut Streaming) -> Result<(Launched,
         ours = Some((feed, out_read, err_read));
         Stdio::Streams { stdin, stdout, stderr }
     };
-    let launched = launch(Launch {
-        id: &request.id,
-        spec: &spec,
-        bundle: &request.bundle,
-        rootfs: match &request.rootfs {
-            RootfsSpec::Path(path) => Rootfs::Path(path.clone()),
-            RootfsSpec::Overlay { lower, upper, work } => {
-                Rootfs::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone() }
-            }
-        },
-        stdio,
-        cgroup: cgroup.clone(),
-        init: request.init,
-        mounts: Vec::new(),
-        pass_fds: Vec::new(),
-    })?;
-    let mut launched = launched;
+    let rootfs = match &request.rootfs {
+        RootfsSpec::Path(path) => Rootfs::Path(path.clone()),
+        RootfsSpec::Overlay { lower, upper, work } => {
+            Rootfs::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone() }
+        }
+    };
+    let mut launched = match other {
+        Some(other) => {
+            watch_children().map_err(step("setting signals"))?;
+            other.launch(&rootfs, &request.bundle, stdio)?
+        }
+        None => launch(Launch {
+            id: &request.id,
+            spec: &spec,
+            bundle: &request.bundle,
+            rootfs,
+            stdio,
+            cgroup: cgroup.clone(),
+            init: request.init,
+            mounts: Vec::new(),
+            pass_fds: Vec::new(),
+        })?,
+    };
     let connected = match (launched.terminal.take(), ours) {
         (Some(terminal), _) => streaming.set_terminal(terminal),
         (None, Some((stdin, stdout, stderr))) => streaming.set_pipes(stdin, stdout, stderr),
@@ -163,6 +186,9 @@ fn start(request: &StartRequest, streaming: &mut Streaming) -> Result<(Launched,
     };
     if let Err(source) = connected {
         let _ = send_signal(&launched.pidfd, libc::SIGKILL);
+        if let Some(other) = other {
+            other.delete(&request.bundle);
+        }
         return Err(LaunchError::Step { what: "connecting the container's streams".into(), source });
     }
     Ok((launched, cgroup))
@@ -177,6 +203,8 @@ struct Supervisor {
     pidfd: OwnedFd,
     started_at: Timestamp,
     cgroup: CgroupPath,
+    /// Who made the container, if not we, and where its root file system is mounted.
+    other: Option<(Other, PathBuf)>,
     oom: Option<OwnedFd>,
     oom_kills: u64,
     listener: OwnedFd,
@@ -225,6 +253,9 @@ impl Supervisor {
             self.sweep();
             if let Some(exit) = reap(self.pid, self.started_at) {
                 break exit;
+            }
+            if self.other.is_some() {
+                self.reap_orphans();
             }
         };
         self.finish(exit);
@@ -322,7 +353,14 @@ impl Supervisor {
             Request::Resize(size) => done(self.streaming.resize(size)),
             Request::Signal { signal } => match &self.connections[index].role {
                 Role::Runs(exec) => done(exec.signal(signal)),
-                _ => done(send_signal(&self.pidfd, signal)),
+                _ => done(match &self.other {
+                    Some((other, _)) => other.signal(signal),
+                    None => send_signal(&self.pidfd, signal),
+                }),
+            },
+            Request::Freeze { frozen } => match &self.other {
+                Some((other, _)) => done(other.freeze(frozen)),
+                None => Reply::Refused { message: "the container is not another runtime's".into() },
             },
             Request::Exec { process, tty, size } => {
                 let spec = match load_spec() {
@@ -334,7 +372,12 @@ impl Supervisor {
                         return;
                     }
                 };
-                let target = Target { init: self.pid, spec: &spec, cgroup: &self.cgroup };
+                let target = Target {
+                    init: self.pid,
+                    spec: &spec,
+                    cgroup: &self.cgroup,
+                    other: self.other.as_ref().map(|(other, _)| other),
+                };
                 let connection = &mut self.connections[index];
                 if let Some(exec) = Exec::start(&connection.socket, &target, &process, tty.then_some(size), fds) {
                     connection.role = Role::Runs(exec);
@@ -355,6 +398,14 @@ impl Supervisor {
             let _ = send(&connection.socket, &Reply::Exited(exit), &[]);
             connection.role = Role::New;
         }
+    }
+
+    fn reap_orphans(&self) {
+        let execs = self.connections.iter().filter_map(|connection| match &connection.role {
+            Role::Runs(exec) => Some(exec.pid()),
+            _ => None,
+        });
+        reap_orphans(&std::iter::once(self.pid).chain(execs).collect::<Vec<_>>());
     }
 
     fn notice_oom(&mut self) {
@@ -391,11 +442,15 @@ impl Supervisor {
         }
         self.streaming.drain();
         self.sweep();
+        if let Some((other, place)) = &self.other {
+            other.delete(place);
+        }
         let _ = write_exit(&exit);
         for connection in &mut self.connections {
             let Role::Runs(exec) = &connection.role else { continue };
             // Killed by the kernel or by us a moment ago, so this waits for no person.
-            let _ = rustix::event::poll(&mut [PollFd::from_borrowed_fd(exec.pidfd(), PollFlags::IN)], None);
+            let mut ended = [PollFd::from_borrowed_fd(exec.pidfd(), PollFlags::IN)];
+            while rustix::event::poll(&mut ended, None) == Err(rustix::io::Errno::INTR) {}
             if let Some(exit) = exec.reap() {
                 let _ = send(&connection.socket, &Reply::Exited(exit), &[]);
             }
