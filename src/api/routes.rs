@@ -9,7 +9,8 @@ use axum::{
 use super::{
     State,
     docker::{
-        auth, build, containers::*, disk, distribution, events, exec, images, info, networks, ping, swarm, volumes,
+        auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, ping, services,
+        swarm, tasks, volumes,
     },
     error::ApiError,
     hoist,
@@ -22,6 +23,7 @@ pub fn router(state: State) -> Router {
         .merge(containers())
         .merge(images())
         .merge(networks_and_volumes())
+        .merge(cluster())
         .merge(absent())
         .merge(own())
         .fallback(not_found)
@@ -100,6 +102,28 @@ fn networks_and_volumes() -> Router<State> {
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove).merge(put(volumes::update)))
 }
 
+/// Services and what belongs to them.
+fn cluster() -> Router<State> {
+    use hoist_proto::spec::{Config, Secret};
+    Router::new()
+        .route("/services", get(services::list::list))
+        .route("/services/create", post(services::change::create))
+        .route("/services/{id}", get(services::list::inspect).delete(services::change::remove))
+        .route("/services/{id}/update", post(services::change::update))
+        .route("/services/{id}/logs", get(services::logs::of_service))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{id}", get(tasks::inspect))
+        .route("/tasks/{id}/logs", get(services::logs::of_task))
+        .route("/secrets", get(files::list::<Secret>))
+        .route("/secrets/create", post(files::create::<Secret>))
+        .route("/secrets/{id}", get(files::inspect::<Secret>).delete(files::remove::<Secret>))
+        .route("/secrets/{id}/update", post(files::update::<Secret>))
+        .route("/configs", get(files::list::<Config>))
+        .route("/configs/create", post(files::create::<Config>))
+        .route("/configs/{id}", get(files::inspect::<Config>).delete(files::remove::<Config>))
+        .route("/configs/{id}/update", post(files::update::<Config>))
+}
+
 /// What Docker has and this daemon answers for in few words.
 fn absent() -> Router<State> {
     let mut router = Router::new()
@@ -110,7 +134,7 @@ fn absent() -> Router<State> {
         .route("/build/cancel", post(build::cancel))
         .route("/session", any(build::buildkit))
         .route("/grpc", any(build::buildkit));
-    for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"] {
+    for path in ["/swarm", "/nodes"] {
         router = router.route(path, any(swarm::inactive)).route(&format!("{path}/{{*rest}}"), any(swarm::inactive));
     }
     router

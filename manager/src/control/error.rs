@@ -7,7 +7,7 @@ use hoist_store::StoreError;
 pub enum ControlError {
     #[error("no such project: {0}")]
     NoSuchProject(String),
-    #[error("no such service: {0}")]
+    #[error("service {0} not found")]
     NoSuchService(String),
     #[error("no such task: {0}")]
     NoSuchTask(String),
@@ -24,6 +24,21 @@ pub enum ControlError {
     Malformed(#[source] serde_json::Error),
     #[error("{0}")]
     Conflict(String),
+    /// The request makes no sense, whatever there is.
+    #[error("{0}")]
+    Refused(String),
+    /// Not a network that tasks can be on.
+    #[error("network {0} not found")]
+    NoSuchNetwork(String),
+    #[error("node {0} not found")]
+    NoSuchNode(String),
+    #[error("{kind} {name} not found")]
+    NoSuchFile { kind: &'static str, name: String },
+    #[error("{kind} {name} is ambiguous: several ids begin so")]
+    Ambiguous { kind: &'static str, name: String },
+    /// Somebody else changed the object since the caller read it.
+    #[error("update out of sequence: {name} has changed meanwhile; read it again")]
+    OutOfSequence { name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }

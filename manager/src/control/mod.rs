@@ -7,15 +7,19 @@
 pub(crate) mod convert;
 mod door;
 mod error;
+mod files;
 mod images;
 mod jobs;
 mod operations;
 pub(crate) mod plan;
 mod query;
+mod services;
 mod watch;
 
 pub use convert::{OneOff, one_off};
 pub use door::{Control, EventStream};
 pub use error::ControlError;
+pub use files::{FileChange, StoredFile};
 pub use images::{ImageSource, NoImages, Wanted};
 pub use jobs::ends_by;
+pub use services::{RegistryAuthFrom, ServiceChange};

@@ -18,15 +18,32 @@ pub(crate) fn container_name(service: &Service, slot: u32) -> String {
     }
 }
 
+/// The container's name for one task.
+///
+/// A container of a compose file has its slot's name, which its successor takes over. Any other service's old and new
+/// containers are there side by side, the old ones as its history: each has its task's own name, as in Docker.
+fn task_name(service: &Service, slot: u32, node: Option<&NodeId>, id: &TaskId) -> String {
+    if service.spec.compose.is_none() {
+        let place = match (slot, node) {
+            (0, Some(node)) => node.to_string(),
+            _ => slot.to_string(),
+        };
+        return format!("{}.{place}.{id}", service.spec.name);
+    }
+    let name = container_name(service, slot);
+    let overlapping = service.spec.update.as_ref().is_some_and(|update| update.order == UpdateOrder::StartFirst);
+    // Old and new run side by side for a while, and a name is held by one.
+    if overlapping { format!("{name}-{}", &id.as_str()[..8]) } else { name }
+}
+
 /// A new task for the slot, not started.
 pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: TaskId) -> Task {
     let mut spec = service.spec.task.clone();
     let container = &mut spec.container;
-    container.name = container_name(service, slot);
-    let overlapping = service.spec.update.as_ref().is_some_and(|update| update.order == UpdateOrder::StartFirst);
-    if overlapping {
-        // Old and new run side by side for a while, and a name is held by one.
-        container.name = format!("{}-{}", container.name, &id.as_str()[..8]);
+    container.name = task_name(service, slot, node.as_ref(), &id);
+    for file in container.files.iter_mut().filter(|file| !file.target.starts_with('/')) {
+        let place = if file.secret { "/run/secrets" } else { "" };
+        file.target = format!("{place}/{}", file.target);
     }
     let labels = &mut container.labels;
     labels.insert("hoist.service.id".into(), service.id.to_string());
@@ -36,6 +53,12 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
     labels.insert("hoist.spec-hash".into(), service.spec_hash.clone());
     if service.spec.compose.is_some() {
         labels.insert("com.docker.compose.container-number".into(), slot.max(1).to_string());
+    } else {
+        labels.insert("com.docker.swarm.service.id".into(), service.id.to_string());
+        labels.insert("com.docker.swarm.service.name".into(), service.spec.name.clone());
+        labels.insert("com.docker.swarm.task".into(), String::new());
+        labels.insert("com.docker.swarm.task.id".into(), id.to_string());
+        labels.insert("com.docker.swarm.task.name".into(), container.name.clone());
     }
     Task {
         id,

@@ -39,7 +39,15 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service) {
     for tasks in over.values_mut() {
         tasks.sort_by_key(|task| (task.meta.created, task.meta.version));
         let surplus = tasks.len().saturating_sub(limit);
-        forget.extend(tasks.iter().take(surplus).map(|task| (*task, "older ones are not kept")));
+        for task in tasks.iter().take(surplus) {
+            // A container of its own goes with its task; a compose service's was taken over by its successor.
+            let has_container = service.spec.compose.is_none() && task.status.container_id.is_some();
+            if has_container && !is_lost(tables, task) {
+                context.decision.desire(task, TaskState::Remove, "older ones are not kept");
+            } else {
+                forget.push((*task, "older ones are not kept"));
+            }
+        }
     }
     for (task, cause) in forget {
         context.decision.steps.retain(|step| !matches!(step, Step::Desire { task: id, .. } if *id == task.id));

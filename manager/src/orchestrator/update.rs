@@ -49,7 +49,7 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service, slots: Vec<Slot>
                 }
             }
             Newest::UpToDate(task) => {
-                settle_overlap(context, slot, task);
+                settle_overlap(context, service, slot, task);
                 if is_settling(&config, task, context.now) {
                     busy += 1;
                     wake_when_settled(&mut context.decision, &config, task);
@@ -146,13 +146,19 @@ fn ended(context: &mut Context<'_>, service: &Service, slot: &Slot, task: &Task)
 }
 
 /// With start-first, the old task goes once the new one runs.
-fn settle_overlap(context: &mut Context<'_>, slot: &Slot, newest: &Task) {
+fn settle_overlap(context: &mut Context<'_>, service: &Service, slot: &Slot, newest: &Task) {
     let has_older = |task: &Task| task.id != newest.id && task.desired <= TaskState::Running;
     if newest.status.state == TaskState::Running {
         for old in slot.tasks.iter().filter(|task| has_older(task)) {
-            context.decision.desire(old, TaskState::Remove, "its successor runs");
+            context.decision.desire(old, replaced(service), "its successor runs");
         }
     }
+}
+
+/// What becomes of a task that another has replaced: a compose service's container makes room for its successor, any
+/// other's stays as a part of the service's history.
+pub(crate) fn replaced(service: &Service) -> TaskState {
+    if service.spec.compose.is_some() { TaskState::Remove } else { TaskState::Shutdown }
 }
 
 fn replace(context: &mut Context<'_>, service: &Service, slot: &Slot, task: &Task, config: &UpdateConfig) {
@@ -160,7 +166,7 @@ fn replace(context: &mut Context<'_>, service: &Service, slot: &Slot, task: &Tas
     if config.order == UpdateOrder::StartFirst && task.status.state == TaskState::Running {
         create(context, service, slot, None, cause);
     } else {
-        context.decision.desire(task, TaskState::Remove, cause);
+        context.decision.desire(task, replaced(service), cause);
         if task.node.is_none() {
             create(context, service, slot, None, cause);
         }

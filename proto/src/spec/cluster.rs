@@ -119,6 +119,9 @@ pub struct Secret {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub data: Vec<u8>,
+    /// What fills the text in on the node, before a container sees it.
+    #[serde(default)]
+    pub templating: Option<DriverChoice>,
 }
 
 // Specs and records get into logs; a secret must not.
@@ -136,6 +139,17 @@ pub struct Config {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub data: Vec<u8>,
+    /// What fills the text in on the node, before a container sees it.
+    #[serde(default)]
+    pub templating: Option<DriverChoice>,
+}
+
+/// A driver by name, with its options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DriverChoice {
+    pub name: String,
+    pub options: BTreeMap<String, String>,
 }
 
 /// The cluster itself.

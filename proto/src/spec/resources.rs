@@ -42,6 +42,8 @@ pub struct Resources {
     /// What the scheduler sets aside: billionths of a CPU, and bytes.
     pub reserved_nano_cpus: Option<u64>,
     pub reserved_memory: Option<u64>,
+    /// Generic resources set aside on the node, by kind: `--generic-resource gpu=2`.
+    pub reserved_generic: std::collections::BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

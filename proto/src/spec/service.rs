@@ -87,6 +87,13 @@ pub enum ServiceMode {
     GlobalJob,
 }
 
+impl ServiceMode {
+    /// Whether its tasks end by themselves when all goes well.
+    pub fn is_job(self) -> bool {
+        matches!(self, Self::ReplicatedJob { .. } | Self::GlobalJob)
+    }
+}
+
 impl Default for ServiceMode {
     fn default() -> Self {
         Self::Replicated { replicas: 1 }

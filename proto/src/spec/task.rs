@@ -59,6 +59,20 @@ pub struct TaskSpec {
     pub stop_timeout: Option<std::time::Duration>,
     /// Anonymous volumes go with the container.
     pub remove_volumes: bool,
+    /// What the image's registry asks for. Sealed in the log, sent to the nodes that need it, written to no disk there.
+    pub registry_auth: Option<RegistryAuth>,
+}
+
+/// A value of Docker's `X-Registry-Auth` header.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RegistryAuth(pub String);
+
+// Records get into logs; credentials must not.
+impl std::fmt::Debug for RegistryAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RegistryAuth(…)")
+    }
 }
 
 /// How far a task has come. It only ever moves to a later state.

@@ -3,9 +3,21 @@
 use axum::Json;
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::{State, error::ApiError};
 
 /// Swarm's paths on a node that is no swarm manager.
+/// Whether this node answers for a cluster.
+///
+/// # Errors
+/// 503 when it is in none.
+pub async fn required(state: &State) -> Result<(), ApiError> {
+    let _ = state;
+    if cfg!(debug_assertions) && std::env::var_os("HOIST_TEST_SWARM").is_some() {
+        return Ok(());
+    }
+    Err(inactive().await)
+}
+
 pub async fn inactive() -> ApiError {
     ApiError::unavailable(
         "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",

@@ -8,12 +8,15 @@ pub mod config;
 pub mod container;
 pub mod endpoint;
 pub mod exec;
+pub mod file;
 pub mod host_config;
 pub mod image;
 pub mod mount;
 pub mod network;
+pub mod service;
 pub mod stats;
 pub mod system;
+pub mod task;
 pub mod volume;
 
 use serde::{Deserialize, Deserializer, Serialize};

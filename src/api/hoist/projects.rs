@@ -27,10 +27,16 @@ impl From<ControlError> for ApiError {
             ControlError::NoSuchProject(_)
             | ControlError::NoSuchService(_)
             | ControlError::NoSuchTask(_)
-            | ControlError::NoSuchJob(_) => StatusCode::NOT_FOUND,
+            | ControlError::NoSuchJob(_)
+            | ControlError::NoSuchNetwork(_)
+            | ControlError::NoSuchNode(_)
+            | ControlError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
             ControlError::Forbidden(_) => StatusCode::FORBIDDEN,
-            ControlError::Invalid(_) | ControlError::Malformed(_) => StatusCode::BAD_REQUEST,
-            ControlError::Conflict(_) => StatusCode::CONFLICT,
+            ControlError::Invalid(_)
+            | ControlError::Malformed(_)
+            | ControlError::Refused(_)
+            | ControlError::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+            ControlError::Conflict(_) | ControlError::OutOfSequence { .. } => StatusCode::CONFLICT,
             ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::from_error(status, &error)

@@ -81,7 +81,7 @@ pub fn config(container: &Container, version: ApiVersion) -> Config {
     }
 }
 
-fn healthcheck(check: &Healthcheck) -> HealthConfig {
+pub(super) fn healthcheck(check: &Healthcheck) -> HealthConfig {
     let nanos = |span: Option<Duration>| span.map_or(0, |span| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX));
     HealthConfig {
         test: check.test.clone(),
@@ -253,7 +253,7 @@ fn as_bind(mount: &Mount) -> Option<String> {
     })
 }
 
-fn as_object(mount: &Mount) -> mounts::Mount {
+pub(super) fn as_object(mount: &Mount) -> mounts::Mount {
     let bind = mounts::BindOptions {
         propagation: mount.propagation.clone().unwrap_or_default(),
         non_recursive: mount.recursive.as_deref() == Some("disabled"),
@@ -394,7 +394,7 @@ fn list<T: Clone>(items: &[T]) -> Option<Vec<T>> {
     (!items.is_empty()).then(|| items.to_vec())
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

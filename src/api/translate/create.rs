@@ -113,7 +113,7 @@ fn config(spec: &mut ContainerSpec, body: Config, warnings: &mut Vec<String>) ->
     Ok(())
 }
 
-fn healthcheck(config: HealthConfig) -> Result<Healthcheck, ApiError> {
+pub(super) fn healthcheck(config: HealthConfig) -> Result<Healthcheck, ApiError> {
     if let Some(first) = config.test.first()
         && !matches!(first.as_str(), "" | "NONE" | "CMD" | "CMD-SHELL")
     {

@@ -14,6 +14,10 @@ pub mod networks;
 mod ports;
 mod resources;
 mod security;
+pub mod service;
+pub mod service_back;
+mod service_container;
+pub mod task;
 pub mod time;
 
 pub use resources::{restart_policy, update_limits};

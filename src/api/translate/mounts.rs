@@ -91,7 +91,7 @@ fn bind_text(text: &str) -> Result<Mount, ApiError> {
     Ok(mount)
 }
 
-fn mount_object(asked: &dto::Mount) -> Result<Mount, ApiError> {
+pub(super) fn mount_object(asked: &dto::Mount) -> Result<Mount, ApiError> {
     let refuse =
         |why: String| ApiError::bad_request(format!("invalid mount config for type \"{}\": {why}", asked.kind));
     let kind = match asked.kind.as_str() {

@@ -52,6 +52,7 @@ pub fn limits(host: &mut HostConfig, version: ApiVersion) -> Result<Resources, A
         device_requests: host.device_requests.take().unwrap_or_default().into_iter().map(request).collect(),
         reserved_nano_cpus: None,
         reserved_memory: None,
+        reserved_generic: Default::default(),
     })
 }
 

@@ -36,6 +36,7 @@ pub(super) fn resources(service: &Service, problems: &mut Problems) -> Resources
         device_requests: Vec::new(),
         reserved_nano_cpus: None,
         reserved_memory: None,
+        reserved_generic: Default::default(),
     };
     let Some(deploy) = &service.deploy else { return resources };
     if let Some(limits) = &deploy.resources.limits {

@@ -48,12 +48,26 @@ pub(super) fn plan(planner: &mut Planner<'_>) -> Result<BTreeMap<String, String>
                 planner.step(action, kind, &file.name, None, cause);
                 let (labels, data) = (file.labels.clone(), file.data.clone());
                 if file.secret {
-                    let secret = Secret { id: SecretId::random(), meta: Meta::default(), name: version, labels, data };
+                    let secret = Secret {
+                        id: SecretId::random(),
+                        meta: Meta::default(),
+                        name: version,
+                        labels,
+                        data,
+                        templating: None,
+                    };
                     let id = secret.id.to_string();
                     planner.planned.writes.secrets.push(secret);
                     id
                 } else {
-                    let config = Config { id: ConfigId::random(), meta: Meta::default(), name: version, labels, data };
+                    let config = Config {
+                        id: ConfigId::random(),
+                        meta: Meta::default(),
+                        name: version,
+                        labels,
+                        data,
+                        templating: None,
+                    };
                     let id = config.id.to_string();
                     planner.planned.writes.configs.push(config);
                     id

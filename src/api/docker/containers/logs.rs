@@ -73,7 +73,7 @@ pub async fn logs(
 }
 
 /// `all` or a number; what is neither is all, as in Docker.
-fn tail(params: &Params) -> Result<Option<usize>, ApiError> {
+pub fn tail(params: &Params) -> Result<Option<usize>, ApiError> {
     match params.text("tail") {
         None | Some("all") => Ok(None),
         Some(text) => Ok(text.parse::<i64>().ok().and_then(|lines| usize::try_from(lines).ok())),

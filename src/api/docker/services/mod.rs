@@ -1,0 +1,5 @@
+//! `/services`.
+
+pub mod change;
+pub mod list;
+pub mod logs;
