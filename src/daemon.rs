@@ -88,6 +88,7 @@ async fn serve(
         () = stop.cancelled() => return Ok(()),
     };
     let router = crate::api::router(rooms.state.clone());
+    rooms.state.member.offer(router.clone());
     let mut servers = tokio::task::JoinSet::new();
     for listener in listeners {
         servers.spawn(crate::api::serve(listener, router.clone(), stop.clone()));

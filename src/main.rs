@@ -9,6 +9,7 @@ mod api;
 mod builtin;
 mod cli;
 mod daemon;
+mod member;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-proto", &[]),
     ("hoist-compose", &["hoist-proto"]),
+    ("hoist-link", &["hoist-proto"]),
     ("hoist-store", &["hoist-proto"]),
     ("hoist-raft", &["hoist-proto", "hoist-store"]),
     ("hoist-scheduler", &["hoist-proto", "hoist-store"]),
@@ -16,7 +17,10 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-volume", &["hoist-proto"]),
     ("hoist-build", &["hoist-proto"]),
     ("hoist-engine", &["hoist-proto", "hoist-runtime", "hoist-image", "hoist-build", "hoist-network", "hoist-volume"]),
-    ("hoist-manager", &["hoist-proto", "hoist-compose", "hoist-store", "hoist-raft", "hoist-scheduler", "hoist-queue"]),
+    (
+        "hoist-manager",
+        &["hoist-proto", "hoist-compose", "hoist-link", "hoist-store", "hoist-raft", "hoist-scheduler", "hoist-queue"],
+    ),
     (
         "hoist-agent",
         &[

@@ -1,14 +1,13 @@
 //! Config → build → spawn → drain, for the agent.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use hoist_engine::Engine;
 use hoist_proto::{clock::SharedClock, id::NodeId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
-use crate::{session, worker::Worker};
+use crate::{Dispatchers, session, worker::Worker};
 
 /// What an agent needs to start.
 #[derive(Clone)]
@@ -19,8 +18,8 @@ pub struct AgentConfig {
     /// What it was told is kept below `<data_root>/agent`.
     pub data_root: PathBuf,
     pub clock: SharedClock,
-    /// The way to a dispatcher; connected when it is used.
-    pub channel: Channel,
+    /// The way to the dispatcher that leads.
+    pub dispatchers: Arc<dyn Dispatchers>,
 }
 
 /// A running agent.
@@ -41,7 +40,7 @@ impl Agent {
         loops.spawn(async move { events.follow_engine().await });
         let keeper = worker.clone();
         loops.spawn(async move { keeper.keep().await });
-        loops.spawn(session::run(config.channel, config.node, worker, cancel.clone()));
+        loops.spawn(session::run(config.dispatchers, config.node, worker, cancel.clone()));
         Self { cancel, loops }
     }
 

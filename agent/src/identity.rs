@@ -31,6 +31,11 @@ pub fn node_id(data_root: &Path) -> Result<NodeId, IdentityError> {
     }
 }
 
+/// Gives the node another id: the one by which a cluster knows it.
+pub fn set_node_id(data_root: &Path, id: &NodeId) -> Result<(), IdentityError> {
+    Ok(write(&data_root.join("agent").join("node-id"), id.as_str().as_bytes())?)
+}
+
 /// Writes a file whole or not at all.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = path.parent().expect("the agent's files lie below its data root");

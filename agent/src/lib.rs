@@ -11,6 +11,7 @@
 
 mod agent;
 mod describe;
+mod dispatchers;
 mod identity;
 pub mod local;
 mod progress;
@@ -21,4 +22,5 @@ mod task;
 mod worker;
 
 pub use agent::{Agent, AgentConfig};
-pub use identity::{IdentityError, node_id};
+pub use dispatchers::{Dispatchers, One};
+pub use identity::{IdentityError, node_id, set_node_id};

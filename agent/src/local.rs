@@ -52,7 +52,7 @@ mod tests {
         type AssignmentsStream = Messages<AssignmentsMessage>;
 
         async fn session(&self, request: Request<SessionRequest>) -> Result<Response<Self::SessionStream>, Status> {
-            let first = SessionMessage { session_id: request.into_inner().node_id, node: Vec::new() };
+            let first = SessionMessage { session_id: request.into_inner().node_id, ..SessionMessage::default() };
             Ok(Response::new(Box::pin(tokio_stream::once(Ok(first)).chain(tokio_stream::pending()))))
         }
 

@@ -1,6 +1,6 @@
 //! The session with a dispatcher: registered, heard, kept alive, and opened anew when it breaks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hoist_proto::{
     id::NodeId,
@@ -13,22 +13,31 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 
-use crate::{describe::describe, progress::Progress, worker::Worker};
+use crate::{Dispatchers, describe::describe, progress::Progress, worker::Worker};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// A dispatcher that is there answers within this time.
+const OPENING: Duration = Duration::from_secs(10);
+/// The least that an answer to a heartbeat is waited for.
+const SHORTEST: Duration = Duration::from_secs(1);
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// Runs until cancelled.
-pub(crate) async fn run(channel: Channel, node: NodeId, worker: Worker, cancel: CancellationToken) {
+pub(crate) async fn run(dispatchers: Arc<dyn Dispatchers>, node: NodeId, worker: Worker, cancel: CancellationToken) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let client = DispatcherClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let client = DispatcherClient::new(dispatchers.next()).max_decoding_message_size(MAX_MESSAGE);
         let ended = tokio::select! {
             () = cancel.cancelled() => break,
-            ended = one(client, &node, &worker, &mut pause) => ended,
+            ended = one(client, &node, &worker, &*dispatchers, &mut pause) => ended,
         };
         tracing::warn!(code = ?ended.code(), "the session with the dispatcher ended: {}", ended.message());
+        if dispatchers.ended(&ended) {
+            // Another one is known; it needs no rest.
+            pause = FIRST_PAUSE;
+            continue;
+        }
         tokio::select! {
             () = cancel.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
@@ -39,24 +48,37 @@ pub(crate) async fn run(channel: Channel, node: NodeId, worker: Worker, cancel: 
 }
 
 /// One session; gives why it ended.
-async fn one(mut client: DispatcherClient<Channel>, node: &NodeId, worker: &Worker, pause: &mut Duration) -> Status {
-    let description = serde_json::to_vec(&describe()).expect("a description has string keys");
+async fn one(
+    mut client: DispatcherClient<Channel>,
+    node: &NodeId,
+    worker: &Worker,
+    dispatchers: &dyn Dispatchers,
+    pause: &mut Duration,
+) -> Status {
+    let mut description = describe();
+    description.tls = dispatchers.tls();
+    let description = serde_json::to_vec(&description).expect("a description has string keys");
     let request = SessionRequest { node_id: node.to_string(), description, session_id: String::new() };
-    let mut messages = match client.session(request).await {
-        Ok(answer) => answer.into_inner(),
-        Err(error) => return error,
+    let opening = async {
+        let mut messages = client.session(request).await?.into_inner();
+        match messages.next().await {
+            Some(first) => Ok((first?, messages)),
+            None => Err(Status::unavailable("the dispatcher said nothing")),
+        }
     };
-    let session = match messages.next().await {
-        Some(Ok(first)) => first.session_id,
-        Some(Err(error)) => return error,
-        None => return Status::unavailable("the dispatcher said nothing"),
+    let (first, mut messages) = match tokio::time::timeout(OPENING, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return error,
+        Err(_) => return Status::deadline_exceeded("the dispatcher did not answer"),
     };
+    let session = first.session_id.clone();
+    dispatchers.heard(first);
     *pause = FIRST_PAUSE;
     tracing::debug!(session, "registered with the dispatcher");
     let alive = async {
         loop {
             match messages.next().await {
-                Some(Ok(_)) => {}
+                Some(Ok(news)) => dispatchers.heard(news),
                 Some(Err(error)) => return error,
                 None => return Status::unavailable("the dispatcher closed the session"),
             }
@@ -68,15 +90,23 @@ async fn one(mut client: DispatcherClient<Channel>, node: &NodeId, worker: &Work
         ended = assignments(client.clone(), &session, worker) => ended,
         ended = worker.reports().send(client.clone(), &session) => ended,
         ended = progress(client, &session, worker.progress()) => ended,
+        () = dispatchers.changed() => Status::aborted("the node introduces itself anew"),
     }
 }
 
 async fn heartbeats(mut client: DispatcherClient<Channel>, session: &str) -> Status {
+    let mut patience = OPENING;
     loop {
         let request = HeartbeatRequest { session_id: session.to_owned() };
-        match client.heartbeat(request).await {
-            Ok(answer) => tokio::time::sleep(Duration::from_millis(answer.into_inner().period_millis)).await,
-            Err(error) => return error,
+        match tokio::time::timeout(patience, client.heartbeat(request)).await {
+            Ok(Ok(answer)) => {
+                let period = Duration::from_millis(answer.into_inner().period_millis);
+                // A dispatcher that is silent for two periods may be gone; another one is told before it is too late.
+                patience = (period * 2).clamp(SHORTEST, OPENING);
+                tokio::time::sleep(period).await;
+            }
+            Ok(Err(error)) => return error,
+            Err(_) => return Status::deadline_exceeded("the dispatcher did not answer a heartbeat"),
         }
     }
 }

@@ -1,25 +1,34 @@
 //! Config → build → spawn → drain, for the control plane.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use hoist_link::Link;
 use hoist_proto::{
     clock::SharedClock,
     id::{ClusterId, NodeId},
-    spec::{Cluster, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role},
+    spec::{Cluster, ClusterSpec, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role},
+    wire::ManagerAddress,
 };
-use hoist_raft::{Alone, Raft, StartError};
+use hoist_raft::{Alone, Begin, Raft, StartError};
 use hoist_store::{Store, StoreError};
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use crate::{
     Progress, allocator,
+    ca::{self, MembershipService},
     control::{Control, ImageSource},
-    dispatcher::Dispatcher,
-    orchestrator, queue, scheduler,
+    dispatcher::{Callers, Dispatcher},
+    leader::Leadership,
+    members, orchestrator,
+    peers::{Peers, RaftService},
+    queue, scheduler,
 };
 
 const HISTORY: u32 = 5;
+/// How long a leader that stops waits for another to take over.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// What a manager needs to start.
 pub struct ManagerConfig {
@@ -31,6 +40,17 @@ pub struct ManagerConfig {
     pub clock: SharedClock,
     /// Fetches images before containers that exist are replaced.
     pub images: Arc<dyn ImageSource>,
+    /// How it reaches others; `None` for a cluster of one that has no port.
+    pub cluster: Option<Membership>,
+}
+
+/// How a manager is one among several.
+pub struct Membership {
+    pub link: Link,
+    /// What a log that is not there yet begins as.
+    pub begin: Begin,
+    /// Managers that are known before the log tells of them.
+    pub managers: Vec<ManagerAddress>,
 }
 
 /// Why the control plane does not run, or ended.
@@ -47,35 +67,90 @@ pub enum ManagerError {
 }
 
 /// A running control plane.
-#[derive(Debug)]
 pub struct Manager {
     store: Store,
     raft: Raft,
     control: Control,
     dispatcher: Dispatcher,
-    loops: JoinSet<Result<(), ManagerError>>,
+    leadership: Leadership,
+    peers: Option<Peers>,
+    /// Ends with the first error.
+    running: JoinSet<Result<(), ManagerError>>,
     cancel: CancellationToken,
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager").field("leadership", &self.leadership).finish_non_exhaustive()
+    }
 }
 
 impl Manager {
     /// Opens the log, makes the cluster of one if there is none, and starts the loops.
+    ///
+    /// A manager alone returns when it leads; one of several as soon as its log is open.
     pub async fn start(config: ManagerConfig) -> Result<Self, ManagerError> {
         let store = Store::new(config.clock.clone());
-        let raft = Raft::start(hoist_raft::Config { dir: config.dir }, store.clone(), Alone).await?;
-        bootstrap(&store, &config.node, &config.hostname).await.map_err(ManagerError::Bootstrap)?;
         let cancel = CancellationToken::new();
+        let (begin, callers) = match &config.cluster {
+            Some(membership) => (membership.begin, Callers::Certified),
+            None => (Begin::Alone, Callers::Own),
+        };
+        let raft_config = hoist_raft::Config { dir: config.dir, begin };
+        let (raft, peers) = match config.cluster {
+            None => (Raft::start(raft_config, store.clone(), Alone).await?, None),
+            Some(membership) => {
+                let peers = Peers::new(membership.link, cancel.child_token());
+                peers.learn(membership.managers);
+                let raft = Raft::start(raft_config, store.clone(), peers.clone()).await?;
+                peers.serve(raft.clone());
+                (raft, Some(peers))
+            }
+        };
+        let lookup = peers.clone();
+        let lookup = Arc::new(move |id| lookup.as_ref().and_then(|peers: &Peers| peers.address(id)));
+        let leadership = Leadership::new(&raft, lookup);
         let progress = Progress::default();
-        let dispatcher = Dispatcher::new(store.clone(), progress.clone(), cancel.child_token());
+        let dispatcher = Dispatcher::new(store.clone(), progress.clone(), leadership.clone(), callers);
         let control = Control::new(store.clone(), progress, config.images, cancel.child_token());
-        let mut loops = JoinSet::new();
-        let (for_loops, token) = (store.clone(), cancel.child_token());
-        loops.spawn(named("orchestrator", orchestrator::run(for_loops.clone(), token.clone())));
-        loops.spawn(named("allocator", allocator::run(for_loops.clone(), token.clone())));
-        loops.spawn(named("scheduler", scheduler::run(for_loops.clone(), token.clone())));
-        loops.spawn(named("queue", queue::run(for_loops, token)));
-        let watchdog = dispatcher.clone();
-        loops.spawn(async move { named("dispatcher", watchdog.watch_nodes()).await });
-        Ok(Self { store, raft, control, dispatcher, loops, cancel })
+        let mut running = JoinSet::new();
+        if let Some(peers) = peers.clone() {
+            let (store, cancel) = (store.clone(), cancel.child_token());
+            running.spawn(async move {
+                peers.follow(store, cancel).await;
+                Ok(())
+            });
+        }
+        let alone = peers.is_none() || begin == Begin::Alone && raft.members().await.len() == 1;
+        let (leads, led) = oneshot::channel();
+        let leads = std::sync::Mutex::new(Some(leads));
+        let loops = Loops {
+            store: store.clone(),
+            raft: raft.clone(),
+            dispatcher: dispatcher.clone(),
+            node: config.node,
+            hostname: config.hostname,
+        };
+        let (leading, token) = (leadership.clone(), cancel.child_token());
+        running.spawn(async move {
+            let begin = |token| async {
+                let started = loops.begin(token).await;
+                if let Some(leads) = leads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+                    // Nobody waits where the manager is one of several.
+                    let _ = leads.send(());
+                }
+                started
+            };
+            leading.run(begin, token).await
+        });
+        let mut manager = Self { store, raft, control, dispatcher, leadership, peers, running, cancel };
+        if alone {
+            tokio::select! {
+                _ = led => {}
+                error = manager.failed() => return Err(error),
+            }
+        }
+        Ok(manager)
     }
 
     /// What clients may ask.
@@ -88,6 +163,27 @@ impl Manager {
         &self.dispatcher
     }
 
+    /// All that a manager's port offers.
+    pub fn routes(&self) -> Routes {
+        let membership = MembershipService {
+            store: self.store.clone(),
+            raft: self.raft.clone(),
+            leadership: self.leadership.clone(),
+        };
+        let raft = RaftService::new(self.raft.clone(), self.cancel.child_token());
+        Routes::new(raft.server()).add_service(membership.server()).add_service(self.dispatcher.server())
+    }
+
+    /// Whether this manager leads.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// Raft.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
     /// The tables.
     pub fn store(&self) -> &Store {
         &self.store
@@ -96,7 +192,7 @@ impl Manager {
     /// Waits for a loop to end with an error; a control plane that has lost one is none.
     pub async fn failed(&mut self) -> ManagerError {
         loop {
-            match self.loops.join_next().await {
+            match self.running.join_next().await {
                 Some(Ok(Err(error))) => return error,
                 Some(Err(error)) if error.is_panic() => return ManagerError::Panicked("control plane"),
                 Some(_) => {}
@@ -105,12 +201,55 @@ impl Manager {
         }
     }
 
-    /// Ends the loops and closes the log.
+    /// Hands over when it leads, ends the loops and closes the log.
     pub async fn stop(mut self) {
+        self.hand_over().await;
         self.cancel.cancel();
         self.control.drain().await;
-        while self.loops.join_next().await.is_some() {}
+        while self.running.join_next().await.is_some() {}
         self.raft.stop().await;
+        if let Some(peers) = self.peers {
+            peers.drain().await;
+        }
+    }
+
+    async fn hand_over(&self) {
+        if !self.leadership.leads() {
+            return;
+        }
+        let (mut status, members) = (self.raft.status(), self.raft.members().await);
+        let me = status.borrow().id;
+        let heirs = members.iter().filter(|member| member.id != me && member.voter && member.active);
+        let Some(heir) = heirs.min_by_key(|member| member.behind) else { return };
+        self.raft.transfer_to(heir.id);
+        let _ = tokio::time::timeout(HAND_OVER, status.wait_for(|status| !status.leads && status.leader != 0)).await;
+    }
+}
+
+/// What the leader's loops need.
+struct Loops {
+    store: Store,
+    raft: Raft,
+    dispatcher: Dispatcher,
+    node: NodeId,
+    hostname: String,
+}
+
+impl Loops {
+    /// Starts all that only the leader does.
+    async fn begin(&self, token: CancellationToken) -> Result<JoinSet<Result<(), ManagerError>>, ManagerError> {
+        bootstrap(&self.store, &self.node, &self.hostname).await.map_err(ManagerError::Bootstrap)?;
+        let mut loops = JoinSet::new();
+        let store = &self.store;
+        loops.spawn(named("orchestrator", orchestrator::run(store.clone(), token.clone())));
+        loops.spawn(named("allocator", allocator::run(store.clone(), token.clone())));
+        loops.spawn(named("scheduler", scheduler::run(store.clone(), token.clone())));
+        loops.spawn(named("queue", queue::run(store.clone(), token.clone())));
+        loops.spawn(named("members' loop", members::run(store.clone(), self.raft.clone(), token.clone())));
+        loops.spawn(named("root's rotation", ca::rotate::run(store.clone(), token.clone())));
+        let watchdog = self.dispatcher.clone();
+        loops.spawn(async move { named("dispatcher", watchdog.watch_nodes(token)).await });
+        Ok(loops)
     }
 }
 
@@ -128,17 +267,12 @@ async fn bootstrap(store: &Store, node: &NodeId, hostname: &str) -> Result<(), S
                     meta: Meta::default(),
                     name: "default".into(),
                     task_history_limit: HISTORY,
+                    spec: ClusterSpec::default(),
+                    pki: None,
                 })?;
-            }
-            if tx.nodes().get(node).is_none() {
-                tx.put(Node {
-                    id: node.clone(),
-                    meta: Meta::default(),
-                    spec: NodeSpec { role: Role::Manager, ..NodeSpec::default() },
-                    description: NodeDescription { hostname: hostname.to_owned(), ..NodeDescription::default() },
-                    status: NodeStatus::default(),
-                    manager: true,
-                })?;
+                if tx.nodes().get(node).is_none() {
+                    tx.put(own(node, hostname))?;
+                }
             }
             let ready: Vec<_> = tx
                 .nodes()
@@ -150,11 +284,26 @@ async fn bootstrap(store: &Store, node: &NodeId, hostname: &str) -> Result<(), S
             for id in ready {
                 tx.modify::<Node>(&id, |node| {
                     node.status.state = NodeState::Unknown;
-                    node.status.message = "the manager has started; the node has not called yet".into();
+                    node.status.message = "a manager has begun to lead; the node has not called yet".into();
                     node.status.since = now;
                 })?;
             }
             Ok(())
         })
         .await
+}
+
+/// The record of the first node.
+fn own(node: &NodeId, hostname: &str) -> Node {
+    Node {
+        id: node.clone(),
+        meta: Meta::default(),
+        spec: NodeSpec { role: Role::Manager, ..NodeSpec::default() },
+        description: NodeDescription { hostname: hostname.to_owned(), ..NodeDescription::default() },
+        status: NodeStatus::default(),
+        manager: true,
+        address: String::new(),
+        data_address: String::new(),
+        raft: None,
+    }
 }

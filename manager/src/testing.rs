@@ -7,8 +7,8 @@ use hoist_proto::{
     clock::ManualClock,
     id::{ClusterId, NodeId},
     spec::{
-        Cluster, Health, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Plan, Task, TaskState,
-        TaskStatus, UpOptions,
+        Cluster, ClusterSpec, Health, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Plan, Task,
+        TaskState, TaskStatus, UpOptions,
     },
 };
 use hoist_store::{Local, Store, StoreError};
@@ -49,6 +49,8 @@ impl World {
                     meta: meta(),
                     name: "default".into(),
                     task_history_limit: 3,
+                    spec: ClusterSpec::default(),
+                    pki: None,
                 })?;
                 for number in 1..=nodes {
                     tx.put(Node {
@@ -61,6 +63,9 @@ impl World {
                         },
                         status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
                         manager: number == 1,
+                        address: String::new(),
+                        data_address: String::new(),
+                        raft: None,
                     })?;
                 }
                 Ok::<_, StoreError>(())

@@ -45,6 +45,7 @@ struct World {
 impl World {
     async fn start(dir: &std::path::Path, node: NodeId, fate: Fate) -> Self {
         let config = ManagerConfig {
+            cluster: None,
             dir: dir.join("cluster"),
             node: node.clone(),
             hostname: "test".into(),

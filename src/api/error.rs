@@ -7,6 +7,8 @@ use axum::{
 };
 use hoist_engine::{EngineError, ErrorKind};
 
+use crate::member::MemberError;
+
 /// What a handler fails with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -104,6 +106,20 @@ impl From<EngineError> for ApiError {
             message.replace_range(..1, "N");
         }
         Self::new(status, message)
+    }
+}
+
+impl From<MemberError> for ApiError {
+    fn from(error: MemberError) -> Self {
+        let status = match error {
+            MemberError::Already | MemberError::NotPart | MemberError::NeedsForce(_) | MemberError::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            MemberError::Invalid(_) | MemberError::Refused(_) => StatusCode::BAD_REQUEST,
+            MemberError::Control(error) => return error.into(),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::from_error(status, &error)
     }
 }
 

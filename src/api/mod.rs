@@ -5,6 +5,7 @@
 //! - [`dto`]: the JSON shapes, one file a resource. [`translate`]: between those and the words of
 //!   the rooms below, as pure functions.
 //! - [`docker`]: the handlers of the Docker Engine API. [`hoist`]: those of `/hoist/v1/`.
+//! - `forward`: what only the leader of a cluster can do goes to it.
 //! - [`stream`]: upgraded connections, frames, JSON lines.
 //!
 //! A handler parses, asks one question of a room below, and answers; nothing is decided here.
@@ -14,6 +15,7 @@ pub mod build;
 mod docker;
 pub mod dto;
 pub mod error;
+mod forward;
 mod hoist;
 pub mod params;
 mod routes;
@@ -25,6 +27,7 @@ pub mod version;
 
 pub use docker::auth;
 pub use docker::images::users as used_by;
+pub use error::chain as error_chain;
 pub use routes::router;
-pub use serve::{Listener, serve};
+pub use serve::{Listener, serve, serve_tunnel};
 pub use state::{Facts, Parts, SharedFacts, State};

@@ -3,17 +3,18 @@
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{any, delete, get, head, post, put},
 };
 
 use super::{
     State,
     docker::{
-        auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, ping, services,
-        swarm, tasks, volumes,
+        auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, nodes, ping,
+        services, swarm, tasks, volumes,
     },
     error::ApiError,
-    hoist,
+    forward, hoist,
 };
 
 /// The whole API, without version prefixes (see [`version`](super::version)).
@@ -23,9 +24,10 @@ pub fn router(state: State) -> Router {
         .merge(containers())
         .merge(images())
         .merge(networks_and_volumes())
-        .merge(cluster())
         .merge(absent())
+        .merge(cluster().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
         .merge(own())
+        .merge(projects().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         // Archives have no limit; what reads JSON has its own.
@@ -106,6 +108,13 @@ fn networks_and_volumes() -> Router<State> {
 fn cluster() -> Router<State> {
     use hoist_proto::spec::{Config, Secret};
     Router::new()
+        .route("/swarm", get(swarm::inspect))
+        .route("/swarm/update", post(swarm::update))
+        .route("/swarm/unlockkey", get(swarm::unlock_key))
+        .route("/swarm/unlock", post(swarm::unlock))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+        .route("/nodes/{id}/update", post(nodes::update))
         .route("/services", get(services::list::list))
         .route("/services/create", post(services::change::create))
         .route("/services/{id}", get(services::list::inspect).delete(services::change::remove))
@@ -126,22 +135,21 @@ fn cluster() -> Router<State> {
 
 /// What Docker has and this daemon answers for in few words.
 fn absent() -> Router<State> {
-    let mut router = Router::new()
+    Router::new()
         .route("/plugins", get(swarm::no_plugins))
         .route("/plugins/{*path}", any(swarm::plugins_unsupported))
         .route("/build", post(build::build))
         .route("/build/prune", post(build::prune))
         .route("/build/cancel", post(build::cancel))
         .route("/session", any(build::buildkit))
-        .route("/grpc", any(build::buildkit));
-    for path in ["/swarm", "/nodes"] {
-        router = router.route(path, any(swarm::inactive)).route(&format!("{path}/{{*rest}}"), any(swarm::inactive));
-    }
-    router
+        .route("/grpc", any(build::buildkit))
+        .route("/swarm/init", post(swarm::init))
+        .route("/swarm/join", post(swarm::join))
+        .route("/swarm/leave", post(swarm::leave))
 }
 
 fn own() -> Router<State> {
-    use hoist::{build, projects};
+    use hoist::build;
     Router::new()
         .route("/hoist/v1/build", post(build::build))
         .route("/hoist/v1/build/cache", get(build::cache))
@@ -155,6 +163,11 @@ fn own() -> Router<State> {
         .route("/hoist/v1/build/{id}/outputs/{index}", get(build::output))
         .route("/hoist/v1/run", post(hoist::run::run))
         .route("/hoist/v1/exec", post(hoist::exec::exec))
+}
+
+fn projects() -> Router<State> {
+    use hoist::projects;
+    Router::new()
         .route("/hoist/v1/events", get(projects::events))
         .route("/hoist/v1/tasks/{id}", get(projects::task))
         .route("/hoist/v1/projects", get(projects::list))

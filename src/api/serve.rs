@@ -11,6 +11,7 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::DuplexStream,
     net::{TcpListener, TcpStream, UnixListener},
     task::JoinSet,
 };
@@ -96,6 +97,11 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) 
     drop(listener);
     let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
+}
+
+/// Serves one connection that came through the cluster.
+pub async fn serve_tunnel(stream: DuplexStream, router: Router, stop: CancellationToken) {
+    connection(Arrival::Known(Socket::Tunnel(stream)), router, stop).await;
 }
 
 async fn connection(arrival: Arrival, router: Router, stop: CancellationToken) {

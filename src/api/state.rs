@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::build::Builds;
+use super::{build::Builds, error::ApiError};
+use crate::member::Member;
 use hoist_engine::Engine;
 use hoist_manager::control::Control;
 use hoist_proto::clock::{SharedClock, Timestamp};
@@ -18,7 +19,8 @@ pub struct State(Arc<Parts>);
 /// The rooms below, and what the daemon knows of itself.
 pub struct Parts {
     pub engine: Engine,
-    pub control: Control,
+    /// This machine's place in the cluster.
+    pub member: Member,
     pub builds: Builds,
     pub clock: SharedClock,
     pub facts: SharedFacts,
@@ -67,6 +69,16 @@ impl State {
 
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The control plane, where this node is a manager.
+    ///
+    /// # Errors
+    /// On a worker; the answer tells where to ask.
+    pub fn control(&self) -> Result<Control, ApiError> {
+        self.member.control().ok_or_else(|| {
+            ApiError::unavailable("This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.")
+        })
     }
 
     /// The present moment.

@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use hoist_agent::{Agent, AgentConfig};
 use hoist_engine::{Engine, EngineOptions};
 use hoist_image::Images;
-use hoist_manager::{Manager, ManagerConfig};
 use hoist_network::Networks;
 use hoist_proto::clock;
 use hoist_volume::Volumes;
-use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DaemonError, DaemonSettings, facts, images::LocalImages, roots::Roots};
-use crate::api::{Parts, State, build::Builds};
+use crate::{
+    api::{Parts, State, build::Builds},
+    member::Supervisor,
+};
 
 /// Everything that runs.
 pub struct Rooms {
     pub state: State,
-    manager: Manager,
-    /// The manager's door for agents.
-    dispatcher: JoinHandle<Result<(), tonic::transport::Error>>,
-    agent: Agent,
+    supervisor: Supervisor,
 }
 
 /// Opens the rooms from the lowest floor up.
@@ -75,56 +72,36 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     tracing::debug!("the engine is open");
     crate::builtin::install(engine.images()).await.map_err(DaemonError::part("the built-in image"))?;
     tracing::debug!("the built-in image is there");
-    let node = hoist_agent::node_id(&roots.data).map_err(DaemonError::part("this node's id"))?;
-    let manager = Manager::start(ManagerConfig {
-        dir: roots.data.join("cluster"),
-        node: node.clone(),
-        hostname: facts::host_name(),
-        clock: clock.clone(),
+    let supervisor = Supervisor::start(crate::member::Parts {
+        engine: engine.clone(),
         images: Arc::new(LocalImages(engine.clone())),
+        clock: clock.clone(),
+        data_root: roots.data.clone(),
+        hostname: facts::host_name(),
     })
     .await
     .map_err(DaemonError::part("the control plane"))?;
     tracing::debug!("the control plane runs");
-    let (channel, connections) = hoist_agent::local::pipe();
-    let server = tonic::transport::Server::builder().add_service(manager.dispatcher().server());
-    let end = stop.clone().cancelled_owned();
-    let dispatcher = tokio::spawn(server.serve_with_incoming_shutdown(connections, end));
-    let agent = Agent::start(AgentConfig {
-        engine: engine.clone(),
-        node,
-        data_root: roots.data.clone(),
-        clock: clock.clone(),
-        channel,
-    })
-    .await;
-    tracing::debug!("the agent runs");
     let builds = Builds::open(&roots.data.join("build-contexts"), Arc::new(engine.clone()))
         .map_err(DaemonError::part("the builds"))?;
     let state = State::new(Parts {
         engine,
         builds,
-        control: manager.control().clone(),
+        member: supervisor.member().clone(),
         clock,
         facts: crate::api::SharedFacts::new(facts::gather(settings, roots, pools)?),
         tasks: TaskTracker::new(),
         stop,
     });
-    Ok(Rooms { state, manager, dispatcher, agent })
+    Ok(Rooms { state, supervisor })
 }
 
 impl Rooms {
     /// Runs until the token is cancelled or a part fails for good.
-    pub async fn run_until(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
-        let failed = tokio::select! {
-            () = stop.cancelled() => None,
-            error = self.manager.failed() => Some(error),
-        };
+    pub async fn run_until(self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let ended = self.supervisor.run(stop).await;
         self.state.tasks.close();
-        self.agent.stop().await;
-        self.manager.stop().await;
-        self.dispatcher.abort();
         self.state.engine.close().await;
-        failed.map_or(Ok(()), |error| Err(DaemonError::part("the control plane")(error)))
+        ended.map_err(DaemonError::part("the control plane"))
     }
 }

@@ -2,6 +2,8 @@
 //! side by side and nothing of the machine is touched. All of it goes when the test ends, however it ends.
 #![allow(dead_code, clippy::print_stderr)] // each test binary uses a part of this; a failing one says why
 
+pub mod cluster;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -44,7 +46,7 @@ impl Done {
 pub struct Host {
     root: tempfile::TempDir,
     /// Holds the network namespace open.
-    namespace: Child,
+    pub namespace: Child,
     daemon: Option<Child>,
     servers: Vec<Child>,
     flags: Vec<String>,

@@ -66,6 +66,26 @@ impl Driver {
                 () = sleep(pause) => {}
             }
         }
+        self.clear_away().await;
+    }
+
+    /// What the manager does not know any more must not run: its container goes.
+    async fn clear_away(&mut self) {
+        let cancel = self.worker.inner.cancel.clone();
+        let task = self.desired.borrow().clone();
+        while !cancel.is_cancelled() && self.status.state != TaskState::Remove {
+            let pause = match self.remove(&task).await {
+                Next::Pause(pause) => Some(pause),
+                Next::Again | Next::Wait => continue,
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+        if !cancel.is_cancelled() {
+            self.worker.reports().forget(&task.id);
+        }
     }
 
     /// Finds the container that an earlier agent made for the task.

@@ -16,10 +16,13 @@ mod log;
 mod node;
 mod raft_handle;
 mod seal;
+mod status;
 mod storage;
 mod transport;
 
 pub use error::{KeyError, LogError, StartError};
 pub use log::Log;
-pub use raft_handle::{Config, Raft};
+pub use raft::eraftpb as messages;
+pub use raft_handle::{Begin, Config, Raft};
+pub use status::{Member, Status};
 pub use transport::{Alone, Transport};

@@ -13,7 +13,7 @@ use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::{LogError, seal::Seal};
+use crate::{Begin, LogError, seal::Seal};
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const SINGLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("singles");
@@ -74,20 +74,21 @@ pub(crate) struct Write<'a> {
 }
 
 impl Log {
-    /// Opens the log in `dir`; makes one for a cluster of one when there is none.
-    pub fn open(dir: &Path) -> Result<Self, LogError> {
+    /// Opens the log in `dir`; makes one that begins as `begin` says when there is none.
+    pub fn open(dir: &Path, begin: Begin) -> Result<Self, LogError> {
         fs_err::create_dir_all(dir)?;
         let path = dir.join("log.redb");
         let seal = Seal::open(&dir.join("key"), &path)?;
         // redb trusts a page that its checksum covers, and panics on some that it does not.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Self::open_file(path.clone(), seal)));
+        let opened =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Self::open_file(path.clone(), seal, begin)));
         let log = opened
             .unwrap_or_else(|_| Err(LogError::Damaged { path, what: "its pages contradict each other".into() }))?;
         crate::seal::sync_parent(&log.path)?;
         Ok(log)
     }
 
-    fn open_file(path: PathBuf, seal: Seal) -> Result<Self, LogError> {
+    fn open_file(path: PathBuf, seal: Seal, begin: Begin) -> Result<Self, LogError> {
         let mut db =
             Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|err| database_error(&path, err))?;
         // A file that was closed in order is not checked by redb itself, and disks forget.
@@ -98,11 +99,11 @@ impl Log {
             }
             Err(err) => return Err(database_error(&path, err)),
         }
-        Self::over(path, db, seal)
+        Self::over(path, db, seal, begin)
     }
 
     /// The log in a database that is open.
-    fn over(path: PathBuf, db: Database, seal: Seal) -> Result<Self, LogError> {
+    fn over(path: PathBuf, db: Database, seal: Seal, begin: Begin) -> Result<Self, LogError> {
         let mut log = Self {
             path,
             db,
@@ -116,7 +117,7 @@ impl Log {
             snapshot: SnapshotMetadata::default(),
         };
         if !log.load()? {
-            log.found()?;
+            log.found(begin)?;
         }
         Ok(log)
     }
@@ -126,9 +127,15 @@ impl Log {
         &self.path
     }
 
-    /// Writes the first records of a cluster of one.
-    fn found(&mut self) -> Result<(), LogError> {
-        let conf = ConfState::from((vec![self.identity.id], vec![]));
+    /// Writes the first records.
+    fn found(&mut self, begin: Begin) -> Result<(), LogError> {
+        let conf = match begin {
+            Begin::Alone => ConfState::from((vec![self.identity.id], vec![])),
+            Begin::Joining(id) => {
+                self.identity.id = id;
+                ConfState::default()
+            }
+        };
         let txn = self.begin()?;
         self.put_identity(&txn)?;
         self.put_single(&txn, CONF_STATE, &encode(&conf))?;

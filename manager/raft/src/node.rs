@@ -3,7 +3,7 @@
 //! The order of handling a `Ready` is raft's: send what may be sent, take a snapshot in, apply what is
 //! committed, make the rest durable, send what had to wait for that.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use hoist_store::{Change, ProposeError, Store, decode_changes, encode_changes, encode_snapshot};
 use protobuf::Message as _;
@@ -14,7 +14,7 @@ use raft::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Log, LogError, StartError, Transport, drain,
+    Config, Log, LogError, Member, StartError, Status, Transport, drain,
     log::{Position, Write},
 };
 
@@ -34,13 +34,18 @@ pub(crate) struct Node {
     raw: RawNode<Log>,
     store: Store,
     waiting: HashMap<u64, Waiter>,
+    /// Reads that wait for the leader's word, and those that wait for entries to be applied.
+    reads: HashMap<u64, Waiter>,
+    behind: Vec<(u64, Waiter)>,
+    /// The membership is another than in the last snapshot. Who joins takes only a snapshot that it is in.
+    joined: bool,
     next_proposal: u64,
 }
 
 impl Node {
     /// Opens the log and brings the store to where the log's snapshot is.
-    pub(crate) fn open(dir: &Path, store: Store) -> Result<Self, StartError> {
-        let mut log = Log::open(dir)?;
+    pub(crate) fn open(config: &Config, store: Store) -> Result<Self, StartError> {
+        let mut log = Log::open(&config.dir, config.begin)?;
         if log.snapshot.index > store.index() {
             store.restore(log.read_snapshot()?.get_data())?;
         }
@@ -59,7 +64,15 @@ impl Node {
             ..raft::Config::default()
         };
         let raw = RawNode::new(&config, log, &drain::logger()).map_err(StartError::Raft)?;
-        let mut node = Self { raw, store, waiting: HashMap::new(), next_proposal: 1 };
+        let mut node = Self {
+            raw,
+            store,
+            waiting: HashMap::new(),
+            reads: HashMap::new(),
+            behind: Vec::new(),
+            joined: false,
+            next_proposal: 1,
+        };
         if node.is_sole_voter() {
             node.raw.campaign().map_err(StartError::Raft)?;
         }
@@ -119,15 +132,92 @@ impl Node {
         }
     }
 
-    /// Proposes another membership.
-    pub(crate) fn change_membership(&mut self, change: ConfChangeV2) -> Result<(), raft::Error> {
-        self.raw.propose_conf_change(Vec::new(), change)
+    /// Proposes another membership; the waiter hears of it when it is applied or lost.
+    pub(crate) fn change_membership(&mut self, change: ConfChangeV2, waiter: Waiter) {
+        let id = self.next_proposal;
+        self.next_proposal += 1;
+        // Raft turns a change that comes while another is under way into an empty entry, without a word.
+        let refused = !self.is_leader() || self.raw.raft.has_pending_conf();
+        if refused || self.raw.propose_conf_change(id.to_be_bytes().to_vec(), change).is_err() {
+            let _ = waiter.send(Err(ProposeError::Dropped));
+            return;
+        }
+        self.waiting.insert(id, waiter);
+    }
+
+    /// Asks for the index up to which all is committed; the waiter hears when it is applied.
+    pub(crate) fn read_index(&mut self, waiter: Waiter) {
+        if !self.is_caught_up() {
+            let leader = self.raw.raft.leader_id;
+            let leader = (leader != raft::INVALID_ID).then_some(leader);
+            let _ = waiter.send(Err(ProposeError::NotLeader { leader }));
+            return;
+        }
+        let id = self.next_proposal;
+        self.next_proposal += 1;
+        self.reads.insert(id, waiter);
+        self.raw.read_index(id.to_be_bytes().to_vec());
+    }
+
+    /// Who leads.
+    pub(crate) fn status(&self) -> Status {
+        let raft = &self.raw.raft;
+        Status { id: raft.id, leader: raft.leader_id, term: raft.term, leads: self.is_caught_up() }
+    }
+
+    /// All managers that raft knows.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let raft = &self.raw.raft;
+        let conf = &self.raw.store().conf;
+        let last = raft.raft_log.committed;
+        let voters = conf.voters.iter().chain(&conf.voters_outgoing).map(|id| (*id, true));
+        let mut all: Vec<(u64, bool)> = voters.chain(conf.learners.iter().map(|id| (*id, false))).collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(id, _)| *id);
+        all.into_iter()
+            .map(|(id, voter)| {
+                let progress = raft.prs().get(id).filter(|_| self.is_leader());
+                let me = id == raft.id;
+                Member {
+                    id,
+                    voter,
+                    active: me || progress.is_some_and(|progress| progress.recent_active),
+                    behind: if me { 0 } else { progress.map_or(u64::MAX, |p| last.saturating_sub(p.matched)) },
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn transfer_to(&mut self, id: u64) {
+        self.raw.transfer_leader(id);
+    }
+
+    pub(crate) fn unreachable(&mut self, id: u64) {
+        self.raw.report_unreachable(id);
+    }
+
+    pub(crate) fn snapshot_sent(&mut self, to: u64, status: raft::SnapshotStatus) {
+        self.raw.report_snapshot(to, status);
+    }
+
+    /// Sees to it that the log does not reach back to its first entry.
+    pub(crate) fn welcome(&mut self) -> Result<(), StartError> {
+        if self.raw.store().base.index == 0 {
+            self.compact(1)?;
+        }
+        Ok(())
     }
 
     /// Handles all that is ready. After an error the node must be opened again.
     pub(crate) fn run_ready(&mut self, transport: &mut dyn Transport) -> Result<(), StartError> {
         while self.raw.has_ready() {
             let mut ready = self.raw.ready();
+            for read in ready.take_read_states() {
+                let id = <[u8; 8]>::try_from(read.request_ctx.as_slice()).map(u64::from_be_bytes);
+                if let Some(waiter) = id.ok().and_then(|id| self.reads.remove(&id)) {
+                    self.behind.push((read.index, waiter));
+                }
+            }
             send(transport, ready.take_messages());
             let snapshot = (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone());
             self.raw
@@ -147,6 +237,7 @@ impl Node {
             send(transport, light.take_messages());
             self.apply(light.take_committed_entries())?;
             self.raw.advance_apply();
+            self.answer_reads();
             if !self.is_leader() {
                 self.fail_waiting(&ProposeError::Dropped);
             }
@@ -157,8 +248,28 @@ impl Node {
 
     /// Tells everybody who waits that nothing will come.
     pub(crate) fn fail_waiting(&mut self, err: &ProposeError) {
-        for (_, waiter) in self.waiting.drain() {
+        let reads = self.behind.drain(..).map(|(_, waiter)| waiter).chain(self.reads.drain().map(|(_, waiter)| waiter));
+        for waiter in self.waiting.drain().map(|(_, waiter)| waiter).chain(reads) {
             let _ = waiter.send(Err(err.clone()));
+        }
+    }
+
+    /// Tells the reads whose entries are applied.
+    fn answer_reads(&mut self) {
+        let applied = self.raw.raft.raft_log.applied;
+        let (done, behind) = std::mem::take(&mut self.behind).into_iter().partition(|(index, _)| *index <= applied);
+        self.behind = behind;
+        let done: Vec<(u64, Waiter)> = done;
+        for (index, waiter) in done {
+            let _ = waiter.send(Ok(index));
+        }
+    }
+
+    fn answer(&mut self, entry: &Entry) {
+        if let Ok(id) = <[u8; 8]>::try_from(entry.context.as_ref())
+            && let Some(waiter) = self.waiting.remove(&u64::from_be_bytes(id))
+        {
+            let _ = waiter.send(Ok(entry.index));
         }
     }
 
@@ -168,17 +279,13 @@ impl Node {
                 EntryType::EntryNormal => {
                     let changes = if entry.data.is_empty() { Vec::new() } else { decode_changes(&entry.data)? };
                     self.store.apply(entry.index, changes);
-                    if let Ok(id) = <[u8; 8]>::try_from(entry.context.as_ref())
-                        && let Some(waiter) = self.waiting.remove(&u64::from_be_bytes(id))
-                    {
-                        let _ = waiter.send(Ok(entry.index));
-                    }
                 }
                 EntryType::EntryConfChange => {
                     let change =
                         ConfChange::parse_from_bytes(&entry.data).map_err(|err| StartError::Raft(err.into()))?;
                     let conf = self.raw.apply_conf_change(&change).map_err(StartError::Raft)?;
                     self.raw.mut_store().write(&Write { conf: Some(&conf), ..Write::default() })?;
+                    self.joined = self.is_leader();
                     self.store.apply(entry.index, Vec::new());
                 }
                 EntryType::EntryConfChangeV2 => {
@@ -186,22 +293,34 @@ impl Node {
                         ConfChangeV2::parse_from_bytes(&entry.data).map_err(|err| StartError::Raft(err.into()))?;
                     let conf = self.raw.apply_conf_change(&change).map_err(StartError::Raft)?;
                     self.raw.mut_store().write(&Write { conf: Some(&conf), ..Write::default() })?;
+                    self.joined = self.is_leader();
                     self.store.apply(entry.index, Vec::new());
                 }
             }
+            self.answer(&entry);
         }
         Ok(())
     }
 
     fn compact_if_due(&mut self) -> Result<(), LogError> {
+        if std::mem::take(&mut self.joined) {
+            return self.compact(KEEP_ENTRIES);
+        }
         let applied = self.raw.raft.raft_log.applied;
         let log = self.raw.store();
         let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
         if since == 0 || (since < COMPACT_ENTRIES && log.entry_bytes < COMPACT_BYTES) {
             return Ok(());
         }
+        self.compact(KEEP_ENTRIES)
+    }
+
+    /// Makes a snapshot, and cuts the log but for its last `keep` entries.
+    fn compact(&mut self, keep: u64) -> Result<(), LogError> {
+        let applied = self.raw.raft.raft_log.applied;
+        let log = self.raw.store();
         let Ok(term) = log.term_at(applied) else { return Ok(()) };
-        let keep_index = applied.saturating_sub(KEEP_ENTRIES).max(log.base.index);
+        let keep_index = applied.saturating_sub(keep).max(log.base.index);
         let Ok(keep_term) = log.term_at(keep_index) else { return Ok(()) };
         let mut snapshot = Snapshot::default();
         snapshot.set_data(self.store.view(|tables| encode_snapshot(tables, applied)).into());

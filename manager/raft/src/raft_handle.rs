@@ -11,16 +11,19 @@ use std::{
 };
 
 use hoist_store::{Change, Proposal, ProposeError, Proposer, Store};
-use raft::eraftpb::{ConfChangeV2, Message};
-use tokio::sync::oneshot;
+use raft::{
+    SnapshotStatus,
+    eraftpb::{ConfChangeV2, Message},
+};
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    StartError, Transport,
+    Member, StartError, Status, Transport,
     node::{Node, Waiter},
 };
 
 /// Raft's unit of time, when there are peers. An election takes ten to twenty of them.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(40);
 /// So many requests share one write at most.
 const BATCH: usize = 256;
 
@@ -29,12 +32,29 @@ const BATCH: usize = 256;
 pub struct Config {
     /// The directory of the log and its key.
     pub dir: PathBuf,
+    /// What a log that is not there yet begins as.
+    pub begin: Begin,
+}
+
+/// How a new log begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As the log of a cluster of one.
+    Alone,
+    /// Empty, under this id: the leader of a cluster fills it.
+    Joining(u64),
 }
 
 enum Request {
     Propose { changes: Vec<Change>, waiter: Waiter },
     Step(Box<Message>),
-    ChangeMembership { change: ConfChangeV2, waiter: oneshot::Sender<Result<(), raft::Error>> },
+    ChangeMembership { change: ConfChangeV2, waiter: Waiter },
+    ReadIndex(Waiter),
+    Members(oneshot::Sender<Vec<Member>>),
+    Transfer(u64),
+    Unreachable(u64),
+    SnapshotSent { to: u64, arrived: bool },
+    Welcome(oneshot::Sender<Result<(), StartError>>),
     Stop,
 }
 
@@ -42,6 +62,7 @@ enum Request {
 #[derive(Clone)]
 pub struct Raft {
     requests: Sender<Request>,
+    status: watch::Receiver<Status>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -59,15 +80,17 @@ impl Raft {
     pub async fn start(config: Config, store: Store, transport: impl Transport) -> Result<Self, StartError> {
         let (requests, receiver) = channel();
         let (ready, started) = oneshot::channel();
+        let (report, status) = watch::channel(Status::default());
         let for_thread = store.clone();
         let thread = std::thread::Builder::new()
             .name("raft".into())
             .spawn(move || {
-                Driver { config, store: for_thread, transport: Box::new(transport), node: None }.run(&receiver, ready)
+                let transport = Box::new(transport);
+                Driver { config, store: for_thread, transport, node: None, report }.run(&receiver, ready);
             })
             .map_err(StartError::Thread)?;
         started.await.unwrap_or(Err(StartError::Ended))?;
-        let raft = Self { requests, thread: Arc::new(Mutex::new(Some(thread))) };
+        let raft = Self { requests, status, thread: Arc::new(Mutex::new(Some(thread))) };
         store.serve(Arc::new(raft.clone()));
         Ok(raft)
     }
@@ -78,11 +101,56 @@ impl Raft {
         let _ = self.requests.send(Request::Step(Box::new(message)));
     }
 
-    /// Proposes another membership; ends when raft has taken or refused the proposal.
-    pub async fn change_membership(&self, change: ConfChangeV2) -> Result<(), raft::Error> {
+    /// Who leads, as this manager knows it, and whenever that changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Changes the membership; ends when the change is applied or lost.
+    pub async fn change_membership(&self, change: ConfChangeV2) -> Result<(), ProposeError> {
+        self.ask(|waiter| Request::ChangeMembership { change, waiter }).await.map(drop)
+    }
+
+    /// Returns when all that was committed before the call has been applied here. Only the leader can tell.
+    pub async fn barrier(&self) -> Result<u64, ProposeError> {
+        self.ask(Request::ReadIndex).await
+    }
+
+    /// The managers as the leader sees them; on a follower what it knows without asking.
+    pub async fn members(&self) -> Vec<Member> {
+        let (sender, answer) = oneshot::channel();
+        let _ = self.requests.send(Request::Members(sender));
+        answer.await.unwrap_or_default()
+    }
+
+    /// Asks the leader to hand over to another manager.
+    pub fn transfer_to(&self, id: u64) {
+        let _ = self.requests.send(Request::Transfer(id));
+    }
+
+    /// Tells that messages to a manager do not arrive.
+    pub fn unreachable(&self, id: u64) {
+        let _ = self.requests.send(Request::Unreachable(id));
+    }
+
+    /// Tells what became of a snapshot that was sent.
+    pub fn snapshot_sent(&self, to: u64, arrived: bool) {
+        let _ = self.requests.send(Request::SnapshotSent { to, arrived });
+    }
+
+    /// Prepares the log for managers that begin with nothing: they get a snapshot, not the first entries, for the
+    /// first membership is in no entry.
+    pub async fn welcome(&self) -> Result<(), StartError> {
+        let (sender, answer) = oneshot::channel();
+        let _ = self.requests.send(Request::Welcome(sender));
+        answer.await.unwrap_or(Err(StartError::Ended))
+    }
+
+    async fn ask(&self, request: impl FnOnce(Waiter) -> Request) -> Result<u64, ProposeError> {
         let (waiter, answer) = oneshot::channel();
-        let _ = self.requests.send(Request::ChangeMembership { change, waiter });
-        answer.await.unwrap_or(Err(raft::Error::ProposalDropped))
+        let sent = self.requests.send(request(waiter));
+        sent.map_err(|_| ProposeError::Stopped)?;
+        answer.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
     /// Ends the node; what was proposed before is still handled. Returns when the log is closed.
@@ -115,6 +183,7 @@ struct Driver {
     transport: Box<dyn Transport>,
     /// `None` after a write failed; the next proposal opens the log again.
     node: Option<Node>,
+    report: watch::Sender<Status>,
 }
 
 impl Driver {
@@ -123,6 +192,7 @@ impl Driver {
             let _ = ready.send(Err(err));
             return;
         }
+        self.tell();
         if ready.send(Ok(())).is_err() {
             return;
         }
@@ -154,6 +224,7 @@ impl Driver {
                     self.fail(&err);
                 }
             }
+            self.tell();
             if stopping {
                 break;
             }
@@ -172,8 +243,18 @@ impl Driver {
         }
     }
 
+    /// Passes on who leads, when that has changed.
+    fn tell(&self) {
+        let now = self.node.as_ref().map(Node::status).unwrap_or_default();
+        self.report.send_if_modified(|told| {
+            let news = *told != now;
+            *told = now;
+            news
+        });
+    }
+
     fn open(&mut self) -> Result<(), StartError> {
-        let mut node = Node::open(&self.config.dir, self.store.clone())?;
+        let mut node = Node::open(&self.config, self.store.clone())?;
         node.run_ready(&mut *self.transport)?;
         if node.is_sole_voter() && !node.is_caught_up() {
             return Err(StartError::Ended);
@@ -197,17 +278,44 @@ impl Driver {
                 }
             }
             Request::Step(message) => {
+                // A follower has nobody who proposes: what a peer says opens the log again.
+                if self.node.is_none()
+                    && let Err(err) = self.open()
+                {
+                    tracing::error!("the cluster's log cannot be opened: {}", chain(&err));
+                    return;
+                }
                 if let Some(node) = &mut self.node {
                     node.step(*message);
                 }
             }
-            Request::ChangeMembership { change, waiter } => {
-                let outcome = match &mut self.node {
-                    Some(node) => node.change_membership(change),
-                    None => Err(raft::Error::ProposalDropped),
-                };
-                let _ = waiter.send(outcome);
+            Request::ChangeMembership { change, waiter } => match &mut self.node {
+                Some(node) => node.change_membership(change, waiter),
+                None => drop(waiter.send(Err(ProposeError::Dropped))),
+            },
+            Request::ReadIndex(waiter) => match &mut self.node {
+                Some(node) => node.read_index(waiter),
+                None => drop(waiter.send(Err(ProposeError::Dropped))),
+            },
+            Request::Members(answer) => {
+                let _ = answer.send(self.node.as_ref().map(Node::members).unwrap_or_default());
             }
+            Request::Welcome(answer) => {
+                let outcome = self.node.as_mut().map_or(Err(StartError::Ended), Node::welcome);
+                let _ = answer.send(outcome);
+            }
+            Request::Transfer(id) => self.with_node(|node| node.transfer_to(id)),
+            Request::Unreachable(id) => self.with_node(|node| node.unreachable(id)),
+            Request::SnapshotSent { to, arrived } => {
+                let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+                self.with_node(|node| node.snapshot_sent(to, status));
+            }
+        }
+    }
+
+    fn with_node(&mut self, act: impl FnOnce(&mut Node)) {
+        if let Some(node) = &mut self.node {
+            act(node);
         }
     }
 

@@ -8,7 +8,7 @@ use hoist_proto::{
     id::ServiceId,
     spec::{Meta, Service, ServiceSpec},
 };
-use hoist_raft::{Alone, Config, Raft};
+use hoist_raft::{Alone, Begin, Config, Raft};
 use hoist_store::{Store, StoreError};
 
 fn service(name: &str) -> Service {
@@ -24,7 +24,7 @@ fn service(name: &str) -> Service {
 
 async fn start(dir: &std::path::Path) -> (Raft, Store) {
     let store = Store::new(clock::system());
-    let raft = Raft::start(Config { dir: dir.to_owned() }, store.clone(), Alone).await.unwrap();
+    let raft = Raft::start(Config { dir: dir.to_owned(), begin: Begin::Alone }, store.clone(), Alone).await.unwrap();
     (raft, store)
 }
 

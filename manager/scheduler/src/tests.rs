@@ -24,6 +24,9 @@ fn node(hostname: &str) -> Node {
         },
         status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
         manager: false,
+        address: String::new(),
+        data_address: String::new(),
+        raft: None,
     }
 }
 

@@ -39,6 +39,11 @@ pub enum ControlError {
     /// Somebody else changed the object since the caller read it.
     #[error("update out of sequence: {name} has changed meanwhile; read it again")]
     OutOfSequence { name: String },
+    /// What is asked for cannot be done to what is there.
+    #[error("{0}")]
+    Precondition(String),
+    #[error(transparent)]
+    Pki(#[from] crate::ca::PkiError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

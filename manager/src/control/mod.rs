@@ -4,18 +4,21 @@
 //! difference to what is there is planned (a pure function that prints itself), written in one
 //! transaction, and watched until an honest end.
 
+mod cluster;
 pub(crate) mod convert;
 mod door;
 mod error;
 mod files;
 mod images;
 mod jobs;
+mod nodes;
 mod operations;
 pub(crate) mod plan;
 mod query;
 mod services;
 mod watch;
 
+pub use cluster::{Opened, Tokens};
 pub use convert::{OneOff, one_off};
 pub use door::{Control, EventStream};
 pub use error::ControlError;

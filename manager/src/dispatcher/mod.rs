@@ -4,6 +4,7 @@
 //! node has to do is a function of the store; an agent gets all of it first and then the differences.
 
 mod assignments;
+mod news;
 mod session;
 mod status;
 
@@ -17,25 +18,24 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use hoist_proto::{
     id::{NodeId, SessionId},
-    spec::{Node, NodeDescription, ProjectEvent},
+    spec::{NodeDescription, ProjectEvent},
     wire::{
         AssignmentsMessage, AssignmentsRequest, HeartbeatRequest, HeartbeatResponse, ProgressReport, ProgressSummary,
         SessionMessage, SessionRequest, UpdateTaskStatusRequest, UpdateTaskStatusResponse,
         dispatcher_server::{self, DispatcherServer},
     },
 };
-use hoist_store::{Store, StoreError};
+use hoist_store::{Store, StoreError, Wake};
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{Progress, ProgressEvent};
+use crate::{Progress, ProgressEvent, caller, leader::Leadership};
 use session::Session;
 
-/// How often an agent calls.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After so many missed calls a node is down.
 const MISSED: u32 = 3;
+/// No agent has to call more often.
+const MIN_PERIOD: Duration = Duration::from_millis(100);
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -52,13 +52,55 @@ pub(crate) struct Inner {
     progress: Progress,
     sessions: Mutex<HashMap<SessionId, Session>>,
     changed: tokio::sync::Notify,
-    cancel: CancellationToken,
+    leadership: Leadership,
+    callers: Callers,
+}
+
+/// Who may say that it is a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Whoever comes: the way in is inside this process.
+    Own,
+    /// Who shows the node's certificate.
+    Certified,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(store: Store, progress: Progress, cancel: CancellationToken) -> Self {
-        let inner = Inner { store, progress, sessions: Mutex::default(), changed: tokio::sync::Notify::new(), cancel };
-        Self { inner: Arc::new(inner) }
+    pub(crate) fn new(store: Store, progress: Progress, leadership: Leadership, callers: Callers) -> Self {
+        let (sessions, changed) = (Mutex::default(), tokio::sync::Notify::new());
+        Self { inner: Arc::new(Inner { store, progress, sessions, changed, leadership, callers }) }
+    }
+
+    /// How often an agent is to call.
+    fn period(&self) -> Duration {
+        let set = self.inner.store.view(|tables| tables.cluster().map(|cluster| cluster.spec.heartbeat));
+        set.unwrap_or(Duration::from_secs(5)).max(MIN_PERIOD)
+    }
+
+    /// After so long without a call a node is down.
+    fn bound(&self) -> Duration {
+        self.period() * MISSED
+    }
+
+    /// The caller must be that node.
+    fn must_be<T>(&self, request: &Request<T>, node: &NodeId) -> Result<(), Status> {
+        if self.inner.callers == Callers::Own {
+            return Ok(());
+        }
+        let identity = caller::node(request)?;
+        if identity.subject.node == *node {
+            return Ok(());
+        }
+        tracing::warn!(node = %identity.subject.node, "a node that gave itself out as {node} was refused");
+        Err(Status::permission_denied(format!("the certificate is that of node {}", identity.subject.node)))
+    }
+
+    /// The session that a request names, which must be its caller's.
+    fn session_of<T>(&self, request: &Request<T>, id: &str) -> Result<(SessionId, NodeId), Status> {
+        self.inner.leadership.require()?;
+        let (session, node) = self.touch(id)?;
+        self.must_be(request, &node)?;
+        Ok((session, node))
     }
 
     /// The gRPC service, to be put on any transport.
@@ -74,9 +116,10 @@ impl Dispatcher {
     fn touch(&self, id: &str) -> Result<(SessionId, NodeId), Status> {
         let unknown = || Status::not_found("no such session: register again");
         let id: SessionId = id.parse().map_err(|_| unknown())?;
+        let bound = self.bound();
         let mut sessions = self.sessions();
         let session = sessions.get_mut(&id).ok_or_else(unknown)?;
-        session.deadline = Instant::now() + HEARTBEAT * MISSED;
+        session.deadline = Instant::now() + bound;
         Ok((id, session.node.clone()))
     }
 }
@@ -87,36 +130,45 @@ impl dispatcher_server::Dispatcher for Dispatcher {
     type AssignmentsStream = Messages<AssignmentsMessage>;
 
     async fn session(&self, request: Request<SessionRequest>) -> Answer<Self::SessionStream> {
-        let request = request.into_inner();
-        let node: NodeId = request.node_id.parse().map_err(|err| Status::invalid_argument(format!("{err}")))?;
-        let description: NodeDescription = serde_json::from_slice(&request.description)
+        let leads = self.inner.leadership.require()?;
+        let node: NodeId =
+            request.get_ref().node_id.parse().map_err(|err| Status::invalid_argument(format!("{err}")))?;
+        self.must_be(&request, &node)?;
+        let description: NodeDescription = serde_json::from_slice(&request.get_ref().description)
             .map_err(|err| Status::invalid_argument(format!("malformed description of the node: {err}")))?;
         let (id, closed) = self.open_session(&node, description).await?;
-        let record = self.inner.store.view(|tables| tables.get::<Node>(&node).cloned());
-        let first =
-            SessionMessage { session_id: id.to_string(), node: record.map(|node| json(&*node)).unwrap_or_default() };
-        let (dispatcher, cancel) = (self.clone(), self.inner.cancel.clone());
+        let dispatcher = self.clone();
         Ok(Response::new(Box::pin(async_stream::stream! {
             // Dropping the stream, when the agent goes away, ends the session.
-            let _guard = session::Guard { dispatcher, session: id };
-            yield Ok(first);
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = closed.cancelled() => {}
+            let guard = session::Guard { dispatcher, session: id };
+            let store = &guard.dispatcher.inner.store;
+            let (mut told, mut watch) = store.watch(|tables| news::of(tables, &node, &guard.session));
+            yield Ok(told.clone());
+            loop {
+                tokio::select! {
+                    () = leads.cancelled() => break,
+                    () = closed.cancelled() => break,
+                    wake = watch.next() => if matches!(wake, Wake::Closed) { break },
+                }
+                let now = store.view(|tables| news::of(tables, &node, &guard.session));
+                if now != told {
+                    told = now;
+                    yield Ok(told.clone());
+                }
             }
         })))
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
-        self.touch(&request.into_inner().session_id)?;
-        Ok(Response::new(HeartbeatResponse { period_millis: HEARTBEAT.as_millis() as u64 }))
+        self.session_of(&request, &request.get_ref().session_id)?;
+        Ok(Response::new(HeartbeatResponse { period_millis: self.period().as_millis() as u64 }))
     }
 
     async fn assignments(&self, request: Request<AssignmentsRequest>) -> Answer<Self::AssignmentsStream> {
-        let (_, node) = self.touch(&request.into_inner().session_id)?;
+        let leads = self.inner.leadership.require()?;
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
         let (sender, receiver) = mpsc::channel(8);
-        let (store, cancel) = (self.inner.store.clone(), self.inner.cancel.clone());
-        let feed = assignments::feed(store, node, sender, cancel);
+        let feed = assignments::feed(self.inner.store.clone(), node, sender, leads);
         // The feed lives in the stream, so that it ends with it.
         let messages = tokio_stream::wrappers::ReceiverStream::new(receiver);
         Ok(Response::new(Box::pin(async_stream::stream! {
@@ -138,18 +190,27 @@ impl dispatcher_server::Dispatcher for Dispatcher {
     }
 
     async fn update_task_status(&self, request: Request<UpdateTaskStatusRequest>) -> Answer<UpdateTaskStatusResponse> {
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
         let request = request.into_inner();
-        let (_, node) = self.touch(&request.session_id)?;
         let updates = status::decode(request.updates)?;
         status::write(&self.inner.store, &node, updates).await.map_err(unavailable)?;
         Ok(Response::new(UpdateTaskStatusResponse {}))
     }
 
     async fn progress(&self, request: Request<Streaming<ProgressReport>>) -> Answer<ProgressSummary> {
+        // One stream is one caller's, and each report names its session.
+        let caller = match self.inner.callers {
+            Callers::Own => None,
+            Callers::Certified => Some(caller::node(&request)?.subject.node),
+        };
         let mut reports = request.into_inner();
         while let Some(report) = reports.next().await {
             let report = report?;
-            self.touch(&report.session_id)?;
+            self.inner.leadership.require()?;
+            let (_, node) = self.touch(&report.session_id)?;
+            if caller.as_ref().is_some_and(|caller| *caller != node) {
+                return Err(Status::permission_denied("the session is another node's"));
+            }
             let Ok(event) = serde_json::from_slice::<ProjectEvent>(&report.event) else {
                 // A newer agent may tell of things that this program does not know.
                 continue;

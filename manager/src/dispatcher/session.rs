@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Dispatcher, HEARTBEAT, MISSED, unavailable};
+use super::{Dispatcher, unavailable};
 
 /// An agent that has registered.
 #[derive(Debug)]
@@ -72,18 +72,19 @@ impl Dispatcher {
                 }
                 other
             });
-            let deadline = Instant::now() + HEARTBEAT * MISSED;
+            let deadline = Instant::now() + self.bound();
             sessions.insert(id.clone(), Session { node: node.clone(), deadline, closed: closed.clone() });
         }
         self.inner.changed.notify_one();
         Ok((id, closed))
     }
 
-    /// Marks nodes down that have missed their calls; runs until cancelled.
+    /// Marks nodes down that have missed their calls; runs until cancelled. It begins with no sessions: those that an
+    /// earlier leader had are not this one's.
     ///
-    /// Nodes that never called since the manager started get one grace period.
-    pub(crate) async fn watch_nodes(&self) -> Result<(), StoreError> {
-        let started = Instant::now() + HEARTBEAT * MISSED;
+    /// Nodes that never called since this manager leads get one grace period.
+    pub(crate) async fn watch_nodes(&self, cancel: CancellationToken) -> Result<(), StoreError> {
+        let started = Instant::now() + self.bound();
         let mut graced = false;
         loop {
             let next = self.sessions().values().map(|session| session.deadline).min();
@@ -95,7 +96,10 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
-                () = self.inner.cancel.cancelled() => return Ok(()),
+                () = cancel.cancelled() => {
+                    self.sessions().clear();
+                    return Ok(());
+                }
                 () = self.inner.changed.notified() => continue,
                 () = timer => {}
             }

@@ -1,6 +1,6 @@
 //! The cluster's other records: nodes, networks, volumes, secrets, configs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,23 @@ pub struct Node {
     pub description: NodeDescription,
     pub status: NodeStatus,
     pub manager: bool,
+    /// `host:port` of the node's one port; empty while the cluster is this node alone.
+    #[serde(default)]
+    pub address: String,
+    /// The address for traffic between containers; empty for the host of `address`.
+    #[serde(default)]
+    pub data_address: String,
+    /// Its place among the managers, once it has asked for one.
+    #[serde(default)]
+    pub raft: Option<RaftMember>,
+}
+
+/// A manager's place among the managers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaftMember {
+    pub id: u64,
+    /// As the leader saw it last.
+    pub reachable: bool,
 }
 
 /// What people set on a node.
@@ -59,6 +76,20 @@ pub struct NodeDescription {
     pub engine_labels: BTreeMap<String, String>,
     /// Counted generic resources by kind.
     pub generic_resources: BTreeMap<String, u64>,
+    /// By which root its certificate was issued.
+    pub tls: Option<NodeTls>,
+}
+
+/// What a node tells of its certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeTls {
+    /// PEM of the roots that it believes.
+    pub trust: String,
+    /// DER of the issuer's name.
+    pub issuer: Vec<u8>,
+    /// Key identifier of the issuer.
+    pub issuer_key: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,4 +191,92 @@ pub struct Cluster {
     pub name: String,
     /// How many ended tasks are kept a slot.
     pub task_history_limit: u32,
+    #[serde(default)]
+    pub spec: ClusterSpec,
+    /// `None` while the cluster is one node alone that others cannot join.
+    #[serde(default)]
+    pub pki: Option<Pki>,
+}
+
+/// What people set on the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterSpec {
+    pub labels: BTreeMap<String, String>,
+    /// How often an agent calls.
+    pub heartbeat: Duration,
+    /// How long a node's certificate is good.
+    pub certificate_life: Duration,
+    /// Counts the rotations of the root that were asked for.
+    pub force_rotate: u64,
+    /// Managers need the unlock key when they start.
+    pub autolock: bool,
+    /// Entries between two snapshots of the log.
+    pub snapshot_interval: u64,
+    /// Snapshots kept beside the newest.
+    pub keep_old_snapshots: u64,
+    /// Entries kept after a snapshot, for managers that are a little behind.
+    pub entries_for_slow_followers: u64,
+    /// Subnets of networks that span nodes are cut from these.
+    pub address_pools: Vec<String>,
+    pub subnet_size: u8,
+    /// UDP port of traffic between containers.
+    pub data_port: u16,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self {
+            labels: BTreeMap::new(),
+            heartbeat: Duration::from_secs(5),
+            certificate_life: Duration::from_secs(90 * 24 * 3600),
+            force_rotate: 0,
+            autolock: false,
+            snapshot_interval: 10_000,
+            keep_old_snapshots: 0,
+            entries_for_slow_followers: 500,
+            address_pools: vec!["10.0.0.0/8".into()],
+            subnet_size: 24,
+            data_port: 4789,
+        }
+    }
+}
+
+/// By what nodes believe each other, and how new ones get in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pki {
+    /// PEM of the root.
+    pub root: String,
+    /// PEM of its key.
+    pub key: String,
+    pub worker_secret: String,
+    pub manager_secret: String,
+    /// The root that takes over, while it does.
+    #[serde(default)]
+    pub rotation: Option<Rotation>,
+    /// What opens locked managers.
+    #[serde(default)]
+    pub unlock_key: Option<[u8; 32]>,
+}
+
+/// A root that takes over.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    pub root: String,
+    pub key: String,
+    /// Its certificate, signed by the root before it.
+    pub vouched: String,
+}
+
+// Records get into logs; keys and secrets must not.
+impl std::fmt::Debug for Pki {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pki").field("rotation", &self.rotation).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rotation").finish_non_exhaustive()
+    }
 }

@@ -23,7 +23,7 @@ use crate::api::{
 };
 
 pub async fn list<T: StoredFile>(With(state): With<State>, params: Params) -> Result<Json<Vec<dto::File>>, ApiError> {
-    swarm::required(&state).await?;
+    swarm::required(&state)?;
     let filters = params.filters()?.only(&["id", "label", "label!", "name", "names"])?;
     let fits = |file: &T| {
         let name = |value: &String| file.name().starts_with(value.as_str());
@@ -32,7 +32,7 @@ pub async fn list<T: StoredFile>(With(state): With<State>, params: Params) -> Re
             && filters.any("names", |value| file.name() == value)
             && filters.labels(file.labels())
     };
-    Ok(Json(state.control.files::<T>().iter().filter(|file| fits(file)).map(|file| show(&**file)).collect()))
+    Ok(Json(state.control()?.files::<T>().iter().filter(|file| fits(file)).map(|file| show(&**file)).collect()))
 }
 
 pub async fn inspect<T: StoredFile>(
@@ -42,8 +42,8 @@ pub async fn inspect<T: StoredFile>(
 where
     T::Id: FromStr,
 {
-    swarm::required(&state).await?;
-    Ok(Json(show(&*state.control.file::<T>(&id)?)))
+    swarm::required(&state)?;
+    Ok(Json(show(&*state.control()?.file::<T>(&id)?)))
 }
 
 fn show<T: StoredFile>(file: &T) -> dto::File {
@@ -69,7 +69,7 @@ pub async fn create<T: StoredFile>(
     With(state): With<State>,
     JsonBody(body): JsonBody<dto::FileSpec>,
 ) -> Result<(StatusCode, Json<dto::Created>), ApiError> {
-    swarm::required(&state).await?;
+    swarm::required(&state)?;
     if let Some(driver) = &body.driver {
         return Err(ApiError::not_implemented(format!(
             "{} driver {:?} is not supported: contents are kept by the cluster itself",
@@ -80,7 +80,7 @@ pub async fn create<T: StoredFile>(
     let data = decode::<T>(body.data.as_deref())?.unwrap_or_default();
     let templating = body.templating.map(|driver| DriverChoice { name: driver.name, options: driver.options });
     let name = body.name.clone();
-    let id = state.control.create_file::<T>(body.name, body.labels, data, templating).await?.to_string();
+    let id = state.control()?.create_file::<T>(body.name, body.labels, data, templating).await?.to_string();
     publish::<T>(&state, "create", &id, &name);
     Ok((StatusCode::CREATED, Json(dto::Created { id })))
 }
@@ -100,14 +100,14 @@ pub async fn update<T: StoredFile>(
 where
     T::Id: FromStr,
 {
-    swarm::required(&state).await?;
+    swarm::required(&state)?;
     let version = params.number("version")?.ok_or_else(|| {
         ApiError::bad_request(format!("invalid {} version: the version that was read must be given", T::WORD))
     })?;
     let data = decode::<T>(body.data.as_deref())?;
-    let file = state.control.file::<T>(&id)?;
+    let file = state.control()?.file::<T>(&id)?;
     let change = FileChange { name: body.name, labels: body.labels, data };
-    state.control.update_file::<T>(&file.id().to_string(), version, change).await?;
+    state.control()?.update_file::<T>(&file.id().to_string(), version, change).await?;
     publish::<T>(&state, "update", &file.id().to_string(), file.name());
     Ok(StatusCode::OK)
 }
@@ -116,8 +116,8 @@ pub async fn remove<T: StoredFile>(With(state): With<State>, Path(id): Path<Stri
 where
     T::Id: FromStr,
 {
-    swarm::required(&state).await?;
-    let removed = state.control.remove_file::<T>(&id).await?;
+    swarm::required(&state)?;
+    let removed = state.control()?.remove_file::<T>(&id).await?;
     publish::<T>(&state, "remove", &removed.id().to_string(), removed.name());
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use hoist_engine::{ListOptions, OciRuntime, Status};
 use super::ping;
 use crate::api::{
     State,
-    dto::system::{AddressPool, Commit, Firewall, IndexInfo, Info, Plugins, RegistryConfig, RuntimeInfo, Swarm},
+    dto::system::{AddressPool, Commit, Firewall, IndexInfo, Info, Plugins, RegistryConfig, RuntimeInfo},
     error::ApiError,
     translate::time,
     version::ApiVersion,
@@ -76,7 +76,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtimes: runtimes.list().into_iter().map(|(name, runtime)| (name, runtime_info(runtime))).collect(),
         default_runtime: runtimes.default_name().to_owned(),
-        swarm: Swarm { local_node_state: "inactive".to_owned(), ..Swarm::default() },
+        swarm: super::swarm::told(&state),
         live_restore_enabled: true,
         isolation: String::new(),
         init_binary: "hoist".to_owned(),

@@ -11,6 +11,7 @@ pub mod files;
 pub mod images;
 pub mod info;
 pub mod networks;
+pub mod nodes;
 pub mod ping;
 pub mod services;
 pub mod swarm;

@@ -1,27 +1,210 @@
-//! What belongs to a cluster or to plugins: empty answers, or said to be absent.
+//! `/swarm`, what a node in no cluster answers on the cluster's paths, and plugins, of which there are none.
 
-use axum::Json;
+use axum::{Json, extract::State as With, http::StatusCode};
+use hoist_manager::control::Control;
+use hoist_proto::spec::ClusterSpec;
 use serde_json::{Value, json};
 
-use crate::api::{State, error::ApiError};
+use crate::{
+    api::{
+        State,
+        body::JsonBody,
+        dto::{
+            swarm as dto,
+            system::{RemoteManager, Swarm},
+        },
+        error::ApiError,
+        params::Params,
+        translate::swarm as translate,
+    },
+    member,
+};
 
-/// Swarm's paths on a node that is no swarm manager.
+const INACTIVE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+
 /// Whether this node answers for a cluster.
 ///
 /// # Errors
-/// 503 when it is in none.
-pub async fn required(state: &State) -> Result<(), ApiError> {
-    let _ = state;
-    if cfg!(debug_assertions) && std::env::var_os("HOIST_TEST_SWARM").is_some() {
-        return Ok(());
-    }
-    Err(inactive().await)
+/// 503 when it is in none, or no manager of it.
+pub fn required(state: &State) -> Result<(), ApiError> {
+    manager(state).map(drop)
 }
 
-pub async fn inactive() -> ApiError {
+/// The control plane of a cluster that others can join.
+///
+/// # Errors
+/// As Docker's, where there is none.
+pub fn manager(state: &State) -> Result<Control, ApiError> {
+    let told = state.member.told();
+    match told.state {
+        "active" => state.control(),
+        "locked" => Err(locked()),
+        _ => Err(ApiError::unavailable(INACTIVE)),
+    }
+}
+
+fn locked() -> ApiError {
     ApiError::unavailable(
-        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to unlock it.",
     )
+}
+
+/// `GET /swarm`
+pub async fn inspect(With(state): With<State>) -> Result<Json<Value>, ApiError> {
+    let control = manager(&state)?;
+    let cluster = control.cluster()?;
+    let tokens = control.tokens()?;
+    let mut shown = translate::cluster(&cluster);
+    shown["JoinTokens"] = json!({ "Worker": tokens.worker, "Manager": tokens.manager });
+    Ok(Json(shown))
+}
+
+/// `POST /swarm/init`
+pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>) -> Result<Json<String>, ApiError> {
+    if body.force_new_cluster {
+        return Err(ApiError::not_implemented("--force-new-cluster is not supported yet"));
+    }
+    let mut record = blank();
+    if let Some(spec) = &body.spec {
+        translate::set(&mut record, spec)?;
+    }
+    record.spec.autolock |= body.auto_lock_managers;
+    refuse_autolock(&record.spec)?;
+    translate::set_networks(&mut record.spec, &body)?;
+    let history = body.spec.as_ref().and_then(|spec| spec.orchestration.as_ref());
+    let node = state
+        .member
+        .init(member::Init {
+            listen: body.listen_addr,
+            advertise: body.advertise_addr,
+            data_address: body.data_path_addr,
+            availability: translate::read_availability(&body.availability)?,
+            spec: Some(record.spec),
+            task_history: history.and_then(|one| one.task_history_retention_limit).map(|_| record.task_history_limit),
+        })
+        .await?;
+    Ok(Json(node.to_string()))
+}
+
+fn refuse_autolock(spec: &ClusterSpec) -> Result<(), ApiError> {
+    if spec.autolock {
+        return Err(ApiError::not_implemented("autolock is not supported yet"));
+    }
+    Ok(())
+}
+
+/// A record on which a spec can be tried.
+fn blank() -> hoist_proto::spec::Cluster {
+    hoist_proto::spec::Cluster {
+        id: hoist_proto::id::ClusterId::random(),
+        meta: hoist_proto::spec::Meta::default(),
+        name: "default".into(),
+        task_history_limit: 0,
+        spec: ClusterSpec::default(),
+        pki: None,
+    }
+}
+
+/// `POST /swarm/join`
+pub async fn join(With(state): With<State>, JsonBody(body): JsonBody<dto::Join>) -> Result<StatusCode, ApiError> {
+    state
+        .member
+        .join(member::Join {
+            listen: body.listen_addr,
+            advertise: body.advertise_addr,
+            data_address: body.data_path_addr,
+            availability: translate::read_availability(&body.availability)?,
+            managers: body.remote_addrs.unwrap_or_default(),
+            token: body.join_token,
+        })
+        .await?;
+    Ok(StatusCode::OK)
+}
+
+/// `POST /swarm/leave`
+pub async fn leave(With(state): With<State>, params: Params) -> Result<StatusCode, ApiError> {
+    state.member.leave(params.flag("force")).await?;
+    Ok(StatusCode::OK)
+}
+
+/// `POST /swarm/update`
+pub async fn update(
+    With(state): With<State>,
+    params: Params,
+    JsonBody(body): JsonBody<dto::SwarmSpec>,
+) -> Result<StatusCode, ApiError> {
+    let control = manager(&state)?;
+    let version: u64 =
+        params.number("version")?.ok_or_else(|| ApiError::bad_request("invalid swarm version: it is missing"))?;
+    let (worker, manager) = (params.flag("rotateWorkerToken"), params.flag("rotateManagerToken"));
+    if params.flag("rotateManagerUnlockKey") {
+        return Err(ApiError::not_implemented("autolock is not supported yet"));
+    }
+    // Tried apart, so that what is refused is refused in its own words.
+    let mut tried = control.cluster()?;
+    let before = tried.spec.force_rotate;
+    translate::set(&mut tried, &body)?;
+    refuse_autolock(&tried.spec)?;
+    let ca = body.ca_config.as_ref();
+    let own = ca.filter(|ca| !ca.signing_ca_cert.is_empty() || !ca.signing_ca_key.is_empty());
+    if own.is_some_and(|ca| ca.signing_ca_cert.is_empty() || ca.signing_ca_key.is_empty()) {
+        return Err(ApiError::bad_request("a root needs both its certificate and its key"));
+    }
+    let rotate = ca.is_some_and(|ca| ca.force_rotate > before) || own.is_some();
+    control
+        .update_cluster(Some(version), |cluster, _| {
+            cluster.spec = tried.spec;
+            cluster.task_history_limit = tried.task_history_limit;
+            if let Some(pki) = &mut cluster.pki {
+                hoist_manager::ca::rotate_tokens(pki, worker, manager);
+            }
+            Ok(())
+        })
+        .await?;
+    if rotate {
+        control.rotate_root(own.map(|ca| (ca.signing_ca_cert.clone(), ca.signing_ca_key.clone()))).await?;
+    }
+    Ok(StatusCode::OK)
+}
+
+/// `GET /swarm/unlockkey`
+pub async fn unlock_key(With(state): With<State>) -> Result<Json<Value>, ApiError> {
+    manager(&state)?;
+    Ok(Json(json!({ "UnlockKey": "" })))
+}
+
+/// `POST /swarm/unlock`
+pub async fn unlock(With(state): With<State>, JsonBody(_): JsonBody<dto::Unlock>) -> Result<StatusCode, ApiError> {
+    match state.member.told().state {
+        "active" => Err(ApiError::conflict("swarm is not locked")),
+        _ => Err(ApiError::unavailable("This node is not part of a swarm")),
+    }
+}
+
+/// `info`'s part about the cluster.
+pub fn told(state: &State) -> Swarm {
+    let told = state.member.told();
+    let mut swarm = Swarm {
+        node_id: told.node,
+        node_addr: told.address,
+        local_node_state: told.state.to_owned(),
+        control_available: told.manager,
+        error: told.error,
+        ..Swarm::default()
+    };
+    if told.state != "active" {
+        return swarm;
+    }
+    let managers = told.managers.into_iter();
+    swarm.remote_managers =
+        Some(managers.map(|one| RemoteManager { node_id: one.node_id, addr: one.address }).collect());
+    if let Some(control) = state.member.control() {
+        let nodes = control.nodes();
+        swarm.nodes = nodes.len();
+        swarm.managers = nodes.iter().filter(|node| node.raft.is_some()).count();
+        swarm.cluster = control.cluster().ok().map(|cluster| translate::cluster(&cluster));
+    }
+    swarm
 }
 
 /// `GET /plugins`: there are none.

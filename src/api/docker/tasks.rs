@@ -24,7 +24,7 @@ const FILTERS: [&str; 9] =
     ["_up-to-date", "desired-state", "id", "label", "label!", "name", "node", "runtime", "service"];
 
 pub async fn list(With(state): With<State>, params: Params) -> Result<Json<Vec<dto::Task>>, ApiError> {
-    swarm::required(&state).await?;
+    let control = swarm::manager(&state)?;
     let filters = params.filters()?.only(&FILTERS)?;
     let known = ["running", "shutdown", "accepted"];
     if let Some(bad) = filters.get("desired-state").iter().find(|wanted| !known.contains(&wanted.as_str())) {
@@ -36,16 +36,16 @@ pub async fn list(With(state): With<State>, params: Params) -> Result<Json<Vec<d
     let services: Vec<ServiceId> = filters
         .get("service")
         .iter()
-        .map(|name| state.control.service(name).map(|service| service.id.clone()))
+        .map(|name| control.service(name).map(|service| service.id.clone()))
         .collect::<Result<_, _>>()?;
-    let nodes = filters.get("node").iter().map(|name| state.control.node_id(name)).collect::<Result<Vec<_>, _>>()?;
+    let nodes = filters.get("node").iter().map(|name| control.node_id(name)).collect::<Result<Vec<_>, _>>()?;
     let all = if services.is_empty() {
-        state.control.tasks()
+        control.tasks()
     } else {
-        services.iter().flat_map(|service| state.control.tasks_of(service)).collect()
+        services.iter().flat_map(|service| control.tasks_of(service)).collect()
     };
     let known: BTreeMap<ServiceId, Arc<Service>> =
-        state.control.services().into_iter().map(|service| (service.id.clone(), service)).collect();
+        control.services().into_iter().map(|service| (service.id.clone(), service)).collect();
     let fits = |task: &Arc<Task>| {
         let service = known.get(&task.service);
         let current = service.is_some_and(|service| service.spec_hash == task.spec_hash);
@@ -84,8 +84,8 @@ fn fits(task: &Task, service: Option<&Service>, filters: &Filters) -> bool {
 }
 
 pub async fn inspect(With(state): With<State>, Path(id): Path<String>) -> Result<Json<dto::Task>, ApiError> {
-    swarm::required(&state).await?;
-    let task = state.control.task(&id)?;
-    let job = state.control.service(task.service.as_str()).is_ok_and(|service| service.spec.mode.is_job());
+    swarm::required(&state)?;
+    let task = state.control()?.task(&id)?;
+    let job = state.control()?.service(task.service.as_str()).is_ok_and(|service| service.spec.mode.is_job());
     Ok(Json(task::task(&task, job)))
 }

@@ -15,6 +15,7 @@ pub mod mount;
 pub mod network;
 pub mod service;
 pub mod stats;
+pub mod swarm;
 pub mod system;
 pub mod task;
 pub mod volume;

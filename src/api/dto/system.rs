@@ -158,7 +158,26 @@ pub struct Swarm {
     pub local_node_state: String,
     pub control_available: bool,
     pub error: String,
-    pub remote_managers: Option<Vec<String>>,
+    pub remote_managers: Option<Vec<RemoteManager>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub managers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RemoteManager {
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    pub addr: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -14,6 +14,7 @@ use hoist_proto::spec::{
     DownOptions, Plan, ProjectDetail, ProjectSummary, RmOptions, ScaleOptions, StartOptions, StopOptions, Task,
     UpRequest,
 };
+use hoist_store::{ProposeError, StoreError};
 
 use crate::api::{
     State,
@@ -37,30 +38,34 @@ impl From<ControlError> for ApiError {
             | ControlError::Refused(_)
             | ControlError::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             ControlError::Conflict(_) | ControlError::OutOfSequence { .. } => StatusCode::CONFLICT,
-            ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Precondition(_) => StatusCode::BAD_REQUEST,
+            ControlError::Store(StoreError::Propose(ProposeError::NotLeader { .. } | ProposeError::Dropped)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ControlError::Store(_) | ControlError::Pki(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::from_error(status, &error)
     }
 }
 
 /// `GET /hoist/v1/projects`.
-pub async fn list(With(state): With<State>) -> Json<Vec<ProjectSummary>> {
-    Json(state.control.projects())
+pub async fn list(With(state): With<State>) -> Result<Json<Vec<ProjectSummary>>, ApiError> {
+    Ok(Json(state.control()?.projects()))
 }
 
 /// `GET /hoist/v1/projects/{name}`.
 pub async fn inspect(With(state): With<State>, Path(name): Path<String>) -> Result<Json<ProjectDetail>, ApiError> {
-    Ok(Json(state.control.project(&name)?))
+    Ok(Json(state.control()?.project(&name)?))
 }
 
 /// `GET /hoist/v1/tasks/{id}`.
 pub async fn task(With(state): With<State>, Path(id): Path<String>) -> Result<Json<Task>, ApiError> {
-    Ok(Json(state.control.task(&id)?))
+    Ok(Json(state.control()?.task(&id)?))
 }
 
 /// `GET /hoist/v1/events`: every change of every task.
-pub async fn events(With(state): With<State>) -> Response {
-    lines(&state, state.control.events())
+pub async fn events(With(state): With<State>) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.events()))
 }
 
 /// `POST /hoist/v1/projects/{name}/plan`.
@@ -69,7 +74,7 @@ pub async fn plan(
     Path(name): Path<String>,
     ExactBody(request): ExactBody<UpRequest>,
 ) -> Result<Json<Plan>, ApiError> {
-    Ok(Json(state.control.plan(&name, request).await?))
+    Ok(Json(state.control()?.plan(&name, request).await?))
 }
 
 /// `POST /hoist/v1/projects/{name}/up`.
@@ -77,8 +82,8 @@ pub async fn up(
     With(state): With<State>,
     Path(name): Path<String>,
     ExactBody(request): ExactBody<UpRequest>,
-) -> Response {
-    lines(&state, state.control.up(&name, request))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.up(&name, request)))
 }
 
 /// `POST /hoist/v1/projects/{name}/create`: as `up`, and nothing is started.
@@ -86,9 +91,9 @@ pub async fn create(
     With(state): With<State>,
     Path(name): Path<String>,
     ExactBody(mut request): ExactBody<UpRequest>,
-) -> Response {
+) -> Result<Response, ApiError> {
     request.options.no_start = true;
-    lines(&state, state.control.up(&name, request))
+    Ok(lines(&state, state.control()?.up(&name, request)))
 }
 
 /// `POST /hoist/v1/projects/{name}/down`.
@@ -96,8 +101,8 @@ pub async fn down(
     With(state): With<State>,
     Path(name): Path<String>,
     OptionalBody(options): OptionalBody<DownOptions>,
-) -> Response {
-    lines(&state, state.control.down(&name, options))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.down(&name, options)))
 }
 
 /// `POST /hoist/v1/projects/{name}/stop`.
@@ -105,8 +110,8 @@ pub async fn stop(
     With(state): With<State>,
     Path(name): Path<String>,
     OptionalBody(options): OptionalBody<StopOptions>,
-) -> Response {
-    lines(&state, state.control.stop(&name, options))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.stop(&name, options)))
 }
 
 /// `POST /hoist/v1/projects/{name}/start`.
@@ -114,8 +119,8 @@ pub async fn start(
     With(state): With<State>,
     Path(name): Path<String>,
     OptionalBody(options): OptionalBody<StartOptions>,
-) -> Response {
-    lines(&state, state.control.start(&name, options))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.start(&name, options)))
 }
 
 /// `POST /hoist/v1/projects/{name}/scale`.
@@ -123,8 +128,8 @@ pub async fn scale(
     With(state): With<State>,
     Path(name): Path<String>,
     JsonBody(options): JsonBody<ScaleOptions>,
-) -> Response {
-    lines(&state, state.control.scale(&name, options))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.scale(&name, options)))
 }
 
 /// `POST /hoist/v1/projects/{name}/rm`.
@@ -132,8 +137,8 @@ pub async fn rm(
     With(state): With<State>,
     Path(name): Path<String>,
     OptionalBody(options): OptionalBody<RmOptions>,
-) -> Response {
-    lines(&state, state.control.rm(&name, options))
+) -> Result<Response, ApiError> {
+    Ok(lines(&state, state.control()?.rm(&name, options)))
 }
 
 /// Events as JSON lines. A client that goes away does not end what it asked for.

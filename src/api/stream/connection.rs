@@ -16,7 +16,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use hoist_runtime::inherit::unread_by_peer;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -32,6 +32,8 @@ pub const OLDER_FORM: &str = "hoist-older-form";
 pub enum Socket {
     Unix(UnixStream),
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// From another node of the cluster.
+    Tunnel(DuplexStream),
 }
 
 impl AsyncRead for Socket {
@@ -39,6 +41,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tunnel(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -48,6 +51,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tunnel(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -55,6 +59,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tunnel(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -62,6 +67,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tunnel(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -17,6 +17,7 @@ mod security;
 pub mod service;
 pub mod service_back;
 mod service_container;
+pub mod swarm;
 pub mod task;
 pub mod time;
 

@@ -6,7 +6,9 @@ pub mod context;
 pub mod create;
 pub mod image;
 pub mod network;
+pub mod node;
 pub mod registry;
+pub mod swarm;
 pub mod system;
 pub mod volume;
 
@@ -247,6 +249,18 @@ top_level! {
     Volume {
         #[command(subcommand)]
         command: volume::VolumeCommand,
+    },
+    /// Manage the cluster that this machine is in
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Swarm {
+        #[command(subcommand)]
+        command: swarm::SwarmCommand,
+    },
+    /// Manage the cluster's machines
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Node {
+        #[command(subcommand)]
+        command: node::NodeCommand,
     },
     /// Manage Hoist itself
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

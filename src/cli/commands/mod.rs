@@ -9,8 +9,10 @@ pub mod daemon;
 mod each;
 pub mod image;
 pub mod network;
+pub mod node;
 mod prompt;
 pub mod registry;
+pub mod swarm;
 pub mod system;
 pub mod volume;
 
@@ -22,6 +24,8 @@ use super::{
         container::ContainerCommand,
         image::ImageCommand,
         network::NetworkCommand,
+        node::NodeCommand,
+        swarm::SwarmCommand,
         system::SystemCommand,
         volume::VolumeCommand,
     },
@@ -79,6 +83,8 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Logout(args) => registry::logout::run(cx, args),
         C::Network { command } => on_network(cx, command).await,
         C::Volume { command } => on_volume(cx, command).await,
+        C::Swarm { command } => on_swarm(cx, command).await,
+        C::Node { command } => on_node(cx, command).await,
         C::System { command } => on_system(cx, command).await,
         C::Info(args) => system::info::run(cx, args).await,
         C::Version(args) => system::version::run(cx, args).await,
@@ -178,6 +184,33 @@ async fn on_volume(cx: &Context, command: VolumeCommand) -> Outcome {
         C::Ls(args) => volume::ls::run(cx, args).await,
         C::Prune(args) => volume::prune::run(cx, args).await,
         C::Rm(args) => volume::rm::run(cx, args).await,
+    }
+}
+
+async fn on_swarm(cx: &Context, command: SwarmCommand) -> Outcome {
+    use SwarmCommand as C;
+    match command {
+        C::Ca(args) => swarm::ca::run(cx, args).await,
+        C::Init(args) => swarm::init::run(cx, args).await,
+        C::Join(args) => swarm::join::run(cx, args).await,
+        C::JoinToken(args) => swarm::token::run(cx, args).await,
+        C::Leave(args) => swarm::leave::run(cx, args).await,
+        C::Unlock => swarm::unlock::run(cx).await,
+        C::UnlockKey(args) => swarm::unlock::show(cx, args).await,
+        C::Update(args) => swarm::update::run(cx, args).await,
+    }
+}
+
+async fn on_node(cx: &Context, command: NodeCommand) -> Outcome {
+    use NodeCommand as C;
+    match command {
+        C::Demote(args) => node::role::run(cx, args, "worker").await,
+        C::Inspect(args) => node::inspect::run(cx, args).await,
+        C::Ls(args) => node::ls::run(cx, args).await,
+        C::Promote(args) => node::role::run(cx, args, "manager").await,
+        C::Ps(args) => node::ps::run(cx, args).await,
+        C::Rm(args) => node::rm::run(cx, args).await,
+        C::Update(args) => node::update::run(cx, args).await,
     }
 }
 

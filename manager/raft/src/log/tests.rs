@@ -9,7 +9,7 @@ use raft::eraftpb::{Entry, HardState};
 use redb::{Database, StorageBackend};
 
 use super::{Log, Position, Write};
-use crate::{LogError, seal::Seal};
+use crate::{Begin, LogError, seal::Seal};
 
 fn entry(index: u64, term: u64, data: &[u8]) -> Entry {
     Entry { index, term, data: data.to_vec().into(), ..Entry::default() }
@@ -22,14 +22,14 @@ fn hard(term: u64, commit: u64) -> HardState {
 #[test]
 fn what_was_written_is_there_again() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path()).unwrap();
+    let mut log = Log::open(dir.path(), Begin::Alone).unwrap();
     assert_eq!(log.conf.voters, [1]);
     log.write(&Write { entries: &[entry(1, 1, b"a"), entry(2, 1, b"b")], hard: Some(&hard(1, 1)), ..Write::default() })
         .unwrap();
     // A new leader's entry replaces what was not committed.
     log.write(&Write { entries: &[entry(2, 2, b"c")], hard: Some(&hard(2, 2)), ..Write::default() }).unwrap();
     drop(log);
-    let log = Log::open(dir.path()).unwrap();
+    let log = Log::open(dir.path(), Begin::Alone).unwrap();
     let data: Vec<_> = log.entries.iter().map(|e| (e.index, e.term, e.data.to_vec())).collect();
     assert_eq!(data, [(1, 1, b"a".to_vec()), (2, 2, b"c".to_vec())]);
     assert_eq!((log.hard.term, log.hard.commit), (2, 2));
@@ -38,7 +38,7 @@ fn what_was_written_is_there_again() {
 #[test]
 fn a_compacted_log_begins_where_it_was_cut() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path()).unwrap();
+    let mut log = Log::open(dir.path(), Begin::Alone).unwrap();
     let entries: Vec<_> = (1..=10).map(|n| entry(n, 1, b"x")).collect();
     log.write(&Write { entries: &entries, hard: Some(&hard(1, 10)), ..Write::default() }).unwrap();
     let mut snapshot = raft::eraftpb::Snapshot::default();
@@ -47,7 +47,7 @@ fn a_compacted_log_begins_where_it_was_cut() {
     snapshot.mut_metadata().term = 1;
     log.compact(&snapshot, Position { index: 6, term: 1 }).unwrap();
     drop(log);
-    let log = Log::open(dir.path()).unwrap();
+    let log = Log::open(dir.path(), Begin::Alone).unwrap();
     assert_eq!(log.entries.iter().map(|e| e.index).collect::<Vec<_>>(), [7, 8, 9, 10]);
     assert_eq!(log.term_at(6).unwrap(), 1);
     assert!(log.term_at(5).is_err());
@@ -57,8 +57,8 @@ fn a_compacted_log_begins_where_it_was_cut() {
 #[test]
 fn a_second_daemon_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let _log = Log::open(dir.path()).unwrap();
-    let err = Log::open(dir.path()).unwrap_err();
+    let _log = Log::open(dir.path(), Begin::Alone).unwrap();
+    let err = Log::open(dir.path(), Begin::Alone).unwrap_err();
     assert!(matches!(err, LogError::InUse { .. }), "{err}");
 }
 
@@ -66,7 +66,7 @@ fn a_second_daemon_is_refused() {
 #[test]
 fn records_at_rest_are_sealed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path()).unwrap();
+    let mut log = Log::open(dir.path(), Begin::Alone).unwrap();
     log.write(&Write { entries: &[entry(1, 1, b"correct horse battery")], ..Write::default() }).unwrap();
     drop(log);
     let bytes = fs_err::read(dir.path().join("log.redb")).unwrap();
@@ -78,7 +78,7 @@ fn records_at_rest_are_sealed() {
 #[test]
 fn damage_is_found_and_named() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path()).unwrap();
+    let mut log = Log::open(dir.path(), Begin::Alone).unwrap();
     for n in 1..=40 {
         log.write(&Write { entries: &[entry(n, 1, &[n as u8; 600])], hard: Some(&hard(1, n)), ..Write::default() })
             .unwrap();
@@ -100,7 +100,7 @@ fn damage_is_found_and_named() {
             let copy = tempfile::tempdir().unwrap();
             fs_err::copy(dir.path().join("key"), copy.path().join("key")).unwrap();
             fs_err::write(copy.path().join("log.redb"), &bytes).unwrap();
-            match std::panic::catch_unwind(|| Log::open(copy.path())) {
+            match std::panic::catch_unwind(|| Log::open(copy.path(), Begin::Alone)) {
                 Ok(Ok(log)) => {
                     for (offset, e) in log.entries.iter().enumerate() {
                         assert_eq!(e.index, offset as u64 + 1);
@@ -193,7 +193,7 @@ impl StorageBackend for Disk {
 fn log_on(disk: Disk) -> Result<Log, LogError> {
     let db =
         Database::builder().create_with_backend(disk).map_err(|err| super::database_error("disk".as_ref(), err))?;
-    Log::over("disk".into(), db, Seal::new(&[7; 32]))
+    Log::over("disk".into(), db, Seal::new(&[7; 32]), Begin::Alone)
 }
 
 proptest! {

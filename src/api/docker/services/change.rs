@@ -26,11 +26,11 @@ pub async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<dto::ServiceSpec>,
 ) -> Result<(StatusCode, Json<dto::Created>), ApiError> {
-    swarm::required(&state).await?;
+    swarm::required(&state)?;
     let mut spec = translate(&state, body, None).await?;
     spec.task.registry_auth = credentials(&headers)?;
     let name = spec.name.clone();
-    let id = match state.control.create_service(spec).await {
+    let id = match state.control()?.create_service(spec).await {
         Ok(id) => id,
         Err(error) => return Err(explain(&state, error).await),
     };
@@ -45,7 +45,7 @@ pub async fn update(
     headers: HeaderMap,
     JsonBody(body): JsonBody<dto::ServiceSpec>,
 ) -> Result<Json<dto::Updated>, ApiError> {
-    swarm::required(&state).await?;
+    swarm::required(&state)?;
     let version = params
         .number("version")?
         .ok_or_else(|| ApiError::bad_request("invalid service version '': the version that was read must be given"))?;
@@ -58,7 +58,7 @@ pub async fn update(
             )));
         }
     };
-    let there = state.control.service(&id)?;
+    let there = state.control()?.service(&id)?;
     let change = match params.text("rollback") {
         None | Some("none") => {
             let mut spec = translate(&state, body, Some(&there.spec)).await?;
@@ -68,7 +68,7 @@ pub async fn update(
         Some("previous") => ServiceChange::Back,
         Some(other) => return Err(ApiError::bad_request(format!("unrecognized rollback option {other}"))),
     };
-    if let Err(error) = state.control.update_service(&there.id, version, change, auth).await {
+    if let Err(error) = state.control()?.update_service(&there.id, version, change, auth).await {
         return Err(explain(&state, error).await);
     }
     publish(&state, "update", there.id.as_str(), &there.spec.name);
@@ -76,8 +76,8 @@ pub async fn update(
 }
 
 pub async fn remove(With(state): With<State>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    swarm::required(&state).await?;
-    let removed = state.control.remove_service(&id).await?;
+    swarm::required(&state)?;
+    let removed = state.control()?.remove_service(&id).await?;
     publish(&state, "remove", removed.id.as_str(), &removed.spec.name);
     Ok(StatusCode::OK)
 }

@@ -18,17 +18,17 @@ use crate::api::{
 };
 
 pub async fn list(With(state): With<State>, params: Params) -> Result<Json<Vec<dto::Service>>, ApiError> {
-    swarm::required(&state).await?;
+    let control = swarm::manager(&state)?;
     let filters = params.filters()?.only(&["id", "label", "label!", "mode", "name", "runtime"])?;
     if let Some(bad) = filters.get("mode").iter().find(|mode| !MODES.contains(&mode.as_str())) {
         return Err(ApiError::bad_request(format!("unsupported mode filter: {bad}")));
     }
     let with_status = params.flag("status");
-    let mut found: Vec<_> = state.control.services();
+    let mut found: Vec<_> = control.services();
     found.retain(|service| fits(service, &filters));
     let shown = found.iter().map(|service| {
         let mut shown = service_back::service(service);
-        let tasks = state.control.tasks_of(&service.id);
+        let tasks = control.tasks_of(&service.id);
         shown.service_status = with_status.then(|| status(service, &tasks));
         shown.job_status = job_status(service, &tasks);
         shown
@@ -37,10 +37,10 @@ pub async fn list(With(state): With<State>, params: Params) -> Result<Json<Vec<d
 }
 
 pub async fn inspect(With(state): With<State>, Path(id): Path<String>) -> Result<Json<dto::Service>, ApiError> {
-    swarm::required(&state).await?;
-    let service = state.control.service(&id)?;
+    let control = swarm::manager(&state)?;
+    let service = control.service(&id)?;
     let mut shown = service_back::service(&service);
-    shown.job_status = job_status(&service, &state.control.tasks_of(&service.id));
+    shown.job_status = job_status(&service, &control.tasks_of(&service.id));
     Ok(Json(shown))
 }
 

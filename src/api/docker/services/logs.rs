@@ -11,6 +11,7 @@ use axum::{
 use bytes::BytesMut;
 use futures_util::{StreamExt, stream::SelectAll};
 use hoist_engine::{LogEntry, LogOptions, LogStream};
+use hoist_manager::control::Control;
 use hoist_proto::{
     id::{ServiceId, TaskId},
     spec::{ProjectEvent, Task},
@@ -41,8 +42,8 @@ pub async fn of_service(
     version: ApiVersion,
     params: Params,
 ) -> Result<Response, ApiError> {
-    swarm::required(&state).await?;
-    let service = state.control.service(&id)?;
+    swarm::required(&state)?;
+    let service = state.control()?.service(&id)?;
     let tty = service.spec.task.container.tty;
     logs(state, Of::Service(service.id.clone()), tty, version, &params)
 }
@@ -53,8 +54,8 @@ pub async fn of_task(
     version: ApiVersion,
     params: Params,
 ) -> Result<Response, ApiError> {
-    swarm::required(&state).await?;
-    let task = state.control.task(&id)?;
+    swarm::required(&state)?;
+    let task = state.control()?.task(&id)?;
     logs(state, Of::Task(task.id.clone()), task.spec.container.tty, version, &params)
 }
 
@@ -73,12 +74,13 @@ fn logs(state: State, of: Of, tty: bool, version: ApiVersion, params: &Params) -
     }
     let asked = Asked { of, options, timestamps: params.flag("timestamps"), details: params.flag("details") };
     let follow = asked.options.follow;
+    let control = state.control()?;
     let body = async_stream::stream! {
         // Listens before it looks, so that no task falls between.
-        let mut events = state.control.events();
+        let mut events = control.events();
         let mut known = BTreeSet::new();
         let mut sources = Vec::new();
-        for task in asked.tasks(&state) {
+        for task in asked.tasks(&control) {
             if let Some(source) = asked.open(&state, &task, &mut known).await {
                 sources.push(source);
             }
@@ -96,7 +98,7 @@ fn logs(state: State, of: Of, tty: bool, version: ApiVersion, params: &Params) -
                 Some((form, line)) = all.next(), if !all.is_empty() => yield put(&form, line, tty),
                 event = events.next() => match event {
                     Some(ProjectEvent::Task { task, .. }) => {
-                        let task = state.control.task(&task).ok().filter(|task| asked.wants(task));
+                        let task = control.task(&task).ok().filter(|task| asked.wants(task));
                         if let Some(task) = task
                             && let Some(source) = asked.open(&state, &task, &mut known).await
                         {
@@ -140,10 +142,10 @@ impl Asked {
         }
     }
 
-    fn tasks(&self, state: &State) -> Vec<Arc<Task>> {
+    fn tasks(&self, control: &Control) -> Vec<Arc<Task>> {
         let mut tasks = match &self.of {
-            Of::Service(id) => state.control.tasks_of(id),
-            Of::Task(id) => state.control.task(id.as_str()).into_iter().map(Arc::new).collect(),
+            Of::Service(id) => control.tasks_of(id),
+            Of::Task(id) => control.task(id.as_str()).into_iter().map(Arc::new).collect(),
         };
         tasks.sort_by_key(|task| task.meta.created);
         tasks

@@ -1,0 +1,113 @@
+//! Questions and wishes about nodes.
+
+use hoist_proto::{
+    id::NodeId,
+    spec::{Node, NodeSpec, NodeState, Role, Task},
+};
+use hoist_store::{Index, Tables};
+
+use super::{Control, ControlError};
+
+impl Control {
+    /// All nodes.
+    pub fn nodes(&self) -> Vec<Node> {
+        self.inner.store.view(|tables| tables.nodes().iter().map(|node| (**node).clone()).collect())
+    }
+
+    /// One node, by its id, its name, or the beginning of its id.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn node(&self, name: &str) -> Result<Node, ControlError> {
+        self.inner.store.view(|tables| find(tables, name))
+    }
+
+    /// The tasks of a node.
+    pub fn tasks_on(&self, node: &NodeId) -> Vec<Task> {
+        self.inner.store.view(|tables| tables.tasks_on(node).map(|task| (**task).clone()).collect())
+    }
+
+    /// Sets what people set on a node. `version` is the one that the caller has seen.
+    ///
+    /// # Errors
+    /// When somebody else was faster, or the cluster would lose its last manager.
+    pub async fn update_node(&self, name: &str, version: Option<u64>, spec: NodeSpec) -> Result<(), ControlError> {
+        self.inner
+            .store
+            .update(|tx| {
+                let mut node = find(tx, name)?;
+                if version.is_some_and(|version| version != node.meta.version) {
+                    return Err(ControlError::Conflict("update out of sequence".into()));
+                }
+                if node.spec.role == Role::Manager && spec.role == Role::Worker {
+                    may_demote(tx, &node)?;
+                }
+                node.spec = spec;
+                tx.put(node)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Removes a node's record.
+    ///
+    /// # Errors
+    /// When it is a manager, or is there and `force` is not set.
+    pub async fn remove_node(&self, name: &str, force: bool) -> Result<(), ControlError> {
+        self.inner
+            .store
+            .update(|tx| {
+                let node = find(tx, name)?;
+                let id = &node.id;
+                if node.raft.is_some() || node.spec.role == Role::Manager {
+                    return Err(ControlError::Precondition(format!(
+                        "node {id} is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal"
+                    )));
+                }
+                if node.status.state == NodeState::Ready && !force {
+                    return Err(ControlError::Precondition(format!("node {id} is not down and can't be removed")));
+                }
+                tx.remove::<Node>(id)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn find(tables: &Tables, name: &str) -> Result<Node, ControlError> {
+    let missing = || ControlError::NoSuchNode(name.to_owned());
+    if let Some(node) = name.parse().ok().and_then(|id: NodeId| tables.nodes().get(&id).cloned()) {
+        return Ok((*node).clone());
+    }
+    let mut named = tables.nodes().by(Index::Name, name);
+    match (named.next(), named.next()) {
+        (Some(node), None) => return Ok((**node).clone()),
+        (Some(_), Some(_)) => return Err(ControlError::Conflict(format!("several nodes are named {name}"))),
+        (None, _) => {}
+    }
+    if name.is_empty() {
+        return Err(missing());
+    }
+    let mut begin = tables.nodes().iter().filter(|node| node.id.as_str().starts_with(name));
+    match (begin.next(), begin.next()) {
+        (Some(node), None) => Ok((**node).clone()),
+        (Some(_), Some(_)) => Err(ControlError::Conflict(format!("several nodes' ids begin with {name}"))),
+        (None, _) => Err(missing()),
+    }
+}
+
+/// The managers must keep their majority.
+fn may_demote(tables: &Tables, node: &Node) -> Result<(), ControlError> {
+    let managers: Vec<_> = tables.nodes().iter().filter(|other| other.spec.role == Role::Manager).collect();
+    if managers.len() == 1 {
+        return Err(ControlError::Precondition("attempting to demote the last manager of the swarm".into()));
+    }
+    let rest = managers.iter().filter(|other| other.id != node.id);
+    let reachable = rest.clone().filter(|other| other.raft.as_ref().is_some_and(|raft| raft.reachable)).count();
+    if reachable * 2 <= rest.count() {
+        return Err(ControlError::Precondition(
+            "can't remove member from the raft: this would result in a loss of quorum".into(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What only the leader of a cluster can do goes to it, whichever manager was asked.
+
+use axum::{
+    body::Body,
+    extract::{Request, State as With},
+    http::{HeaderValue, Method, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hoist_proto::id::NodeId;
+use hyper_util::rt::TokioIo;
+
+use super::{State, error::ApiError, version::ApiVersion};
+
+/// Marks a request that another manager has passed on: it goes no further.
+const PASSED: &str = "hoist-passed-on";
+
+/// Reads are answered here; writes go to the leader when this manager is not it.
+pub async fn to_leader(With(state): With<State>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let Some(leader) = state.member.other_leader() else { return next.run(request).await };
+    if request.headers().contains_key(PASSED) {
+        return ApiError::unavailable("the cluster's leader has just changed; try again").into_response();
+    }
+    match to_node(&state, &leader, request).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Passes a request on to another node's API, and its answer back.
+///
+/// # Errors
+/// When the node cannot be reached.
+pub async fn to_node(state: &State, node: &NodeId, mut request: Request) -> Result<Response, ApiError> {
+    let stream = state.member.tunnel(node).await?;
+    let lost = |error: hyper::Error| ApiError::unavailable(format!("the connection to node {node} broke: {error}"));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    state.tasks.spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!("a request that was passed on: {error}");
+        }
+    });
+    let version = request.extensions().get::<ApiVersion>().copied();
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = version.map_or_else(|| path.to_owned(), |version| format!("/v{version}{path}"));
+    *request.uri_mut() = path.parse::<Uri>().map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let headers = request.headers_mut();
+    headers.insert(PASSED, HeaderValue::from_static("1"));
+    headers.insert(header::HOST, HeaderValue::from_static("hoist"));
+    let wants = headers.contains_key(header::UPGRADE);
+    let ours = wants.then(|| hyper::upgrade::on(&mut request));
+    let mut response = sender.send_request(request).await.map_err(lost)?;
+    if let Some(ours) = ours
+        && response.status() == axum::http::StatusCode::SWITCHING_PROTOCOLS
+    {
+        let theirs = hyper::upgrade::on(&mut response);
+        state.tasks.spawn(async move {
+            if let (Ok(ours), Ok(theirs)) = tokio::join!(ours, theirs) {
+                let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
+                // Either side may end the conversation.
+                let _ = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await;
+            }
+        });
+    }
+    Ok(response.map(Body::new))
+}
