@@ -63,6 +63,9 @@ fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
         Command::Context { command } => {
             commands::context::run(command, &choice(&global), &Store::of(&config_dir(&global)), printer)
         }
+        Command::Lab { command } => {
+            commands::lab::run(command, &global.data_root, &global.run_root, &Store::of(&config_dir(&global)), printer)
+        }
         Command::Completion(args) => commands::completion::run(args, printer),
         Command::Oci(args) => {
             let words = std::iter::once(OsString::from("hoist oci")).chain(args.args);
@@ -267,7 +270,8 @@ fn client(global: &Global) -> Result<Client, Failure> {
     if let Some(client) = contexts::client(&choice(global), &Store::of(&config_dir(global)))? {
         return Ok(client);
     }
-    let autostart = Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone() };
+    let autostart =
+        Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone(), config_file: None };
     Ok(Client::new(Host::of_run_root(&global.run_root), Some(autostart)))
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::print_stderr)] // each test binary uses a part of this; a failing one says why
 
 pub mod cluster;
+pub mod lab;
 
 use std::{
     fs,

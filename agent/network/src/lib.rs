@@ -15,6 +15,7 @@ pub mod files;
 mod firewall;
 mod ident;
 mod ipam;
+pub mod lab;
 pub mod model;
 mod netlink;
 mod netns;

@@ -5,6 +5,7 @@ pub mod container;
 pub mod context;
 pub mod create;
 pub mod image;
+pub mod lab;
 pub mod network;
 pub mod node;
 pub mod registry;
@@ -267,6 +268,12 @@ top_level! {
     System {
         #[command(subcommand)]
         command: system::SystemCommand,
+    },
+    /// Make a cluster of namespaces on this machine, and break it
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Lab {
+        #[command(subcommand)]
+        command: lab::LabCommand,
     },
     /// Manage contexts: daemons by name
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

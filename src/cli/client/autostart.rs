@@ -1,6 +1,7 @@
 //! Starting the daemon when a command finds none.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, Read},
     os::fd::{AsRawFd, OwnedFd},
@@ -15,6 +16,8 @@ use super::ClientError;
 pub struct Autostart {
     pub data_root: PathBuf,
     pub run_root: PathBuf,
+    /// Its settings, when they are not in the usual place.
+    pub config_file: Option<PathBuf>,
 }
 
 impl Autostart {
@@ -56,6 +59,7 @@ impl Autostart {
             .arg(&self.data_root)
             .arg("--run-root")
             .arg(&self.run_root)
+            .args(self.config_file.iter().flat_map(|file| [OsStr::new("--config-file"), file.as_os_str()]))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

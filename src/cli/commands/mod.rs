@@ -8,6 +8,7 @@ pub mod context;
 pub mod daemon;
 mod each;
 pub mod image;
+pub mod lab;
 pub mod network;
 pub mod node;
 mod prompt;
@@ -89,7 +90,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Info(args) => system::info::run(cx, args).await,
         C::Version(args) => system::version::run(cx, args).await,
         C::Events(args) => system::events::run(cx, args).await,
-        C::Context { .. } | C::Daemon(_) | C::Oci(_) | C::Completion(_) => {
+        C::Context { .. } | C::Lab { .. } | C::Daemon(_) | C::Oci(_) | C::Completion(_) => {
             Err(Failure::new("this command runs without the daemon"))
         }
     }

@@ -23,6 +23,7 @@ mod elements;
 mod expression;
 mod names;
 mod resolver;
+mod silence;
 mod table;
 mod wire;
 
@@ -30,4 +31,5 @@ pub(crate) use conntrack::Connections;
 pub(crate) use elements::Forward;
 pub(crate) use names::Names;
 pub(crate) use resolver::ResolverPort;
+pub(crate) use silence::silence;
 pub(crate) use table::{BridgeRules, Firewall};
