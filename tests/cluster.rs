@@ -24,5 +24,131 @@ fn a_worker_and_a_manager_join() {
     let label = cluster.hosts[0].hoist(&["node", "inspect", "-f", "{{.Spec.Labels.disk}}", &worker]).ok();
     assert_eq!(label.trim(), "ssd");
     assert_eq!(cluster.leader(2), Some(0));
-    assert!(until(|| cluster.hosts[1].hoist(&["info"]).stdout.contains(&address(0))));
+    let info = || cluster.hosts[1].hoist(&["info", "-f", "{{json .Swarm.RemoteManagers}}"]).stdout;
+    assert!(until(|| info().contains(&address(0)) && info().contains(&address(2))), "{}", info());
+}
+
+#[test]
+fn who_does_not_belong_is_refused() {
+    let cluster = Cluster::new(3);
+    cluster.init(&[]);
+    let manager = format!("{}:2377", address(0));
+    let (old, token) = (cluster.token("worker"), cluster.token("worker"));
+    let join =
+        |at: usize, token: &str| cluster.hosts[at].hoist(&["swarm", "join", "--token", token, &manager]).fails(1);
+
+    // The right root and a wrong secret; a wrong root; no token at all.
+    let (root, _) = token.rsplit_once('-').unwrap();
+    let wrong = join(1, &format!("{root}-0000000000000000000000000"));
+    assert!(wrong.contains("a valid join token is necessary"), "{wrong}");
+    let (prefix, secret) = ("SWMTKN-1", token.rsplit_once('-').unwrap().1);
+    let wrong = join(1, &format!("{prefix}-{}-{secret}", "0".repeat(50)));
+    assert!(wrong.contains("not of the cluster that the join token is for"), "{wrong}");
+    assert!(join(1, "SWMTKN-1-x").contains("invalid join token"));
+
+    // A token that was replaced.
+    cluster.hosts[0].hoist(&["swarm", "join-token", "--rotate", "-q", "worker"]).ok();
+    assert!(join(1, &old).contains("a valid join token is necessary"));
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    assert!(cluster.hosts[0].daemon_log().contains("a node with a wrong join token was refused"));
+
+    // Who is in is in, and who is not has nothing to leave.
+    let again = cluster.hosts[1].hoist(&["swarm", "join", "--token", &cluster.token("worker"), &manager]).fails(1);
+    assert!(again.contains("already part of a swarm"), "{again}");
+    assert!(cluster.hosts[2].hoist(&["swarm", "leave"]).fails(1).contains("not part of a swarm"));
+    assert!(cluster.hosts[0].hoist(&["swarm", "leave"]).fails(1).contains("--force"));
+}
+
+#[test]
+fn a_leader_is_killed_and_the_others_go_on() {
+    let mut cluster = Cluster::new(3);
+    cluster.init(&[]);
+    cluster.join(1, "manager");
+    cluster.join(2, "manager");
+    cluster.wait_for(0, 3, 3);
+    let label = |host: &support::Host, label: &str, node: &str| {
+        host.hoist(&["node", "update", "--label-add", label, node]).ok()
+    };
+    let node = cluster.node_id(2);
+    label(&cluster.hosts[0], "before=1", &node);
+
+    cluster.hosts[0].kill_daemon();
+    assert!(until(|| matches!(cluster.leader(1), Some(1 | 2))), "{:?}", cluster.nodes(1));
+    label(&cluster.hosts[1], "during=1", &node);
+    let labels = |at: usize| cluster.hosts[at].hoist(&["node", "inspect", "-f", "{{json .Spec.Labels}}", &node]).stdout;
+    assert!(until(|| labels(2).trim() == r#"{"before":"1","during":"1"}"#), "{}", labels(2));
+
+    // The one that was killed learns what it has missed.
+    cluster.hosts[0].start_daemon();
+    cluster.wait_for(0, 3, 3);
+    let labels = cluster.hosts[0].hoist(&["node", "inspect", "-f", "{{json .Spec.Labels}}", &node]).stdout;
+    assert_eq!(labels.trim(), r#"{"before":"1","during":"1"}"#);
+}
+
+#[test]
+fn roles_change_and_nodes_leave() {
+    let cluster = Cluster::new(3);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.join(2, "worker");
+    cluster.wait_for(0, 3, 1);
+    let (first, second) = (cluster.node_id(0), cluster.node_id(1));
+    let last = cluster.hosts[0].hoist(&["node", "demote", &first]).fails(1);
+    assert!(last.contains("last manager"), "{last}");
+
+    cluster.hosts[0].hoist(&["node", "promote", &second]).ok();
+    cluster.wait_for(0, 3, 2);
+    cluster.wait_for(1, 3, 2);
+    cluster.hosts[1].hoist(&["node", "demote", &second]).ok();
+    cluster.wait_for(0, 3, 1);
+    assert!(until(|| cluster.hosts[1].hoist(&["node", "ls"]).stderr.contains("not a swarm manager")));
+
+    let third = cluster.node_id(2);
+    let there = cluster.hosts[0].hoist(&["node", "rm", &third]).fails(1);
+    assert!(there.contains("is not down"), "{there}");
+    cluster.hosts[2].hoist(&["swarm", "leave"]).ok();
+    assert!(until(|| cluster.nodes(0).iter().any(|line| line.starts_with(&format!("{third} Down")))));
+    cluster.hosts[0].hoist(&["node", "rm", &third]).ok();
+    assert_eq!(cluster.nodes(0).len(), 2);
+    // It may come back, as another.
+    cluster.join(2, "worker");
+    cluster.wait_for(0, 3, 1);
+    assert_ne!(cluster.node_id(2), third);
+}
+
+#[test]
+fn the_root_is_replaced_while_all_runs() {
+    let cluster = Cluster::new(2);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    let (root, token) = (cluster.hosts[0].hoist(&["swarm", "ca"]).ok(), cluster.token("worker"));
+    let next = cluster.hosts[0].hoist(&["swarm", "ca", "--rotate", "-q"]).ok();
+    assert_ne!(next, root);
+    assert_ne!(cluster.token("worker"), token);
+    let trust = |at: usize| {
+        let id = cluster.node_id(at);
+        cluster.hosts[0].hoist(&["node", "inspect", "-f", "{{.Description.TLSInfo.TrustRoot}}", &id]).stdout
+    };
+    cluster.wait_for(0, 2, 1);
+    assert!(until(|| (0..2).all(|at| trust(at).trim() == next.trim())), "{}\n{}", trust(0), trust(1));
+}
+
+#[test]
+fn a_manager_without_the_others_makes_the_cluster_anew() {
+    let mut cluster = Cluster::new(3);
+    cluster.init(&[]);
+    cluster.join(1, "manager");
+    cluster.join(2, "worker");
+    cluster.wait_for(0, 3, 2);
+    let worker = cluster.node_id(2);
+    cluster.hosts[0].hoist(&["node", "update", "--label-add", "kept=1", &worker]).ok();
+    cluster.wait_for(1, 3, 2);
+    cluster.hosts[0].kill_daemon();
+    cluster.hosts[1].hoist(&["swarm", "init", "--force-new-cluster"]).ok();
+    let label = cluster.hosts[1].hoist(&["node", "inspect", "-f", "{{.Spec.Labels.kept}}", &worker]).ok();
+    assert_eq!(label.trim(), "1");
+    // The worker finds the manager that is left.
+    assert!(until(|| cluster.nodes(1).iter().any(|line| *line == format!("{worker} Ready"))), "{:?}", cluster.nodes(1));
 }

@@ -121,7 +121,8 @@ impl Manager {
                 Ok(())
             });
         }
-        let alone = peers.is_none() || begin == Begin::Alone && raft.members().await.len() == 1;
+        let me = raft.status().borrow().id;
+        let alone = matches!(raft.members().await.as_slice(), [only] if only.voter && only.id == me);
         let (leads, led) = oneshot::channel();
         let leads = std::sync::Mutex::new(Some(leads));
         let loops = Loops {

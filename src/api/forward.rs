@@ -21,13 +21,18 @@ pub async fn to_leader(With(state): With<State>, request: Request, next: Next) -
         return next.run(request).await;
     }
     let Some(leader) = state.member.other_leader() else { return next.run(request).await };
-    if request.headers().contains_key(PASSED) {
+    if was_passed(&request) {
         return ApiError::unavailable("the cluster's leader has just changed; try again").into_response();
     }
     match to_node(&state, &leader, request).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
+}
+
+/// Whether another manager has passed the request on.
+pub fn was_passed(request: &Request) -> bool {
+    request.headers().contains_key(PASSED)
 }
 
 /// Passes a request on to another node's API, and its answer back.

@@ -5,11 +5,13 @@
 //! - [`dto`]: the JSON shapes, one file a resource. [`translate`]: between those and the words of
 //!   the rooms below, as pure functions.
 //! - [`docker`]: the handlers of the Docker Engine API. [`hoist`]: those of `/hoist/v1/`.
-//! - `forward`: what only the leader of a cluster can do goes to it.
+//! - `forward`: what only the leader of a cluster can do goes to it. `anywhere`: what is asked of a container that
+//!   runs on another node goes there.
 //! - [`stream`]: upgraded connections, frames, JSON lines.
 //!
 //! A handler parses, asks one question of a room below, and answers; nothing is decided here.
 
+mod anywhere;
 pub mod body;
 pub mod build;
 mod docker;
@@ -25,6 +27,7 @@ pub mod stream;
 pub mod translate;
 pub mod version;
 
+pub use anywhere::Elsewhere;
 pub use docker::auth;
 pub use docker::images::users as used_by;
 pub use error::chain as error_chain;

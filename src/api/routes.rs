@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    State,
+    State, anywhere,
     docker::{
         auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, nodes, ping,
         services, swarm, tasks, volumes,
@@ -21,7 +21,7 @@ use super::{
 pub fn router(state: State) -> Router {
     Router::new()
         .merge(system())
-        .merge(containers())
+        .merge(containers().layer(middleware::from_fn_with_state(state.clone(), anywhere::reach)))
         .merge(images())
         .merge(networks_and_volumes())
         .merge(absent())
@@ -75,6 +75,7 @@ fn containers() -> Router<State> {
         .route("/exec/{id}/resize", post(exec::resize))
         .route("/exec/{id}/json", get(exec::inspect))
         .route("/commit", post(changes::commit))
+        .route("/hoist/v1/exec", post(hoist::exec::exec))
 }
 
 fn images() -> Router<State> {
@@ -162,7 +163,6 @@ fn own() -> Router<State> {
         .route("/hoist/v1/build/{id}", delete(build::drop_results))
         .route("/hoist/v1/build/{id}/outputs/{index}", get(build::output))
         .route("/hoist/v1/run", post(hoist::run::run))
-        .route("/hoist/v1/exec", post(hoist::exec::exec))
 }
 
 fn projects() -> Router<State> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{build::Builds, error::ApiError};
+use super::{anywhere::Elsewhere, build::Builds, error::ApiError};
 use crate::member::Member;
 use hoist_engine::Engine;
 use hoist_manager::control::Control;
@@ -21,6 +21,8 @@ pub struct Parts {
     pub engine: Engine,
     /// This machine's place in the cluster.
     pub member: Member,
+    /// Processes in containers on other nodes.
+    pub elsewhere: Elsewhere,
     pub builds: Builds,
     pub clock: SharedClock,
     pub facts: SharedFacts,

@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DaemonError, DaemonSettings, facts, images::LocalImages, roots::Roots};
 use crate::{
-    api::{Parts, State, build::Builds},
+    api::{Elsewhere, Parts, State, build::Builds},
     member::Supervisor,
 };
 
@@ -88,6 +88,7 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
         engine,
         builds,
         member: supervisor.member().clone(),
+        elsewhere: Elsewhere::default(),
         clock,
         facts: crate::api::SharedFacts::new(facts::gather(settings, roots, pools)?),
         tasks: TaskTracker::new(),

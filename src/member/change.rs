@@ -31,6 +31,8 @@ pub struct Init {
     /// What else is set on the cluster; `None` leaves it as it is.
     pub spec: Option<ClusterSpec>,
     pub task_history: Option<u32>,
+    /// Make a cluster of what this manager knows, without the other managers.
+    pub force: bool,
 }
 
 /// What `swarm join` asks for.
@@ -47,6 +49,9 @@ pub struct Join {
 /// Makes the cluster of one a cluster that others can join.
 pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<NodeId, MemberError> {
     let member = supervisor.member.clone();
+    if member.is_active() && init.force {
+        return force(supervisor).await;
+    }
     if member.is_active() {
         return Err(MemberError::Already);
     }
@@ -93,6 +98,24 @@ pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<Node
         // The port was lost meanwhile, or the disk is full: back to where it was.
         back_alone(supervisor).await?;
         return Err(error);
+    }
+    Ok(node)
+}
+
+/// Makes a cluster of one of what this manager knows: the others are lost.
+async fn force(supervisor: &mut Supervisor) -> Result<NodeId, MemberError> {
+    let member = supervisor.member.clone();
+    let now = member.now();
+    let (Some(_), Some(node)) = (now.control, now.node) else {
+        return Err(MemberError::Invalid("this node is no manager, and knows nothing of the cluster's state".into()));
+    };
+    supervisor.end().await;
+    if let Err(error) = supervisor.begin_as(true).await {
+        supervisor.begin_again().await;
+        return Err(error);
+    }
+    if let Some(control) = member.control() {
+        control.drop_other_managers(&node).await?;
     }
     Ok(node)
 }

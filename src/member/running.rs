@@ -57,11 +57,11 @@ fn remove(dir: &std::path::Path, names: &[&str]) -> Result<(), MemberError> {
 }
 
 impl Running {
-    /// Starts what this node is by its files.
-    pub async fn start(member: &Member, wishes: mpsc::Sender<Wish>) -> Result<(Self, Now), MemberError> {
+    /// Starts what this node is by its files; `forced` leaves the other managers out of it.
+    pub async fn start(member: &Member, wishes: mpsc::Sender<Wish>, forced: bool) -> Result<(Self, Now), MemberError> {
         match NodeFile::load(&dir(member))? {
             None => Self::alone(member).await,
-            Some(file) => Self::among_others(member, file, wishes).await,
+            Some(file) => Self::among_others(member, file, wishes, forced).await,
         }
     }
 
@@ -116,6 +116,7 @@ impl Running {
         member: &Member,
         mut file: NodeFile,
         wishes: mpsc::Sender<Wish>,
+        forced: bool,
     ) -> Result<(Self, Now), MemberError> {
         let dir = dir(member);
         let credentials = Credentials::load(&dir, Ok)?.ok_or_else(|| MemberError::File {
@@ -143,7 +144,7 @@ impl Running {
             };
             let membership = Membership {
                 link: link.clone(),
-                begin: Begin::Joining(raft_id),
+                begin: if forced { Begin::Forced } else { Begin::Joining(raft_id) },
                 managers: file.managers.iter().cloned().map(Into::into).collect(),
             };
             manager = Some(Manager::start(Self::manager_config(member, &node, Some(membership))).await?);

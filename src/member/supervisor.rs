@@ -37,7 +37,12 @@ impl Supervisor {
 
     /// Starts what the files say.
     pub(super) async fn begin(&mut self) -> Result<(), MemberError> {
-        let (running, now) = Running::start(&self.member, self.sender.clone()).await?;
+        self.begin_as(false).await
+    }
+
+    /// The same; `forced` leaves the other managers out of it.
+    pub(super) async fn begin_as(&mut self, forced: bool) -> Result<(), MemberError> {
+        let (running, now) = Running::start(&self.member, self.sender.clone(), forced).await?;
         self.running = Some(running);
         self.member.set(now);
         Ok(())

@@ -49,6 +49,8 @@ pub enum StartError {
     Decode(#[from] DecodeError),
     #[error("cannot start the thread that runs raft")]
     Thread(#[source] std::io::Error),
+    #[error("this manager's log is empty: there is nothing to make a cluster of")]
+    Empty,
     #[error("raft ended before it was ready")]
     Ended,
 }

@@ -130,7 +130,7 @@ impl Log {
     /// Writes the first records.
     fn found(&mut self, begin: Begin) -> Result<(), LogError> {
         let conf = match begin {
-            Begin::Alone => ConfState::from((vec![self.identity.id], vec![])),
+            Begin::Alone | Begin::Forced => ConfState::from((vec![self.identity.id], vec![])),
             Begin::Joining(id) => {
                 self.identity.id = id;
                 ConfState::default()

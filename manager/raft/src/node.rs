@@ -9,12 +9,12 @@ use hoist_store::{Change, ProposeError, Store, decode_changes, encode_changes, e
 use protobuf::Message as _;
 use raft::{
     RawNode, StateRole,
-    eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, Snapshot},
+    eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, Snapshot},
 };
 use tokio::sync::oneshot;
 
 use crate::{
-    Config, Log, LogError, Member, StartError, Status, Transport, drain,
+    Begin, Config, Log, LogError, Member, StartError, Status, Transport, drain,
     log::{Position, Write},
 };
 
@@ -48,6 +48,9 @@ impl Node {
         let mut log = Log::open(&config.dir, config.begin)?;
         if log.snapshot.index > store.index() {
             store.restore(log.read_snapshot()?.get_data())?;
+        }
+        if config.begin == Begin::Forced {
+            force_alone(&mut log, &store)?;
         }
         let applied = store.index().max(log.base.index);
         // The commit index is written lazily (see `run_ready`): what was applied was committed.
@@ -331,6 +334,31 @@ impl Node {
         tracing::debug!(index = applied, bytes = snapshot.get_data().len(), "the cluster's log is compacted");
         self.raw.mut_store().compact(&snapshot, Position { index: keep_index, term: keep_term })
     }
+}
+
+/// Makes this manager the only one. All that its log holds counts as committed: what was acknowledged may be among
+/// the last of it, and nobody is left to say otherwise.
+fn force_alone(log: &mut Log, store: &Store) -> Result<(), StartError> {
+    let last = log.last();
+    if last == 0 {
+        return Err(StartError::Empty);
+    }
+    let entries: Vec<Entry> = log.entries.iter().filter(|entry| entry.index > store.index()).cloned().collect();
+    for entry in entries {
+        let is_write = entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty();
+        let changes = if is_write { decode_changes(&entry.data)? } else { Vec::new() };
+        store.apply(entry.index, changes);
+    }
+    let mut snapshot = Snapshot::default();
+    snapshot.set_data(store.view(|tables| encode_snapshot(tables, last)).into());
+    let metadata = snapshot.mut_metadata();
+    metadata.index = last;
+    metadata.term = log.term_at(last).map_err(StartError::Raft)?;
+    metadata.set_conf_state(ConfState::from((vec![log.identity.id], vec![])));
+    let hard = HardState { term: log.hard.term, commit: last, ..HardState::default() };
+    log.write(&Write { hard: Some(&hard), snapshot: Some(&snapshot), ..Write::default() })?;
+    tracing::warn!(index = last, "this manager's log is that of a cluster of one now");
+    Ok(())
 }
 
 fn send(transport: &mut dyn Transport, messages: Vec<Message>) {

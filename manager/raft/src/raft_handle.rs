@@ -43,6 +43,8 @@ pub enum Begin {
     Alone,
     /// Empty, under this id: the leader of a cluster fills it.
     Joining(u64),
+    /// A log that is there becomes that of a cluster of one with all that is in it: the other managers are lost.
+    Forced,
 }
 
 enum Request {
@@ -255,6 +257,8 @@ impl Driver {
 
     fn open(&mut self) -> Result<(), StartError> {
         let mut node = Node::open(&self.config, self.store.clone())?;
+        // Once is enough: who is let in afterwards stays.
+        self.config.begin = Begin::Alone;
         node.run_ready(&mut *self.transport)?;
         if node.is_sole_voter() && !node.is_caught_up() {
             return Err(StartError::Ended);

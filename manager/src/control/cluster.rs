@@ -3,7 +3,7 @@
 use hoist_proto::{
     clock::Timestamp,
     id::NodeId,
-    spec::{Cluster, ClusterSpec, Node, RaftMember, Role},
+    spec::{Cluster, ClusterSpec, Node, NodeState, RaftMember, Role},
 };
 use hoist_store::StoreError;
 
@@ -82,6 +82,37 @@ impl Control {
         let subject = hoist_link::Subject { node: node.clone(), cluster: cluster.id.clone(), role: Role::Manager };
         let certificate = ca::issue(&cluster, request, &subject, self.inner.store.clock().now())?;
         Ok(Opened { cluster, certificate })
+    }
+
+    /// Takes their places from all managers but this one: they are lost, or have to join again.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub async fn drop_other_managers(&self, node: &NodeId) -> Result<(), ControlError> {
+        Ok(self
+            .inner
+            .store
+            .update(|tx| {
+                let now = tx.now();
+                let others: Vec<NodeId> = tx
+                    .nodes()
+                    .iter()
+                    .filter(|other| other.id != *node && (other.manager || other.raft.is_some()))
+                    .map(|other| other.id.clone())
+                    .collect();
+                for other in others {
+                    tx.modify::<Node>(&other, |other| {
+                        other.raft = None;
+                        other.manager = false;
+                        other.spec.role = Role::Worker;
+                        other.status.state = NodeState::Down;
+                        other.status.message = "the cluster was made anew without this manager".into();
+                        other.status.since = now;
+                    })?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?)
     }
 
     /// Makes the cluster one node alone again, which nobody can join.

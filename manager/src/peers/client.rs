@@ -64,12 +64,23 @@ impl Peers {
 
     /// Adds or corrects addresses.
     pub(crate) fn learn(&self, managers: Vec<ManagerAddress>) {
+        let me = self.inner.link.credentials().identity().subject.node.clone();
+        let mut known = Vec::new();
         let mut addresses = self.inner.addresses.write().unwrap_or_else(PoisonError::into_inner);
         for manager in managers {
             match manager.node_id.parse() {
-                Ok(node) => drop(addresses.insert(manager.raft_id, (node, manager.address))),
+                Ok(node) if node == me => {}
+                Ok(node) => {
+                    addresses.insert(manager.raft_id, (node, manager.address));
+                    known.push(manager.raft_id);
+                }
                 Err(err) => tracing::warn!("a manager's address is left out: {err}"),
             }
+        }
+        drop(addresses);
+        // Connected before there is anything to say: an election does not wait for handshakes.
+        for id in known {
+            self.queue(id);
         }
     }
 
@@ -109,16 +120,16 @@ impl Peers {
     /// Carries a peer's messages for as long as the queue is there.
     async fn carry(&self, id: u64, mut queue: mpsc::Receiver<Message>) {
         let mut pause = FIRST_PAUSE;
-        while let Some(first) = queue.recv().await {
+        while !queue.is_closed() {
             let Some((node, address)) = self.address(id) else {
-                tracing::debug!(id, "no address of a manager");
+                // Somebody has a vote and no address yet: the store will tell.
                 self.unreachable(id);
                 tokio::time::sleep(LONGEST_PAUSE).await;
                 continue;
             };
             let channel = self.inner.link.channel(&address, To::Node(node));
             let began = tokio::time::Instant::now();
-            let ended = self.stream(id, channel, first, &mut queue).await;
+            let ended = self.stream(id, channel, &mut queue).await;
             if began.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
@@ -132,13 +143,12 @@ impl Peers {
     }
 
     /// One stream; gives why it ended.
-    async fn stream(&self, id: u64, channel: Channel, first: Message, queue: &mut mpsc::Receiver<Message>) -> String {
+    async fn stream(&self, id: u64, channel: Channel, queue: &mut mpsc::Receiver<Message>) -> String {
         let (sender, receiver) = mpsc::channel(16);
         let mut client = RaftClient::new(channel.clone());
         let call = client.messages(ReceiverStream::new(receiver));
         let feed = async {
-            let mut next = Some(first);
-            while let Some(message) = next.take() {
+            while let Some(message) = queue.recv().await {
                 let mut batch = RaftMessages::default();
                 let mut bytes = self.pack(id, message, &mut batch, &channel);
                 while bytes < PART {
@@ -149,7 +159,6 @@ impl Peers {
                     // The call ends, and tells why.
                     return std::future::pending().await;
                 }
-                next = queue.recv().await;
             }
             "the queue is closed".to_owned()
         };

@@ -61,9 +61,6 @@ pub async fn inspect(With(state): With<State>) -> Result<Json<Value>, ApiError> 
 
 /// `POST /swarm/init`
 pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>) -> Result<Json<String>, ApiError> {
-    if body.force_new_cluster {
-        return Err(ApiError::not_implemented("--force-new-cluster is not supported yet"));
-    }
     let mut record = blank();
     if let Some(spec) = &body.spec {
         translate::set(&mut record, spec)?;
@@ -80,6 +77,7 @@ pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>)
             data_address: body.data_path_addr,
             availability: translate::read_availability(&body.availability)?,
             spec: Some(record.spec),
+            force: body.force_new_cluster,
             task_history: history.and_then(|one| one.task_history_retention_limit).map(|_| record.task_history_limit),
         })
         .await?;

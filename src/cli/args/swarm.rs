@@ -19,6 +19,7 @@ pub enum SwarmCommand {
     /// Take this machine out of its cluster
     Leave(LeaveArgs),
     /// Unlock a manager that has started
+    #[command(after_help = "Example:\n  hoist swarm unlock < key")]
     Unlock,
     /// Show the unlock key, or change it
     UnlockKey(UnlockKeyArgs),
