@@ -9,14 +9,19 @@ pub(crate) fn describe() -> NodeDescription {
     NodeDescription {
         hostname: uname.nodename().to_string_lossy().into_owned(),
         os: "linux".into(),
-        architecture: match std::env::consts::ARCH {
-            "x86_64" => "amd64".into(),
-            "aarch64" => "arm64".into(),
-            other => other.into(),
-        },
+        architecture: architecture().into(),
         nano_cpus: cpus * 1_000_000_000,
         memory: info.totalram.saturating_mul(u64::from(info.mem_unit)),
         engine_version: env!("CARGO_PKG_VERSION").into(),
         ..NodeDescription::default()
+    }
+}
+
+/// This machine's architecture, as images name it.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }

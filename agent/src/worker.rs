@@ -55,7 +55,7 @@ struct State {
 }
 
 /// What is kept on the disk. No secret is among it.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
 struct Assigned {
     format: u32,
@@ -159,7 +159,10 @@ impl Worker {
                     task.status = status;
                 }
             }
-            serde_json::to_vec(&state.assigned).expect("records have string keys and memory takes the bytes")
+            // Credentials are told again by the dispatcher; no disk has them.
+            let mut kept = state.assigned.clone();
+            kept.tasks.values_mut().for_each(|task| task.spec.registry_auth = None);
+            serde_json::to_vec(&kept).expect("records have string keys and memory takes the bytes")
         };
         let file = self.inner.file.clone();
         let written = tokio::task::spawn_blocking(move || identity::write(&file, &bytes)).await;
@@ -362,13 +365,13 @@ impl Worker {
         (networks, volumes)
     }
 
-    /// The bytes of a stored secret or config.
-    pub(crate) fn file(&self, id: &str) -> Option<Vec<u8>> {
+    /// The bytes of a stored secret or config, and whether they are a template.
+    pub(crate) fn file(&self, id: &str) -> Option<(Vec<u8>, bool)> {
         let state = self.state();
-        let secret = id.parse().ok().and_then(|id: SecretId| state.secrets.get(&id).map(|secret| secret.data.clone()));
-        secret.or_else(|| {
-            id.parse().ok().and_then(|id: ConfigId| state.configs.get(&id).map(|config| config.data.clone()))
-        })
+        let of_secret = |secret: &Secret| (secret.data.clone(), secret.templating.is_some());
+        let of_config = |config: &Config| (config.data.clone(), config.templating.is_some());
+        let secret = id.parse().ok().and_then(|id: SecretId| state.secrets.get(&id).map(of_secret));
+        secret.or_else(|| id.parse().ok().and_then(|id: ConfigId| state.configs.get(&id).map(of_config)))
     }
 
     /// Remembers the anonymous volumes of a container that is about to be made anew.

@@ -1,56 +1,156 @@
 //! The loop around `hoist-scheduler`: pending tasks get nodes.
 
-use hoist_proto::spec::{Task, TaskState};
+use std::collections::BTreeSet;
+
+use hoist_proto::{
+    clock::Timestamp,
+    id::TaskId,
+    spec::{Node, Task, TaskState},
+};
 use hoist_scheduler::Snapshot;
-use hoist_store::{Store, StoreError, Wake};
+use hoist_store::{Commit, Store, StoreError, Tables, Tx, Wake};
 use tokio_util::sync::CancellationToken;
+
+/// The most tasks of one transaction: more may not fit into one entry of the log.
+const BATCH: usize = 2000;
+
+/// What the loop keeps between passes, so that a pass costs what has changed.
+#[derive(Debug, Default)]
+struct Memory {
+    snapshot: Snapshot,
+    /// Tasks that wait for a node and have not been looked at since something changed.
+    fresh: BTreeSet<TaskId>,
+    /// Tasks that no node would take; they are tried again when room is freed or a node changes.
+    waiting: BTreeSet<TaskId>,
+}
+
+impl Memory {
+    fn of(tables: &Tables) -> Self {
+        let fresh = tables.tasks().iter().filter(|task| is_pending(task)).map(|task| task.id.clone()).collect();
+        Self { snapshot: Snapshot::of(tables), fresh, waiting: BTreeSet::new() }
+    }
+
+    /// Follows a commit; `false` when the memory has to be made anew.
+    fn note(&mut self, commit: &Commit) -> bool {
+        let mut roomier = false;
+        for event in &commit.events {
+            if let Some((before, after)) = event.of::<Task>() {
+                let Some(id) = after.or(before).map(|task| &task.id) else { continue };
+                roomier |= self.snapshot.note_task(id, after.map(|task| &**task));
+                if after.is_some_and(|task| is_pending(task)) {
+                    if !self.waiting.contains(id) {
+                        self.fresh.insert(id.clone());
+                    }
+                } else {
+                    self.fresh.remove(id);
+                    self.waiting.remove(id);
+                }
+            } else if let Some((_, after)) = event.of::<Node>() {
+                let Some(node) = after else { return false };
+                self.snapshot.note_node(node);
+                roomier = true;
+            }
+        }
+        if roomier {
+            self.fresh.append(&mut self.waiting);
+        }
+        true
+    }
+}
 
 /// Runs until cancelled; an error is the store's.
 pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), StoreError> {
-    let ((), mut watch) = store.watch(|_| ());
+    let (mut memory, mut watch) = store.watch(Memory::of);
     loop {
-        if crate::patience::wait_for_log(pass(&store).await, "scheduler").await?.is_none() {
+        let outcome = place_fresh(&store, &mut memory).await;
+        if crate::patience::wait_for_log(outcome, "scheduler").await?.is_none() {
+            // What was taken in the snapshot was not written.
+            memory = store.view(Memory::of);
+            continue;
+        }
+        if !memory.fresh.is_empty() && !cancel.is_cancelled() {
             continue;
         }
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
-            wake = watch.next() => if matches!(wake, Wake::Closed) { return Ok(()) },
+            wake = watch.next() => match wake {
+                Wake::Commits(commits) => {
+                    if !commits.iter().all(|commit| memory.note(commit)) {
+                        memory = store.view(Memory::of);
+                    }
+                }
+                Wake::Resync => memory = store.view(Memory::of),
+                Wake::Closed => return Ok(()),
+            },
         }
     }
 }
 
 /// Places all pending tasks in one transaction.
+#[cfg(test)]
 pub(crate) async fn pass(store: &Store) -> Result<(), StoreError> {
-    if !store.view(|tables| tables.tasks().iter().any(|task| is_pending(task))) {
+    let mut memory = store.view(Memory::of);
+    while !memory.fresh.is_empty() {
+        place_fresh(store, &mut memory).await?;
+    }
+    Ok(())
+}
+
+async fn place_fresh(store: &Store, memory: &mut Memory) -> Result<(), StoreError> {
+    if memory.fresh.is_empty() {
         return Ok(());
     }
+    let mut fresh = std::mem::take(&mut memory.fresh);
+    if fresh.len() > BATCH {
+        // Oldest first; the rest is for the next transaction.
+        let mut by_age: Vec<_> = store.view(|tables| {
+            fresh.iter().map(|id| (tables.tasks().get(id).map(|task| task.meta.created), id.clone())).collect()
+        });
+        by_age.sort();
+        memory.fresh = by_age.split_off(BATCH).into_iter().map(|(_, id)| id).collect();
+        fresh = by_age.into_iter().map(|(_, id)| id).collect();
+    }
+    let (snapshot, waiting) = (&mut memory.snapshot, &mut memory.waiting);
     store
         .update(|tx| {
-            let now = tx.now();
-            let mut pending: Vec<_> = tx.tasks().iter().filter(|task| is_pending(task)).cloned().collect();
-            // First come, first served.
-            pending.sort_by_key(|task| (task.meta.created, task.service_name.clone(), task.slot));
-            let mut snapshot = Snapshot::of(tx);
+            let mut pending: Vec<_> =
+                fresh.iter().filter_map(|id| tx.tasks().get(id)).filter(|task| is_pending(task)).cloned().collect();
+            // First come, first served; tasks of a service together, which costs least.
+            pending.sort_by(|a, b| {
+                (a.meta.created, &a.service_name, a.slot).cmp(&(b.meta.created, &b.service_name, b.slot))
+            });
             for task in pending {
-                match snapshot.place(&task) {
-                    Ok(node) => tx.modify::<Task>(&task.id, |task| {
-                        task.node = Some(node);
-                        task.status.state = TaskState::Assigned;
-                        task.status.at = now;
-                        task.status.message = "waits for the node's agent".into();
-                        task.status.error = None;
-                    })?,
-                    Err(unsuitable) => {
-                        let why = unsuitable.to_string();
-                        if task.status.error.as_ref() != Some(&why) {
-                            tx.modify::<Task>(&task.id, |task| task.status.error = Some(why))?;
-                        }
-                    }
-                }
+                place(tx, snapshot, waiting, &task)?;
             }
             Ok(())
         })
         .await
+}
+
+fn place(
+    tx: &mut Tx<'_>,
+    snapshot: &mut Snapshot,
+    waiting: &mut BTreeSet<TaskId>,
+    task: &Task,
+) -> Result<(), StoreError> {
+    let now: Timestamp = tx.now();
+    match snapshot.place(task) {
+        Ok(node) => tx.modify::<Task>(&task.id, |task| {
+            task.node = Some(node);
+            task.status.state = TaskState::Assigned;
+            task.status.at = now;
+            task.status.message = "waits for the node's agent".into();
+            task.status.error = None;
+        }),
+        Err(unsuitable) => {
+            waiting.insert(task.id.clone());
+            let why = unsuitable.to_string();
+            if task.status.error.as_ref() == Some(&why) {
+                return Ok(());
+            }
+            tx.modify::<Task>(&task.id, |task| task.status.error = Some(why))
+        }
+    }
 }
 
 fn is_pending(task: &Task) -> bool {

@@ -249,7 +249,7 @@ async fn what_cannot_start_is_told_with_its_cause() {
     let ProjectEvent::Error { message, .. } = last else { panic!("{last:?}") };
     assert_eq!(
         message,
-        "container demo-a-1: no suitable node: 1 node does not meet the constraints (node.labels.x==y)"
+        "container demo-a-1: no suitable node (1 node does not meet the constraints (node.labels.x==y))"
     );
     world.stop().await;
 }

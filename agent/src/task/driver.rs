@@ -275,6 +275,9 @@ impl Driver {
     pub(super) fn set(&mut self, mut status: TaskStatus) {
         if status.state != self.status.state {
             status.at = self.worker.inner.clock.now();
+            if status.state == TaskState::Running {
+                status.running_since = Some(status.at);
+            }
         }
         if let Some(container) = &self.container {
             status.container_id = Some(container.id.clone());

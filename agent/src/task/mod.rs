@@ -7,5 +7,6 @@ mod container;
 mod driver;
 mod prepare;
 mod status;
+mod template;
 
 pub(crate) use driver::Driver;

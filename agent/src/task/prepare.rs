@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use hoist_engine::ErrorKind;
-use hoist_image::{Platform, PullOptions, Reference};
-use hoist_proto::spec::{ContainerSpec, FileContent, Mount, MountKind, PullPolicy, Task, TaskState};
+use hoist_image::{Auth, Platform, PullOptions, Reference};
+use hoist_proto::spec::{
+    ContainerSpec, FileContent, FileMount, Mount, MountKind, PullPolicy, RegistryAuth, Task, TaskState,
+};
 
 use super::{
     Driver,
     container::{Container, SERVICE, anonymous},
+    template::Values,
 };
 use crate::{progress::PullTeller, resources::chain};
 
@@ -47,7 +50,14 @@ impl Driver {
         if !task.spec.renew_anon_volumes {
             take_over(&mut spec, left);
         }
-        self.fill_files(&mut spec)?;
+        let uname = rustix::system::uname();
+        let hostname = uname.nodename().to_string_lossy().into_owned();
+        let values = Values::new(task, hostname, crate::describe::architecture().to_owned());
+        values.fill(&mut spec, task.project.is_none()).map_err(Some)?;
+        self.fill_files(&mut spec, &values)?;
+        if let Some(node) = task.node.as_ref().filter(|_| task.project.is_none()) {
+            spec.labels.insert("com.docker.swarm.node.id".into(), node.to_string());
+        }
         say_where_it_runs(&mut spec, task);
         match self.worker.inner.engine.create(spec).await {
             Ok(created) => {
@@ -110,7 +120,13 @@ impl Driver {
             PullPolicy::Missing => hoist_image::PullPolicy::Missing,
             PullPolicy::Never => hoist_image::PullPolicy::Never,
         };
-        let options = PullOptions { platform, policy, ..PullOptions::default() };
+        let auth = task.spec.registry_auth.as_ref().and_then(RegistryAuth::login).map(|login| Auth {
+            username: login.username,
+            password: login.password,
+            identity_token: login.identity_token,
+            registry_token: login.registry_token,
+        });
+        let options = PullOptions { platform, policy, auth };
         let teller = PullTeller::new(self.worker.progress().clone(), task.id.clone(), container.image.clone());
         let mut wishes = self.desired.clone();
         let unwanted = async move {
@@ -130,16 +146,39 @@ impl Driver {
     }
 
     /// Puts the bytes of stored secrets and configs in.
-    fn fill_files(&self, spec: &mut ContainerSpec) -> Result<(), Option<String>> {
-        for file in &mut spec.files {
-            if let FileContent::Stored(id) = &file.content {
-                let kind = if file.secret { "secret" } else { "config" };
-                let bytes = self
-                    .worker
-                    .file(id)
-                    .ok_or_else(|| Some(format!("{kind} {:?} is not known to the node", file.source)))?;
-                file.content = FileContent::Inline(bytes);
+    fn fill_files(&self, spec: &mut ContainerSpec, values: &Values<'_>) -> Result<(), Option<String>> {
+        let stored = |file: &FileMount| match &file.content {
+            FileContent::Stored(id) => self.worker.file(id),
+            FileContent::Inline(_) | FileContent::HostPath(_) => None,
+        };
+        let given = spec.clone();
+        let functions = |name: &str, argument: &str| match name {
+            "env" => given
+                .env
+                .iter()
+                .find_map(|variable| variable.split_once('=').filter(|(key, _)| *key == argument))
+                .map(|(_, value)| value.to_owned()),
+            kind => {
+                let mut files = given.files.iter().filter(|file| file.secret == (kind == "secret"));
+                let file = files.find(|file| file.source == argument || file.target == argument)?;
+                stored(file).and_then(|(bytes, _)| String::from_utf8(bytes).ok())
             }
+        };
+        let templates = values.with(&functions);
+        for file in &mut spec.files {
+            if !matches!(file.content, FileContent::Stored(_)) {
+                continue;
+            }
+            let kind = if file.secret { "secret" } else { "config" };
+            let (mut bytes, templated) =
+                stored(file).ok_or_else(|| Some(format!("{kind} {:?} is not known to the node", file.source)))?;
+            if templated {
+                let text = String::from_utf8(bytes)
+                    .map_err(|_| Some(format!("{kind} {:?} is a template, and not text", file.source)))?;
+                let filled = templates.expand(&text);
+                bytes = filled.map_err(|why| Some(format!("{kind} {:?}: {why}", file.source)))?.into_bytes();
+            }
+            file.content = FileContent::Inline(bytes);
         }
         Ok(())
     }

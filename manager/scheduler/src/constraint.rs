@@ -1,19 +1,21 @@
 //! Placement constraints: `node.labels.disk==ssd`, `node.role!=manager`.
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use hoist_proto::spec::{Node, Role};
 
 /// A condition on a node's attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Constraint {
     key: Key,
     equal: bool,
     value: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
+    /// An address or a subnet.
+    Ip,
     Id,
     Hostname,
     Role,
@@ -29,8 +31,8 @@ pub enum InvalidConstraint {
     #[error("placement constraint {0:?} has neither == nor !=")]
     NoOperator(String),
     #[error(
-        "placement constraint {text:?} is about {key:?}, and only node.id, node.hostname, node.role, node.platform.os, \
-         node.platform.arch, node.labels.* and engine.labels.* can be asked for"
+        "placement constraint {text:?} is about {key:?}, and only node.id, node.ip, node.hostname, node.role, \
+         node.platform.os, node.platform.arch, node.labels.* and engine.labels.* can be asked for"
     )]
     UnknownKey { text: String, key: String },
     #[error("placement constraint {0:?} has no value")]
@@ -60,6 +62,7 @@ impl Key {
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "node.id" => Self::Id,
+            "node.ip" => Self::Ip,
             "node.hostname" => Self::Hostname,
             "node.role" => Self::Role,
             "node.platform.os" => Self::Os,
@@ -78,6 +81,7 @@ impl Key {
         };
         match self {
             Self::Id => node.id.as_str(),
+            Self::Ip => &node.status.address,
             Self::Hostname => &node.description.hostname,
             Self::Role => match node.spec.role {
                 Role::Manager => "manager",
@@ -95,6 +99,9 @@ impl Constraint {
     /// Whether the node meets it; a label that is not set is the empty text.
     pub fn met_by(&self, node: &Node) -> bool {
         let found = self.key.of(node);
+        if self.key == Key::Ip {
+            return is_within(found, &self.value) == self.equal;
+        }
         // Names of machines and platforms are compared without regard to case, as Swarm does.
         found.eq_ignore_ascii_case(&self.value) == self.equal
     }
@@ -115,4 +122,20 @@ pub(crate) fn same_architecture(left: &str, right: &str) -> bool {
         }
     }
     plain(left) == plain(right)
+}
+
+/// Whether an address is the one given, or within the subnet `address/length`.
+fn is_within(found: &str, wanted: &str) -> bool {
+    let (wanted, length) = wanted.split_once('/').unwrap_or((wanted, "128"));
+    let (Ok(found), Ok(wanted), Ok(length)) = (found.parse(), wanted.parse(), length.parse::<u32>()) else {
+        return false;
+    };
+    let prefix = |bits: u128, width: u32| if length == 0 { 0 } else { bits >> width.saturating_sub(length) };
+    match (found, wanted) {
+        (IpAddr::V4(found), IpAddr::V4(wanted)) => {
+            prefix(u32::from(found).into(), 32) == prefix(u32::from(wanted).into(), 32)
+        }
+        (IpAddr::V6(found), IpAddr::V6(wanted)) => prefix(found.into(), 128) == prefix(wanted.into(), 128),
+        _ => false,
+    }
 }

@@ -2,114 +2,138 @@
 
 use std::fmt;
 
-use hoist_proto::spec::{Availability, NodeState as State, Task};
+use hoist_proto::{
+    spec::{Availability, Node, NodeState as State},
+    unit,
+};
 
-use crate::{Constraint, NodeState, constraint::same_architecture, snapshot::host_ports};
+use crate::{Needs, NodeState, constraint::same_architecture};
 
 /// One condition.
 pub(crate) struct Filter {
-    pub(crate) suits: fn(&Task, &NodeState) -> bool,
-    /// What is the matter with `n` nodes; with the task, for the figures.
-    explain: fn(u32, &Task) -> String,
-    /// Whether a node that fails it is no place for a global service (rather than one that waits).
-    pub(crate) decides_global: bool,
+    pub(crate) suits: fn(&Needs, &NodeState, u32) -> bool,
+    /// What is the matter with `n` nodes; with the needs, for the figures.
+    explain: fn(u32, &Needs) -> String,
+    pub(crate) kind: Kind,
 }
 
-fn nodes(count: u32) -> &'static str {
-    if count == 1 { "node" } else { "nodes" }
+/// On what a condition depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// On the node alone, for as long as it is there or not: a global service's task waits for it.
+    Presence,
+    /// On the node alone: one that fails is no place for a global service.
+    Fitness,
+    /// On what is taken of the node.
+    Room,
+}
+
+fn is_or_are(n: u32) -> &'static str {
+    if n == 1 { "node is" } else { "nodes are" }
+}
+
+fn lack(n: u32) -> &'static str {
+    if n == 1 { "node lacks" } else { "nodes lack" }
 }
 
 /// In the order in which they are asked: a node is counted under the first that it fails.
 pub(crate) const FILTERS: &[Filter] = &[
     Filter {
-        suits: |_, state| state.node.status.state == State::Ready,
-        explain: |n, _| format!("{n} {} not ready", if n == 1 { "node is" } else { "nodes are" }),
-        decides_global: false,
+        suits: |_, state, _| state.node.status.state == State::Ready,
+        explain: |n, _| format!("{n} {} not ready", is_or_are(n)),
+        kind: Kind::Presence,
     },
     Filter {
-        suits: |_, state| state.node.spec.availability == Availability::Active,
-        explain: |n, _| format!("{n} {} not available for new tasks", if n == 1 { "node is" } else { "nodes are" }),
-        decides_global: true,
+        suits: |_, state, _| state.node.spec.availability != Availability::Drain,
+        explain: |n, _| format!("{n} {} drained", is_or_are(n)),
+        kind: Kind::Fitness,
     },
     Filter {
-        suits: |task, state| {
-            // Malformed constraints are refused when the service is written.
-            task.spec
-                .placement
-                .constraints
-                .iter()
-                .all(|text| text.parse::<Constraint>().is_ok_and(|constraint| constraint.met_by(&state.node)))
+        suits: |_, state, _| state.node.spec.availability != Availability::Pause,
+        explain: |n, _| format!("{n} {} paused", is_or_are(n)),
+        kind: Kind::Fitness,
+    },
+    Filter {
+        suits: |needs, state, _| {
+            needs.constraints.iter().all(|one| one.as_ref().is_some_and(|constraint| constraint.met_by(&state.node)))
         },
-        explain: |n, task| {
-            let constraints = task.spec.placement.constraints.join(", ");
+        explain: |n, needs| {
+            let constraints = needs.constraint_texts.join(", ");
             format!("{n} {} not meet the constraints ({constraints})", if n == 1 { "node does" } else { "nodes do" })
         },
-        decides_global: true,
+        kind: Kind::Fitness,
     },
     Filter {
-        suits: |task, state| {
-            let wanted = task.spec.container.platform.iter().chain(&task.spec.placement.platforms);
-            let mut wanted = wanted.peekable();
-            // A node that has not described itself yet is not turned down for it.
-            let node = &state.node.description;
-            wanted.peek().is_none()
-                || node.architecture.is_empty()
-                || wanted.any(|platform| {
-                    let mut parts = platform.split('/');
-                    let os = parts.next().unwrap_or_default();
-                    (os.is_empty() || os == node.os)
-                        && parts.next().is_none_or(|arch| same_architecture(arch, &node.architecture))
-                })
+        suits: |needs, state, _| has_platform(&needs.platforms, &state.node),
+        explain: |n, needs| {
+            let (verb, wanted) = (if n == 1 { "node has" } else { "nodes have" }, needs.platforms.join(" or "));
+            format!("{n} {verb} another platform than {wanted}")
         },
-        explain: |n, task| {
-            let platform = task.spec.container.platform.as_deref().unwrap_or("the wanted platform");
-            format!("{n} {} not {platform}", if n == 1 { "node is" } else { "nodes are" })
-        },
-        decides_global: true,
+        kind: Kind::Fitness,
     },
     Filter {
-        suits: |task, state| {
-            let wanted = task.spec.container.resources.reserved_nano_cpus.unwrap_or(0);
-            wanted == 0 || state.nano_cpus.saturating_add(wanted) <= state.node.description.nano_cpus
+        suits: |needs, state, _| {
+            needs.nano_cpus == 0 || state.nano_cpus.saturating_add(needs.nano_cpus) <= state.node.description.nano_cpus
         },
-        explain: |n, task| {
-            let cpus = task.spec.container.resources.reserved_nano_cpus.unwrap_or(0) as f64 / 1e9;
-            format!("{n} {} {cpus} free CPUs", if n == 1 { "node lacks" } else { "nodes lack" })
-        },
-        decides_global: false,
+        explain: |n, needs| format!("{n} {} {} free CPUs", lack(n), needs.nano_cpus as f64 / 1e9),
+        kind: Kind::Room,
     },
     Filter {
-        suits: |task, state| {
-            let wanted = task.spec.container.resources.reserved_memory.unwrap_or(0);
-            wanted == 0 || state.memory.saturating_add(wanted) <= state.node.description.memory
+        suits: |needs, state, _| {
+            needs.memory == 0 || state.memory.saturating_add(needs.memory) <= state.node.description.memory
         },
-        explain: |n, task| {
-            let memory = task.spec.container.resources.reserved_memory.unwrap_or(0);
-            let memory = hoist_proto::unit::format_bytes_binary(memory);
-            format!("{n} {} {memory} of free memory", if n == 1 { "node lacks" } else { "nodes lack" })
-        },
-        decides_global: false,
+        explain: |n, needs| format!("{n} {} {} of free memory", lack(n), unit::format_bytes_binary(needs.memory)),
+        kind: Kind::Room,
     },
     Filter {
-        suits: |task, state| {
-            let most = task.spec.placement.max_replicas_per_node.unwrap_or(0);
-            most == 0 || state.by_service.get(&task.service).copied().unwrap_or(0) < most
+        suits: |needs, state, _| {
+            needs.generic.iter().all(|(kind, wanted)| {
+                let taken = state.generic.get(kind).copied().unwrap_or(0);
+                let have = state.node.description.generic_resources.get(kind).copied().unwrap_or(0);
+                taken.saturating_add(*wanted) <= have
+            })
         },
-        explain: |n, task| {
-            let most = task.spec.placement.max_replicas_per_node.unwrap_or(0);
-            format!("{n} {} the maximum of {most} tasks of the service", if n == 1 { "node has" } else { "nodes have" })
+        explain: |n, needs| {
+            let wanted: Vec<String> = needs.generic.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            format!("{n} {} {}", lack(n), wanted.join(" and "))
         },
-        decides_global: false,
+        kind: Kind::Room,
     },
     Filter {
-        suits: |task, state| host_ports(task).all(|port| !state.ports.contains(&port)),
-        explain: |n, task| {
-            let ports: Vec<String> = host_ports(task).map(|(protocol, port)| format!("{port}/{protocol}")).collect();
-            format!("port {} is taken on {n} {}", ports.join(", "), nodes(n))
+        suits: |needs, _, mine| needs.most_per_node == 0 || mine < needs.most_per_node,
+        explain: |n, needs| {
+            let verb = if n == 1 { "node has" } else { "nodes have" };
+            format!("{n} {verb} the maximum of {} tasks of the service", needs.most_per_node)
         },
-        decides_global: false,
+        kind: Kind::Room,
+    },
+    Filter {
+        suits: |needs, state, _| needs.ports.iter().all(|port| !state.ports.contains_key(port)),
+        explain: |n, needs| {
+            let ports: Vec<String> = needs.ports.iter().map(|(protocol, port)| format!("{port}/{protocol}")).collect();
+            format!("port {} is taken on {n} {}", ports.join(", "), if n == 1 { "node" } else { "nodes" })
+        },
+        kind: Kind::Room,
     },
 ];
+
+fn has_platform(wanted: &[String], node: &Node) -> bool {
+    // A node that has not described itself yet is not turned down for it.
+    let node = &node.description;
+    wanted.is_empty()
+        || node.architecture.is_empty()
+        || wanted.iter().any(|platform| {
+            let mut parts = platform.split('/');
+            let os = parts.next().unwrap_or_default();
+            (os.is_empty() || os == node.os)
+                && parts.next().is_none_or(|arch| arch.is_empty() || same_architecture(arch, &node.architecture))
+        })
+}
+
+/// The first condition of these kinds that the node fails.
+pub(crate) fn first_failed(kinds: &[Kind], needs: &Needs, state: &NodeState, mine: u32) -> Option<usize> {
+    FILTERS.iter().position(|filter| kinds.contains(&filter.kind) && !(filter.suits)(needs, state, mine))
+}
 
 /// Why no node takes a task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,14 +142,9 @@ pub struct Unsuitable {
 }
 
 impl Unsuitable {
-    pub(crate) fn new(task: &Task, rejected: &[u32]) -> Self {
-        let reasons = FILTERS
-            .iter()
-            .zip(rejected)
-            .filter(|(_, count)| **count > 0)
-            .map(|(filter, count)| (filter.explain)(*count, task))
-            .collect();
-        Self { reasons }
+    pub(crate) fn new(needs: &Needs, rejected: &[u32]) -> Self {
+        let failed = FILTERS.iter().zip(rejected).filter(|(_, count)| **count > 0);
+        Self { reasons: failed.map(|(filter, count)| (filter.explain)(*count, needs)).collect() }
     }
 
     /// One reason for each condition that turned nodes down.
@@ -139,6 +158,6 @@ impl fmt::Display for Unsuitable {
         if self.reasons.is_empty() {
             return f.write_str("no suitable node: the cluster has none");
         }
-        write!(f, "no suitable node: {}", self.reasons.join("; "))
+        write!(f, "no suitable node ({})", self.reasons.join(", "))
     }
 }

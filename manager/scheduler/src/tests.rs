@@ -89,7 +89,7 @@ fn it_says_why_no_node_will_do() {
     let mut snapshot = Snapshot::of_nodes([drained, down, small]);
     insta::assert_snapshot!(
         snapshot.place(&full).unwrap_err(),
-        @"no suitable node: 1 node is not ready; 1 node is not available for new tasks; 1 node lacks 2GiB of free memory"
+        @"no suitable node (1 node is not ready, 1 node is drained, 1 node lacks 2GiB of free memory)"
     );
     insta::assert_snapshot!(Snapshot::default().place(&full).unwrap_err(), @"no suitable node: the cluster has none");
 }
@@ -105,7 +105,7 @@ fn a_host_port_is_given_once_a_node() {
         ..PortSpec::default()
     });
     snapshot.place(&task).unwrap();
-    insta::assert_snapshot!(snapshot.place(&task).unwrap_err(), @"no suitable node: port 80/tcp is taken on 1 node");
+    insta::assert_snapshot!(snapshot.place(&task).unwrap_err(), @"no suitable node (port 80/tcp is taken on 1 node)");
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hoist_proto::{
-    id::{ConfigId, SecretId},
+    id::{ConfigId, SecretId, ServiceId},
     spec::{Config, DriverChoice, FileContent, Meta, Secret, Service},
 };
 use hoist_store::{Record, StoreError, Tables};
 
-use super::{Control, ControlError, services};
+use super::{Control, ControlError, RegistryAuthFrom, convert::PROJECT, services};
+
+/// The label of a record whose name another has taken.
+pub(crate) const REPLACED: &str = "hoist.replaced";
 
 /// The longest name of a secret or config.
 const LONGEST: usize = 64;
@@ -35,6 +38,7 @@ pub trait StoredFile: Record {
 
     fn make(name: String, labels: BTreeMap<String, String>, data: Vec<u8>, templating: Option<DriverChoice>) -> Self;
     fn name(&self) -> &str;
+    fn set_name(&mut self, name: String);
     fn labels(&self) -> &BTreeMap<String, String>;
     fn labels_mut(&mut self) -> &mut BTreeMap<String, String>;
     fn data(&self) -> &[u8];
@@ -58,6 +62,9 @@ macro_rules! stored_file {
             }
             fn name(&self) -> &str {
                 &self.name
+            }
+            fn set_name(&mut self, name: String) {
+                self.name = name;
             }
             fn labels(&self) -> &BTreeMap<String, String> {
                 &self.labels
@@ -146,6 +153,67 @@ impl Control {
                 }
                 *file.labels_mut() = change.labels;
                 Ok(tx.put(file)?)
+            })
+            .await
+    }
+
+    /// Puts a new content in place of the one under that name: the services that use it are changed to the new record
+    /// in the same write, and replace their tasks as their update settings say.
+    ///
+    /// Gives the new record's id and the services.
+    pub async fn rotate_file<T: StoredFile>(
+        &self,
+        name: &str,
+        data: Vec<u8>,
+    ) -> Result<(T::Id, Vec<ServiceId>), ControlError>
+    where
+        T::Id: std::str::FromStr,
+    {
+        check_size::<T>(&data)?;
+        self.inner
+            .store
+            .update(|tx| {
+                let old = find::<T>(tx, name)?.clone();
+                if old.labels().contains_key(REPLACED) || old.labels().contains_key(PROJECT) {
+                    return Err(ControlError::Refused(format!(
+                        "{} {} is not changed by itself: {}",
+                        T::WORD,
+                        old.name(),
+                        if old.labels().contains_key(PROJECT) {
+                            "its compose project changes it, by up"
+                        } else {
+                            "another has taken its place"
+                        }
+                    )));
+                }
+                let name = old.name().to_owned();
+                tx.modify::<T>(old.id(), |file| {
+                    // The name is the new one's; the old content stays for rollbacks, as long as anything can need it.
+                    let id = file.id().to_string();
+                    file.set_name(format!("{name}.{}", &id[..12]));
+                    file.labels_mut().insert(REPLACED.into(), name.clone());
+                })?;
+                let new = T::make(name, old.labels().clone(), data, old.templating().cloned());
+                let (old_id, new_id) = (old.id().to_string(), new.id().clone());
+                tx.put(new)?;
+                let users: Vec<Service> = tx
+                    .services()
+                    .iter()
+                    .filter(|service| services::is_kept(service) && uses(service, &old_id))
+                    .map(|service| (**service).clone())
+                    .collect();
+                let ids = users.iter().map(|service| service.id.clone()).collect();
+                for service in users {
+                    let mut spec = service.spec.clone();
+                    for file in &mut spec.task.container.files {
+                        if matches!(&file.content, FileContent::Stored(id) if *id == old_id) {
+                            file.content = FileContent::Stored(new_id.to_string());
+                        }
+                    }
+                    let changed = services::changed(tx, &service, spec, RegistryAuthFrom::Spec)?;
+                    tx.put(changed)?;
+                }
+                Ok((new_id, ids))
             })
             .await
     }

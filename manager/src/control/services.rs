@@ -3,12 +3,13 @@
 mod check;
 mod resolve;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hoist_proto::{
-    id::{NodeId, ServiceId},
-    spec::{Lifecycle, Meta, Service, ServiceSpec, Task, UpdateState, UpdateStatus},
+    id::{NodeId, ServiceId, TaskId},
+    spec::{Lifecycle, Meta, NodeState, Service, ServiceMode, ServiceSpec, Task, TaskState, UpdateState, UpdateStatus},
 };
+use hoist_scheduler::{Explanation, Needs, Snapshot, fits};
 use hoist_store::{Kind, StoreError, Tables, Tx};
 
 use super::{Control, ControlError};
@@ -125,6 +126,49 @@ impl Control {
             .await
     }
 
+    /// Says of every node what it is to a task.
+    pub fn explain(&self, id: &str) -> Result<(Task, Explanation), ControlError> {
+        let task = self.task(id)?;
+        let mut asked = task.clone();
+        if asked.slot != 0 {
+            // A task that has a node was free to have another.
+            asked.node = None;
+        }
+        let explanation = self.inner.store.view(|tables| Snapshot::of(tables).explain(&asked));
+        Ok((task, explanation))
+    }
+
+    /// Moves tasks of a service from nodes that have more of them than others to those, within its update settings;
+    /// gives how many.
+    pub async fn rebalance(&self, name: &str) -> Result<usize, ControlError> {
+        self.inner
+            .store
+            .update(|tx| {
+                let service = find(tx, name)?.clone();
+                if !matches!(service.spec.mode, ServiceMode::Replicated { .. }) {
+                    return Err(ControlError::Refused(format!(
+                        "service {name} is not replicated: only replicated services have tasks that could be elsewhere"
+                    )));
+                }
+                let moves = surplus(tx, &service);
+                if moves.is_empty() {
+                    return Ok(0);
+                }
+                for id in &moves {
+                    // Not what the service asks for any more: it is replaced as in an update.
+                    tx.modify::<Task>(id, |task| task.spec_hash = MOVED.into())?;
+                }
+                let started = tx.now();
+                tx.modify::<Service>(&service.id, |service| {
+                    let message = format!("{} tasks move to other nodes", moves.len());
+                    let state = UpdateState::Updating;
+                    service.update = Some(UpdateStatus { state, started, completed: None, message });
+                })?;
+                Ok(moves.len())
+            })
+            .await
+    }
+
     /// Removes a service; its name is free at once, its containers go as fast as they stop.
     pub async fn remove_service(&self, name: &str) -> Result<Arc<Service>, ControlError> {
         self.inner
@@ -135,6 +179,41 @@ impl Control {
                 Ok(service)
             })
             .await
+    }
+}
+
+/// The digest of a task that is to be made anew elsewhere.
+const MOVED: &str = "moved";
+
+/// Tasks on nodes that have more of the service's than their share, as many as other nodes lack.
+fn surplus(tables: &Tables, service: &Service) -> Vec<TaskId> {
+    let probe = tables.tasks_of(&service.id).find(|task| task.desired == TaskState::Running);
+    let Some(probe) = probe else { return Vec::new() };
+    let needs = Needs::of(probe);
+    let mut counts: BTreeMap<NodeId, Vec<TaskId>> = tables
+        .nodes()
+        .iter()
+        .filter(|node| node.status.state == NodeState::Ready && fits(&needs, node))
+        .map(|node| (node.id.clone(), Vec::new()))
+        .collect();
+    for task in tables.tasks_of(&service.id).filter(|task| task.desired <= TaskState::Running) {
+        if let Some(tasks) = task.node.as_ref().and_then(|node| counts.get_mut(node)) {
+            tasks.push(task.id.clone());
+        }
+    }
+    let mut moves = Vec::new();
+    loop {
+        let fewest = counts.iter().min_by_key(|(_, tasks)| tasks.len()).map(|(id, tasks)| (id.clone(), tasks.len()));
+        let most = counts.iter().max_by_key(|(_, tasks)| tasks.len()).map(|(id, tasks)| (id.clone(), tasks.len()));
+        let (Some((to, few)), Some((from, many))) = (fewest, most) else { return moves };
+        if many <= few + 1 {
+            return moves;
+        }
+        let Some(task) = counts.get_mut(&from).and_then(Vec::pop) else { return moves };
+        if let Some(tasks) = counts.get_mut(&to) {
+            tasks.insert(0, task.clone());
+        }
+        moves.push(task);
     }
 }
 
@@ -180,7 +259,7 @@ fn put(tx: &mut Tx<'_>, service: Service) -> Result<(), ControlError> {
     })
 }
 
-fn changed(
+pub(super) fn changed(
     tx: &Tx<'_>,
     there: &Service,
     mut spec: ServiceSpec,
@@ -217,7 +296,9 @@ fn changed(
     service.previous = Some(Box::new(there.spec.clone()));
     service.spec_hash = spec_hash(&spec);
     service.spec = spec;
-    service.update = (service.spec_hash != there.spec_hash).then(|| UpdateStatus {
+    // A paused update goes on when the service is written again.
+    let unfinished = there.update.as_ref().is_some_and(|update| update.completed.is_none());
+    service.update = (unfinished || service.spec_hash != there.spec_hash).then(|| UpdateStatus {
         state: UpdateState::Updating,
         started: tx.now(),
         completed: None,

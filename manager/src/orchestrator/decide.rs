@@ -3,8 +3,9 @@
 use hoist_proto::{
     clock::Timestamp,
     id::TaskId,
-    spec::{Lifecycle, NodeState, Service, ServiceMode, Task, TaskState},
+    spec::{Availability, Lifecycle, NodeState, Service, ServiceMode, Task, TaskState},
 };
+use hoist_scheduler::Constraint;
 use hoist_store::Tables;
 
 use super::{Decision, Step, dependency, job, reaper, slot, update};
@@ -133,4 +134,15 @@ fn start_waiting(context: &mut Context<'_>, service: &Service) {
 /// Whether the task's node is gone, so that nothing more is heard of the task.
 pub(crate) fn is_lost(tables: &Tables, task: &Task) -> bool {
     task.node.as_ref().is_some_and(|id| tables.nodes().get(id).is_none_or(|node| node.status.state == NodeState::Down))
+}
+
+/// Why a task cannot stay on its node: the node is drained, or is no longer what the service asks for.
+pub(crate) fn displaced(tables: &Tables, service: &Service, task: &Task) -> Option<&'static str> {
+    let node = tables.nodes().get(task.node.as_ref()?)?;
+    if node.spec.availability == Availability::Drain {
+        return Some("its node is drained");
+    }
+    let meets = |text: &String| text.parse::<Constraint>().is_ok_and(|constraint| constraint.met_by(node));
+    let placement = &service.spec.task.placement;
+    (!placement.constraints.iter().all(meets)).then_some("its node no longer meets the constraints")
 }

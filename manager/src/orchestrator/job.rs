@@ -4,7 +4,7 @@ use hoist_proto::spec::{Service, Task, TaskState};
 
 use super::{
     Step,
-    decide::Context,
+    decide::{Context, displaced},
     instance::new_task,
     restart::{Verdict, later, verdict},
     slot::{self, Slot},
@@ -48,6 +48,13 @@ fn run(context: &mut Context<'_>, service: &Service, slots: Vec<Slot>, concurren
         if task.spec_hash != service.spec_hash {
             // A job whose definition changed runs anew.
             remove_all(context, &slot.tasks, "the definition changed");
+            continue;
+        }
+        if !task.status.state.is_final()
+            && let Some(cause) = displaced(tables, service, &task)
+        {
+            context.decision.desire(&task, TaskState::Shutdown, cause);
+            create(context, service, &slot, Some(&task), cause);
             continue;
         }
         if task.status.state.is_final()

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service) {
             forget.push((task, "its container is gone"));
         } else if desired == TaskState::Remove && is_lost(tables, task) {
             forget.push((task, "its node is down"));
-        } else if desired == TaskState::Shutdown && task.status.state.is_final() {
+        } else if desired == TaskState::Shutdown && (task.status.state.is_final() || is_lost(tables, task)) {
             let node = (task.slot == 0).then(|| task.node.as_ref().map(ToString::to_string)).flatten();
             over.entry((task.slot, node)).or_default().push(task);
         }

@@ -6,7 +6,7 @@ use hoist_proto::{
     id::NodeId,
     spec::{Availability, NodeState, Service, Task, TaskState},
 };
-use hoist_scheduler::Snapshot;
+use hoist_scheduler::{Needs, fits};
 use hoist_store::Tables;
 
 use super::{decide::Context, decide::is_lost, instance::new_task};
@@ -61,13 +61,14 @@ pub(crate) fn replicated(tables: &Tables, service: &Service, replicas: u32) -> V
 /// The slots of a global service: one on each node that suits.
 pub(crate) fn global(context: &mut Context<'_>, service: &Service) -> Vec<Slot> {
     let tables = context.tables;
-    let snapshot = Snapshot::of(tables);
     let mut slots: BTreeMap<NodeId, Slot> = BTreeMap::new();
-    let probe = new_task(service, 0, None, (context.new_id)());
+    let needs = Needs::of(&new_task(service, 0, None, (context.new_id)()));
+    let with_tasks: std::collections::BTreeSet<&NodeId> =
+        tables.tasks_of(&service.id).filter_map(|task| task.node.as_ref()).collect();
     for node in tables.nodes().iter() {
-        let suits = snapshot.suits(&probe, &node.id);
+        let suits = fits(&needs, node);
         let keeps = node.spec.availability == Availability::Pause || node.status.state == NodeState::Unknown;
-        let has = tables.tasks_of(&service.id).any(|task| task.node.as_ref() == Some(&node.id));
+        let has = with_tasks.contains(&node.id);
         let up = node.status.state == NodeState::Ready;
         let wanted = (suits && up) || (keeps && has);
         if wanted || has {

@@ -10,7 +10,7 @@ use crate::hash::spec_hash;
 
 use super::{
     Decision, Step,
-    decide::{Context, is_lost},
+    decide::{Context, displaced, is_lost},
     dependency,
     instance::new_task,
     restart::{Verdict, later, restarts, verdict},
@@ -29,6 +29,7 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service, slots: Vec<Slot>
     let tables = context.tables;
     let mut outdated = Vec::new();
     let mut busy = 0_u32;
+    let mut monitored = false;
     let config = config(service);
     for slot in &slots {
         for lost in slot.tasks.iter().filter(|task| task.desired <= TaskState::Running && is_lost(tables, task)) {
@@ -50,6 +51,13 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service, slots: Vec<Slot>
             }
             Newest::UpToDate(task) => {
                 settle_overlap(context, service, slot, task);
+                if let Some(cause) = displaced(tables, service, task) {
+                    context.decision.desire(task, TaskState::Shutdown, cause);
+                    create(context, service, slot, None, cause);
+                    busy += 1;
+                    continue;
+                }
+                monitored |= is_monitored(&mut context.decision, service, &config, task, context.now);
                 if is_settling(&config, task, context.now) {
                     busy += 1;
                     wake_when_settled(&mut context.decision, &config, task);
@@ -74,7 +82,7 @@ pub(crate) fn run(context: &mut Context<'_>, service: &Service, slots: Vec<Slot>
     for (slot, task) in outdated.iter().take(room as usize) {
         replace(context, service, slot, task, &config);
     }
-    note_progress(context, service, !outdated.is_empty(), busy > 0);
+    note_progress(context, service, !outdated.is_empty(), busy > 0 || monitored);
 }
 
 fn config(service: &Service) -> UpdateConfig {
@@ -187,6 +195,31 @@ fn wake_when_settled(decision: &mut Decision, config: &UpdateConfig, task: &Task
     }
 }
 
+/// Whether an updated task has not run for long enough yet that the update can be called complete.
+fn is_monitored(
+    decision: &mut Decision,
+    service: &Service,
+    config: &UpdateConfig,
+    task: &Task,
+    now: Timestamp,
+) -> bool {
+    let updating = |update: &UpdateStatus| {
+        matches!(update.state, UpdateState::Updating | UpdateState::RollbackStarted)
+            && task.meta.created >= update.started
+    };
+    if config.monitor.is_zero() || !service.update.as_ref().is_some_and(updating) {
+        return false;
+    }
+    let Some(since) = task.status.running_since.filter(|_| task.status.state == TaskState::Running) else {
+        return false;
+    };
+    let until = later(since, config.monitor);
+    if now < until {
+        decision.wake_at(until);
+    }
+    now < until
+}
+
 /// The first failure of updated tasks that is more than the configuration tolerates.
 fn failure(service: &Service, slots: &[Slot], config: &UpdateConfig) -> Option<String> {
     let update = service.update.as_ref()?;
@@ -201,7 +234,8 @@ fn failure(service: &Service, slots: &[Slot], config: &UpdateConfig) -> Option<S
             task.spec_hash == service.spec_hash
                 && task.meta.created >= update.started
                 && matches!(task.status.state, TaskState::Failed | TaskState::Rejected)
-                && (config.monitor.is_zero() || task.status.at <= later(task.meta.created, config.monitor))
+                && (config.monitor.is_zero()
+                    || task.status.running_since.is_none_or(|since| task.status.at <= later(since, config.monitor)))
         })
         .collect();
     let ratio = failed.len() as f32 / wanted as f32;
@@ -258,7 +292,10 @@ fn note_progress(context: &mut Context<'_>, service: &Service, outdated: bool, b
         state: done,
         started: update.started,
         completed: Some(context.now),
-        message: "the update is complete".into(),
+        message: match done {
+            UpdateState::RollbackCompleted => "rollback completed".into(),
+            _ => "update completed".into(),
+        },
     });
     context.decision.steps.push(Step::Service { service: Box::new(changed), cause: "the update is complete".into() });
 }

@@ -1,6 +1,6 @@
 //! A transaction: reads see its own writes, and nothing is real before it is committed.
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use hoist_proto::clock::Timestamp;
 
@@ -10,7 +10,10 @@ use crate::{Change, Index, Kind, Record, StoreError, Tables};
 #[derive(Debug)]
 pub struct Tx<'a> {
     tables: &'a mut Tables,
-    changes: Vec<Change>,
+    /// In the order of their first write; `None` where a later one of the same record took over.
+    changes: Vec<Option<Change>>,
+    /// Where each record's last change is.
+    last: HashMap<(Kind, String), usize>,
     now: Timestamp,
 }
 
@@ -23,11 +26,11 @@ impl Deref for Tx<'_> {
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(tables: &'a mut Tables, now: Timestamp) -> Self {
-        Self { tables, changes: Vec::new(), now }
+        Self { tables, changes: Vec::new(), last: HashMap::new(), now }
     }
 
     pub(crate) fn into_changes(self) -> Vec<Change> {
-        self.changes
+        self.changes.into_iter().flatten().collect()
     }
 
     /// The moment that the transaction's writes carry.
@@ -90,7 +93,9 @@ impl<'a> Tx<'a> {
 
     /// Only the last change of a record is worth proposing.
     fn record(&mut self, kind: Kind, id: &str, change: Change) {
-        self.changes.retain(|earlier| earlier.key() != (kind, id));
-        self.changes.push(change);
+        if let Some(earlier) = self.last.insert((kind, id.to_owned()), self.changes.len()) {
+            self.changes[earlier] = None;
+        }
+        self.changes.push(Some(change));
     }
 }

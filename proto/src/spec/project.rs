@@ -48,6 +48,8 @@ pub struct UpOptions {
     pub timeout: Option<Duration>,
     /// Makes containers and starts none (`create`, `up --no-start`).
     pub no_start: bool,
+    /// Nodes pull with the request's credentials, which are kept with the services.
+    pub with_registry_auth: bool,
     /// For a plan: images that will have been built by then.
     pub to_be_built: Vec<String>,
 }

@@ -180,6 +180,41 @@ pub struct Placement {
     pub spread: Vec<String>,
     pub max_replicas_per_node: Option<u32>,
     pub platforms: Vec<String>,
+    #[serde(skip_serializing_if = "PlacementStrategy::is_default")]
+    pub strategy: PlacementStrategy,
+}
+
+/// How a node is chosen among those that will do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlacementStrategy {
+    /// The one with the fewest tasks.
+    #[default]
+    Spread,
+    /// The fullest that has room, so that others stay free for what is large.
+    Binpack,
+}
+
+impl PlacementStrategy {
+    /// The label of a service that says it: `spread` or `binpack`.
+    pub const LABEL: &str = "hoist.placement";
+
+    /// What a service's labels say.
+    ///
+    /// # Errors
+    /// The value that is neither.
+    pub fn of_labels(labels: &BTreeMap<String, String>) -> Result<Self, String> {
+        match labels.get(Self::LABEL).map(String::as_str) {
+            None | Some("spread") => Ok(Self::Spread),
+            Some("binpack") => Ok(Self::Binpack),
+            Some(other) => Err(format!("label {}={other:?} is neither spread nor binpack", Self::LABEL)),
+        }
+    }
+
+    // Left out, so that digests of definitions stay what they were.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How tasks are replaced.

@@ -68,6 +68,31 @@ pub struct TaskSpec {
 #[serde(transparent)]
 pub struct RegistryAuth(pub String);
 
+/// What a [`RegistryAuth`] holds.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RegistryLogin {
+    pub username: String,
+    pub password: String,
+    #[serde(rename = "identitytoken")]
+    pub identity_token: Option<String>,
+    #[serde(rename = "registrytoken")]
+    pub registry_token: Option<String>,
+}
+
+impl RegistryAuth {
+    /// What it holds; `None` when it is not base64 of JSON.
+    pub fn login(&self) -> Option<RegistryLogin> {
+        use base64::{
+            Engine,
+            engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+        };
+        let text = self.0.trim().trim_end_matches('=');
+        let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
 // Records get into logs; credentials must not.
 impl std::fmt::Debug for RegistryAuth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -153,6 +178,8 @@ pub struct TaskStatus {
     /// Of a task that is running: what its container ended with before the restart that is due.
     pub exit_code: Option<i32>,
     pub health: Health,
+    /// When it began to run.
+    pub running_since: Option<Timestamp>,
     /// How often the engine restarted the container in place.
     pub restart_count: u32,
     pub addresses: Vec<TaskAddress>,

@@ -112,6 +112,23 @@ where
     Ok(StatusCode::OK)
 }
 
+/// `POST /hoist/v1/secrets/{id}/rotate`, `POST /hoist/v1/configs/{id}/rotate`.
+pub async fn rotate<T: StoredFile>(
+    With(state): With<State>,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<dto::Rotate>,
+) -> Result<Json<dto::Rotated>, ApiError>
+where
+    T::Id: FromStr,
+{
+    swarm::required(&state)?;
+    let data = decode::<T>(Some(&body.data))?.unwrap_or_default();
+    let name = state.control()?.file::<T>(&id)?.name().to_owned();
+    let (new, services) = state.control()?.rotate_file::<T>(&id, data).await?;
+    publish::<T>(&state, "update", &new.to_string(), &name);
+    Ok(Json(dto::Rotated { id: new.to_string(), services: services.iter().map(ToString::to_string).collect() }))
+}
+
 pub async fn remove<T: StoredFile>(With(state): With<State>, Path(id): Path<String>) -> Result<StatusCode, ApiError>
 where
     T::Id: FromStr,

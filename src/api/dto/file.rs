@@ -41,3 +41,20 @@ pub struct Created {
     #[serde(rename = "ID")]
     pub id: String,
 }
+
+/// The body of `POST /hoist/v1/secrets/{id}/rotate` and `POST /hoist/v1/configs/{id}/rotate`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Rotate {
+    /// Base64.
+    pub data: String,
+}
+
+/// Its answer: the new record, and the services that are changed to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Rotated {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub services: Vec<String>,
+}

@@ -63,6 +63,12 @@ pub async fn task(With(state): With<State>, Path(id): Path<String>) -> Result<Js
     Ok(Json(state.control()?.task(&id)?))
 }
 
+/// `GET /hoist/v1/tasks/{id}/explain`: why it is where it is, or why it waits.
+pub async fn explain(With(state): With<State>, Path(id): Path<String>) -> Result<Json<serde_json::Value>, ApiError> {
+    let (task, explanation) = state.control()?.explain(&id)?;
+    Ok(Json(serde_json::json!({ "task": task, "placement": explanation })))
+}
+
 /// `GET /hoist/v1/events`: every change of every task.
 pub async fn events(With(state): With<State>) -> Result<Response, ApiError> {
     Ok(lines(&state, state.control()?.events()))

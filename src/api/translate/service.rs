@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hoist_proto::spec::{
-    EndpointMode, FailureAction, Logging, NetworkAttachment, NetworkMode, Placement, PortSpec, PublishMode, Resources,
-    RestartCondition, ServiceMode, ServiceRestart, ServiceSpec, UpdateConfig, UpdateOrder,
+    EndpointMode, FailureAction, Logging, NetworkAttachment, NetworkMode, Placement, PlacementStrategy, PortSpec,
+    PublishMode, Resources, RestartCondition, ServiceMode, ServiceRestart, ServiceSpec, UpdateConfig, UpdateOrder,
 };
 
 use super::{
@@ -51,7 +51,8 @@ pub fn service(body: dto::ServiceSpec, around: Around<'_>) -> Result<ServiceSpec
     };
     container.ports = endpoint.ports.into_iter().map(port).collect::<Result<_, _>>()?;
     spec.task.restart = Some(restart(template.restart_policy.unwrap_or_default(), job)?);
-    spec.task.placement = placement(template.placement.unwrap_or_default());
+    let strategy = PlacementStrategy::of_labels(&spec.labels).map_err(ApiError::bad_request)?;
+    spec.task.placement = Placement { strategy, ..placement(template.placement.unwrap_or_default()) };
     spec.task.force_update = template.force_update;
     let config = |given: Option<dto::UpdateConfig>, what: &str| match given {
         Some(given) => update(given, what).map(Some),
@@ -263,6 +264,7 @@ fn placement(placement: dto::Placement) -> Placement {
         max_replicas_per_node: (placement.max_replicas > 0)
             .then(|| u32::try_from(placement.max_replicas).unwrap_or(u32::MAX)),
         platforms: placement.platforms.into_iter().map(platform).filter(|text| !text.is_empty()).collect(),
+        strategy: PlacementStrategy::default(),
     }
 }
 

@@ -4,11 +4,14 @@ pub mod build;
 pub mod container;
 pub mod context;
 pub mod create;
+pub mod file;
 pub mod image;
 pub mod lab;
 pub mod network;
 pub mod node;
 pub mod registry;
+pub mod service;
+pub mod stack;
 pub mod swarm;
 pub mod system;
 pub mod volume;
@@ -263,6 +266,33 @@ top_level! {
         #[command(subcommand)]
         command: node::NodeCommand,
     },
+    /// Manage services of the cluster
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Service {
+        #[command(subcommand)]
+        command: service::ServiceCommand,
+    },
+    /// Manage stacks: compose files on the cluster
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Stack {
+        #[command(subcommand)]
+        command: stack::StackCommand,
+    },
+    /// Manage secrets of the cluster
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Secret {
+        #[command(subcommand)]
+        command: file::SecretCommand,
+    },
+    /// Manage configs of the cluster
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Config {
+        #[command(subcommand)]
+        command: file::ConfigCommand,
+    },
+    /// Say why a task is where it is, or why it waits
+    #[command(display_order = 5)]
+    Explain(service::ExplainArgs),
     /// Manage Hoist itself
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
     System {

@@ -7,12 +7,15 @@ pub mod container;
 pub mod context;
 pub mod daemon;
 mod each;
+pub mod file;
 pub mod image;
 pub mod lab;
 pub mod network;
 pub mod node;
 mod prompt;
 pub mod registry;
+pub mod service;
+pub mod stack;
 pub mod swarm;
 pub mod system;
 pub mod volume;
@@ -23,9 +26,12 @@ use super::{
         Command,
         build::{BuilderCommand, BuildxCommand},
         container::ContainerCommand,
+        file::{ConfigCommand, SecretCommand},
         image::ImageCommand,
         network::NetworkCommand,
         node::NodeCommand,
+        service::ServiceCommand,
+        stack::StackCommand,
         swarm::SwarmCommand,
         system::SystemCommand,
         volume::VolumeCommand,
@@ -87,6 +93,11 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Swarm { command } => on_swarm(cx, command).await,
         C::Node { command } => on_node(cx, command).await,
         C::System { command } => on_system(cx, command).await,
+        C::Service { command } => Box::pin(on_service(cx, command)).await,
+        C::Stack { command } => Box::pin(on_stack(cx, command)).await,
+        C::Secret { command } => on_secret(cx, command).await,
+        C::Config { command } => on_config(cx, command).await,
+        C::Explain(args) => service::explain::run(cx, args).await,
         C::Info(args) => system::info::run(cx, args).await,
         C::Version(args) => system::version::run(cx, args).await,
         C::Events(args) => system::events::run(cx, args).await,
@@ -223,5 +234,57 @@ async fn on_system(cx: &Context, command: SystemCommand) -> Outcome {
         C::Info(args) => system::info::run(cx, args).await,
         C::Prune(args) => system::prune::run(cx, args).await,
         C::DialStdio => system::dial_stdio::run(cx).await,
+    }
+}
+
+async fn on_service(cx: &Context, command: ServiceCommand) -> Outcome {
+    use ServiceCommand as C;
+    match command {
+        C::Create(args) => service::create::run(cx, *args).await,
+        C::Inspect(args) => service::inspect::run(cx, args).await,
+        C::Logs(args) => service::logs::run(cx, args).await,
+        C::Ls(args) => service::ls::run(cx, args).await,
+        C::Ps(args) => service::ps::run(cx, args).await,
+        C::Rebalance(args) => service::rebalance::run(cx, args).await,
+        C::Rm(args) => service::rm::run(cx, args).await,
+        C::Rollback(args) => service::rollback::run(cx, args).await,
+        C::Scale(args) => service::scale::run(cx, args).await,
+        C::Update(args) => service::update::run(cx, *args).await,
+    }
+}
+
+async fn on_stack(cx: &Context, command: StackCommand) -> Outcome {
+    use StackCommand as C;
+    match command {
+        C::Config(args) => stack::config::run(cx, args),
+        C::Deploy(args) => stack::deploy::run(cx, args).await,
+        C::Ls(args) => stack::ls::run(cx, args).await,
+        C::Ps(args) => stack::ps::run(cx, args).await,
+        C::Rm(args) => stack::rm::run(cx, args).await,
+        C::Services(args) => stack::services::run(cx, args).await,
+    }
+}
+
+async fn on_secret(cx: &Context, command: SecretCommand) -> Outcome {
+    use SecretCommand as C;
+    use file::Kind::Secret as KIND;
+    match command {
+        C::Create(args) => file::create::run(cx, KIND, args.plain, args.driver).await,
+        C::Inspect(args) => file::inspect::run(cx, KIND, args).await,
+        C::Ls(args) => file::ls::run(cx, KIND, args).await,
+        C::Rm(args) => file::rm::run(cx, KIND, args).await,
+        C::Update(args) => file::update::run(cx, KIND, args).await,
+    }
+}
+
+async fn on_config(cx: &Context, command: ConfigCommand) -> Outcome {
+    use ConfigCommand as C;
+    use file::Kind::Config as KIND;
+    match command {
+        C::Create(args) => file::create::run(cx, KIND, args, None).await,
+        C::Inspect(args) => file::inspect::run(cx, KIND, args).await,
+        C::Ls(args) => file::ls::run(cx, KIND, args).await,
+        C::Rm(args) => file::rm::run(cx, KIND, args).await,
+        C::Update(args) => file::update::run(cx, KIND, args).await,
     }
 }

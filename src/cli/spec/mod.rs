@@ -13,6 +13,7 @@ mod ports;
 mod process;
 mod resources;
 mod security;
+pub mod service;
 mod surroundings;
 #[cfg(test)]
 mod tests;

@@ -13,4 +13,4 @@ mod wire;
 
 pub use keys::DetachKeys;
 pub use session::{End, Events, Session};
-pub use wire::Wire;
+pub use wire::{Arrival, Wire};

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use hoist_compose::model::{self, Deploy, Service};
 use hoist_proto::spec::{
-    EndpointMode, FailureAction, Placement, RestartCondition, ServiceMode, ServiceRestart, UpdateConfig, UpdateOrder,
+    EndpointMode, FailureAction, Placement, PlacementStrategy, RestartCondition, ServiceMode, ServiceRestart,
+    UpdateConfig, UpdateOrder,
 };
 use hoist_scheduler::Constraint;
 
 use super::Problems;
 
-pub(super) fn labels(service: &Service) -> BTreeMap<String, String> {
-    service.deploy.as_ref().map(|deploy| super::container::pairs(&deploy.labels)).unwrap_or_default()
+/// A service's own labels, not its containers'. Docker's clients know a stack by the last one.
+pub(super) fn labels(project: &str, service: &Service) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> =
+        service.deploy.as_ref().map(|deploy| super::container::pairs(&deploy.labels)).unwrap_or_default();
+    labels.insert("com.docker.stack.namespace".into(), project.to_owned());
+    labels
 }
 
 pub(super) fn mode(service: &Service, replicas: u32, problems: &mut Problems) -> ServiceMode {
@@ -78,6 +83,10 @@ pub(super) fn placement(service: &Service, problems: &mut Problems) -> Placement
         max_replicas_per_node: (placement.max_replicas_per_node > 0)
             .then(|| u32::try_from(placement.max_replicas_per_node).unwrap_or(u32::MAX)),
         platforms: Vec::new(),
+        strategy: PlacementStrategy::of_labels(&super::container::pairs(&deploy.labels)).unwrap_or_else(|why| {
+            problems.add(&service.name, format!("deploy.labels: {why}"));
+            PlacementStrategy::default()
+        }),
     }
 }
 

@@ -164,7 +164,7 @@ fn one_service(
     };
     let spec = ServiceSpec {
         name: service_name(&project.name, &service.name),
-        labels: deploy::labels(service),
+        labels: deploy::labels(&project.name, service),
         compose: Some(ComposeOrigin {
             project: project.name.clone(),
             service: service.name.clone(),

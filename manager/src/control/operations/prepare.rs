@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use hoist_compose::model::{Dependents, Project};
-use hoist_proto::spec::{PlanAction, ProjectEvent, PullPolicy, UpOptions, UpRequest};
+use hoist_proto::spec::{PlanAction, ProjectEvent, PullPolicy, RegistryAuth, UpOptions, UpRequest};
 use tokio::sync::mpsc;
 
 use crate::control::{
@@ -62,7 +62,13 @@ impl Control {
                 known.images.insert(image, id);
             }
         }
-        let desired = convert(&project, &chosen, &inputs).map_err(ControlError::Invalid)?;
+        let mut desired = convert(&project, &chosen, &inputs).map_err(ControlError::Invalid)?;
+        if options.with_registry_auth {
+            for service in &mut desired.services {
+                let task = &mut service.spec.task;
+                task.registry_auth = request.credentials.get(&task.container.image).cloned().map(RegistryAuth);
+            }
+        }
         Ok(Prepared { desired, options, known, credentials: request.credentials })
     }
 

@@ -82,6 +82,13 @@ pub async fn remove(With(state): With<State>, Path(id): Path<String>) -> Result<
     Ok(StatusCode::OK)
 }
 
+/// `POST /hoist/v1/services/{id}/rebalance`.
+pub async fn rebalance(With(state): With<State>, Path(id): Path<String>) -> Result<Json<serde_json::Value>, ApiError> {
+    swarm::required(&state)?;
+    let moved = state.control()?.rebalance(&id).await?;
+    Ok(Json(serde_json::json!({ "Moved": moved })))
+}
+
 async fn translate(state: &State, body: dto::ServiceSpec, base: Option<&ServiceSpec>) -> Result<ServiceSpec, ApiError> {
     let predefined = state
         .engine

@@ -165,7 +165,7 @@ pub struct BuildArgs {
     pub with_dependencies: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:\n  hoist compose config --format json\n  hoist compose config --hash '*'")]
 pub struct ConfigArgs {
     /// Only these services, with what they depend on.
@@ -230,8 +230,9 @@ pub struct ConfigArgs {
     pub lock_image_digests: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ConfigFormat {
+    #[default]
     Yaml,
     Json,
 }

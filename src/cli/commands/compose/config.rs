@@ -48,6 +48,15 @@ pub async fn run(context: &Context, args: &ProjectArgs, config: &ConfigArgs) -> 
     Ok(Exit::OK)
 }
 
+/// The files in canonical form, with or without variables filled in.
+pub fn text(context: &Context, args: &ProjectArgs, interpolate: bool) -> Result<String, Failure> {
+    let options = LoadOptions { interpolate, ..project::options(args)? };
+    if !interpolate {
+        return unfinished(context, &options, &ConfigArgs::default());
+    }
+    Ok(canonical(&project::load_with(context, &options)?, ConfigFormat::Yaml))
+}
+
 fn canonical(project: &Project, format: ConfigFormat) -> String {
     match format {
         ConfigFormat::Yaml => project.to_yaml(),

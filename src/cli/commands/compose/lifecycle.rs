@@ -233,7 +233,7 @@ async fn each<'a>(
     failure.map_or(Ok(Exit::OK), Err)
 }
 
-async fn change(
+pub async fn change(
     context: &Context,
     args: &ProjectArgs,
     project: &str,

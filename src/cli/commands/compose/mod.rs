@@ -29,12 +29,16 @@ mod watch;
 use clap::Args;
 
 use self::{
-    args::{ComposeCommand, ProjectArgs},
+    args::ComposeCommand,
     args_up::{DownArgs, UpArgs, WatchArgs},
 };
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, failure::Failure};
 
-pub use self::args::ComposeArgs;
+pub use self::{
+    args::{ComposeArgs, ProjectArgs},
+    project::load_project as load,
+    up::{apply, credentials_of},
+};
 
 /// Run a compose file: make and start its services
 #[derive(Debug, Args)]
@@ -116,4 +120,19 @@ pub async fn run(context: &Context, args: ComposeArgs) -> Outcome {
         ComposeCommand::Wait(flags) => ps::wait(context, project, flags).await,
         ComposeCommand::Watch(flags) => watch::run(context, project, flags).await,
     }
+}
+
+/// What the files say once they are merged, with or without variables filled in.
+pub fn canonical(context: &Context, args: &ProjectArgs, interpolate: bool) -> Result<String, Failure> {
+    config::text(context, args, interpolate)
+}
+
+/// Takes a project down and shows it.
+pub async fn follow_down(
+    context: &Context,
+    args: &ProjectArgs,
+    project: &str,
+    options: &hoist_proto::spec::DownOptions,
+) -> Result<(), Failure> {
+    lifecycle::change(context, args, project, "down", options).await.map(drop)
 }

@@ -119,7 +119,7 @@ pub async fn apply(
 }
 
 /// What the caller's login says of the registries that the project's images come from.
-fn credentials_of(context: &Context, project: &Project) -> Result<BTreeMap<String, String>, Failure> {
+pub fn credentials_of(context: &Context, project: &Project) -> Result<BTreeMap<String, String>, Failure> {
     let mut by_registry: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut by_image = BTreeMap::new();
     for service in project.services.values() {
