@@ -67,7 +67,7 @@ fn what_is_mistyped_is_named_and_something_near_is_offered() {
         &["frobnicate"],
         &["container", "lst"],
         &["builder", "prun"],
-        &["build", "--memory", "1g", "."],
+        &["build", "--gpus", "all", "."],
         &["build", "--nocache", "."],
         &["ps", "--al"],
         &["run", "--memmory", "5m", "busybox"],

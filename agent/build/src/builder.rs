@@ -155,7 +155,7 @@ impl<W: Worker> Builder<W> {
         let request = Arc::new(request);
         let resolver = Resolver::new(&self.shared.worker, &request, events.clone());
         let next = || StepId(resolver.take(1));
-        let ours = cancel.child_token();
+        let (ours, begun) = (cancel.child_token(), now());
         let planning = async {
             let main = platforms.first().cloned().unwrap_or_else(Platform::local);
             let reading = Imports::read(&self.shared.worker, sources, &main, &events, &next);
@@ -174,7 +174,7 @@ impl<W: Worker> Builder<W> {
             let solve = Arc::new(Solve::new(shared, graph, with, events.clone(), ours.clone(), first)?);
             parts.push(Part { platform, solve });
         }
-        let result = export::run(&parts, &targets, &next).await;
+        let result = export::run(&parts, (&targets, begun), &next).await;
         ours.cancel();
         let mut asked = Vec::new();
         for Part { solve, .. } in &parts {
@@ -331,6 +331,14 @@ const MOUNT: &str = "exec.cachemount";
 /// The platforms that are asked for, each once; this machine's if none is.
 fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildError> {
     let local = Platform::local();
+    if let (Some(memory), Some(swap)) = (request.resources.memory, request.resources.memory_swap)
+        && swap >= 0
+        && swap.cast_unsigned() < memory
+    {
+        return Err(BuildError::Request(
+            "--memory-swap is memory and swap together: it cannot be less than --memory".into(),
+        ));
+    }
     let mut found = Vec::new();
     for text in &request.platforms {
         let platform = Platform::parse(text, &local)
@@ -342,6 +350,12 @@ fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildError> {
     if found.len() > 1 && request.outputs.iter().any(|output| matches!(output, Output::Docker(_))) {
         return Err(BuildError::Request(
             "an archive for docker load holds one platform: use type=oci, or build one platform at a time".into(),
+        ));
+    }
+    let image = |output: &Output| matches!(output, Output::Image { .. } | Output::Oci(_));
+    if request.attestations.any() && !(request.outputs.is_empty() || request.outputs.iter().any(image)) {
+        return Err(BuildError::Request(
+            "attestations (--provenance, --sbom) are kept with an image: use type=image, registry or oci".into(),
         ));
     }
     if found.is_empty() {

@@ -11,6 +11,7 @@
 //! Start reading at [`dockerfile`] for the language, at `solve/` for the work.
 #![forbid(unsafe_code)]
 
+mod attest;
 mod bases;
 mod builder;
 mod cache;
@@ -20,6 +21,7 @@ pub mod dockerfile;
 mod error;
 mod event;
 mod export;
+mod git;
 mod graph;
 mod portable;
 mod request;
@@ -28,9 +30,11 @@ mod solve;
 mod tree;
 mod worker;
 
+pub use attest::{Attestation, Attestations, Provenance};
 pub use builder::{Builder, BuilderOptions};
 pub use error::BuildError;
 pub use event::{BuildEvent, Events, StepId, StepInfo, Stream};
+pub use git::{Checkout, GitAccess, GitSource};
 pub use request::{
     BuildRequest, CacheLocation, Context, Credentials, Entitlement, NamedContext, NetworkChoice, Output, Secret,
 };

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use hoist_proto::spec::Ulimit;
+use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
 
+use crate::Attestations;
 use crate::dockerfile::NetworkMode;
 
 /// One build, complete: nothing is read from the environment beside it.
@@ -60,6 +61,10 @@ pub struct BuildRequest {
     pub auth: BTreeMap<String, Credentials>,
     /// Every time in the result that is later becomes this one, seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub source_date_epoch: Option<i64>,
+    /// What is said about the result, and kept with it.
+    pub attestations: Attestations,
+    /// Limits of `RUN` steps; they change no result, and no key.
+    pub resources: Resources,
     /// Caches to read, as `--cache-from` has them.
     pub cache_from: Vec<CacheLocation>,
     /// Caches to write, as `--cache-to` has them.

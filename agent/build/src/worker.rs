@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hoist_proto::spec::Ulimit;
+use hoist_proto::spec::{Resources, Ulimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::{BuildError, Credentials, NetworkChoice, Secret, Stream};
+use crate::{Attestation, BuildError, Credentials, NetworkChoice, Secret, Stream};
 
 /// An image that a stage begins with.
 #[derive(Clone)]
@@ -97,6 +97,8 @@ pub struct RunRequest {
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
     pub cgroup_parent: Option<String>,
+    /// Its own limits.
+    pub resources: Resources,
 }
 
 /// Hears what a command writes.
@@ -175,6 +177,7 @@ pub struct IndexedImage {
     /// `os/arch[/variant]`.
     pub platform: String,
     pub image: NewImage,
+    pub attestations: Vec<Attestation>,
 }
 
 /// Images for several platforms under the same names.
@@ -257,7 +260,7 @@ pub trait Worker: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> impl Future<Output = Result<i32, BuildError>> + Send;
 
-    /// Unpacks a tar archive (gzip, zstd or plain) below a directory of an open tree.
+    /// Unpacks a tar archive, compressed or not, below a directory of an open tree.
     ///
     /// # Errors
     /// What is no archive, and what would leave the tree.

@@ -13,6 +13,8 @@ use crate::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
 
 const BUFFER: usize = 256 * 1024;
 const BUFFERS: usize = 8;
+/// What the largest of the usual settings of xz needs, and some; an archive that wants more is refused.
+const XZ_MEMORY_KIB: u32 = 256 << 10;
 
 /// How bytes are compressed, told from their first ones: what the media type says is not always true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +25,12 @@ pub(crate) enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
-    /// Known, but not supported.
-    Other(&'static str),
+    /// bzip2's.
+    Bzip2,
+    /// The xz format.
+    Xz,
+    /// The older format of the same tools, which has no sure mark.
+    Lzma,
 }
 
 impl Compression {
@@ -33,17 +39,18 @@ impl Compression {
         match start {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
-            [b'B', b'Z', b'h', ..] => Compression::Other("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Other("xz"),
+            [b'B', b'Z', b'h', ..] => Compression::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+            [0x5d, 0, 0, ..] => Compression::Lzma,
             _ => Compression::None,
         }
     }
 }
 
-/// The stream without its compression (gzip, zstd or none), which is told from its first bytes.
+/// The stream without its compression (gzip, zstd, bzip2, xz, lzma or none), which is told from its first bytes.
 ///
 /// # Errors
-/// `Unsupported` for other compressions, by name; those of the reader.
+/// Those of the reader.
 pub fn decompress<'r>(mut reader: impl BufRead + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
     // One read may give too few bytes to tell; archives and compressed streams have more than four.
     let start = reader.fill_buf()?.to_vec();
@@ -60,12 +67,9 @@ fn decoder<'r>(compression: Compression, reader: impl BufRead + Send + 'r) -> io
         Compression::None => Box::new(reader),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
-        Compression::Other(name) => {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("{name} compression is not supported, use gzip or zstd"),
-            ));
-        }
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
+        Compression::Lzma => Box::new(lzma_rust2::LzmaReader::new_mem_limit(reader, XZ_MEMORY_KIB, None)?),
     })
 }
 

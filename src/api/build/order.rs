@@ -116,6 +116,8 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         tags: order.tags,
         auth: credentials(&order.auth)?,
         source_date_epoch: order.source_date_epoch,
+        attestations: order.attestations,
+        resources: order.resources,
         cache_from,
         cache_to,
     };

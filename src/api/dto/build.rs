@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use hoist_build::{
-    BuildEvent, BuildResult, CacheLocation,
+    Attestations, BuildEvent, BuildResult, CacheLocation,
     dockerfile::{Span, check::Warning},
 };
-use hoist_proto::spec::Ulimit;
+use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
 
 /// The body of `POST /hoist/v1/build`.
@@ -43,6 +43,9 @@ pub struct BuildOrder {
     /// By registry, as `X-Registry-Auth` has credentials.
     pub auth: BTreeMap<String, String>,
     pub source_date_epoch: Option<i64>,
+    pub attestations: Attestations,
+    /// Limits of `RUN` steps.
+    pub resources: Resources,
     pub cache_from: Vec<CacheLocation>,
     pub cache_to: Vec<CacheLocation>,
     /// The `.dockerignore` that the client applied: for the check of files that it excludes.

@@ -84,7 +84,7 @@ pub async fn tar(With(state): With<State>, body: Body) -> Result<Json<ContextAns
 /// `POST /hoist/v1/build/contexts/remote?url=…`: a context that the daemon fetches.
 pub async fn remote(With(state): With<State>, params: Params) -> Result<Json<ContextAnswer>, ApiError> {
     let url = params.text("url").ok_or_else(|| ApiError::bad_request("url must be given"))?;
-    let dir = build::fetch_context(&state, url).await?;
+    let dir = build::fetch_context(&state, url, params.flag("keep-git-dir")).await?;
     let id = state.builds.wait(Waiting::Ready(Arc::new(ReadyContext::Unpacked(dir))));
     Ok(Json(ContextAnswer { id, missing: Vec::new() }))
 }

@@ -18,6 +18,9 @@ pub enum BuilderCommand {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum BuildxCommand {
+    /// Build several targets of a file
+    #[command(visible_alias = "f")]
+    Bake(Box<BakeArgs>),
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b")]
     Build(Box<BuildArgs>),
@@ -144,14 +147,113 @@ pub struct BuildArgs {
     /// Only check the Dockerfile: nothing is built
     #[arg(long)]
     pub check: bool,
-    // No container of a step outlives it, so that both are always so.
-    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    /// Say how the image was made: true, or mode=min|max[,version=v1|v0.2][,builder-id=URI]
+    #[arg(long, value_name = "PROVENANCE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub provenance: Option<String>,
+    /// Say which packages the image holds
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub sbom: Option<String>,
+    /// The same as --provenance and --sbom: type=provenance|sbom[,…]
+    #[arg(long = "attest", value_name = "type=TYPE[,…]")]
+    pub attests: Vec<String>,
+    /// Limit of memory of RUN steps
+    #[arg(short, long, value_name = "BYTES")]
+    pub memory: Option<String>,
+    /// Limit of memory and swap together of RUN steps; -1 for no limit
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// CPU weight of RUN steps
+    #[arg(short, long, value_name = "N")]
+    pub cpu_shares: Option<u64>,
+    /// Period of the CPU quota, in microseconds
+    #[arg(long, value_name = "N")]
+    pub cpu_period: Option<u64>,
+    /// CPU time of RUN steps in each period, in microseconds
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub cpu_quota: Option<i64>,
+    /// CPUs that RUN steps may use, such as 0-2,4
+    #[arg(long, value_name = "CPUS")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes that RUN steps may use
+    #[arg(long, value_name = "NODES")]
+    pub cpuset_mems: Option<String>,
+    /// Remove containers of steps: always so, none outlives its step
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
     pub rm: bool,
-    #[arg(long, hide = true)]
+    /// Remove containers of failed steps: always so
+    #[arg(long)]
     pub force_rm: bool,
+    // Refused with a reason.
+    #[arg(long, hide = true)]
+    pub squash: bool,
+    #[arg(long = "security-opt", hide = true, value_name = "OPTION")]
+    pub security_opts: Vec<String>,
     /// Directory, git URL, or - for an archive or a Dockerfile on standard input
     #[arg(value_name = "PATH|URL|-")]
     pub context: String,
+}
+
+/// What is listed instead of building.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BakeList {
+    Targets,
+    Variables,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  hoist bake
+  hoist bake -f docker-bake.hcl app --set app.args.VERSION=2 --push
+  hoist bake --print")]
+pub struct BakeArgs {
+    /// File in HCL, JSON or Compose's form; may be given several times [default: all of compose.yaml, docker-bake.hcl, … that are here]
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Change a target: TARGET.KEY=VALUE, TARGET may be a pattern; KEY+= adds to a list
+    #[arg(long, value_name = "TARGET.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print what would be built, as JSON that can be baked again, and build nothing
+    #[arg(long)]
+    pub print: bool,
+    /// List targets or variables, and build nothing
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub list: Option<BakeList>,
+    /// Send the images to the registries of their names
+    #[arg(long)]
+    pub push: bool,
+    /// Put the images among the images here
+    #[arg(long)]
+    pub load: bool,
+    /// Run every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Ask registries for base images even if they are here
+    #[arg(long)]
+    pub pull: bool,
+    /// Only check the Dockerfiles: nothing is built
+    #[arg(long)]
+    pub check: bool,
+    /// Say how the images were made, as with build
+    #[arg(long, value_name = "PROVENANCE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub provenance: Option<String>,
+    /// Say which packages the images hold
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub sbom: Option<String>,
+    /// Allow what is usually forbidden: network.host, security.insecure
+    #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// Write what is known of the results to a file, as JSON by target
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, value_enum, value_name = "HOW", env = "BUILDKIT_PROGRESS", hide_env = true, default_value = "auto")]
+    pub progress: Progress,
+    /// Show nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Targets and groups to build [default: default]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
 }
 
 #[derive(Debug, Args)]

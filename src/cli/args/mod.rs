@@ -181,6 +181,9 @@ top_level! {
     /// Build an image from a Dockerfile
     #[command(display_order = 4)]
     Build(Box<build::BuildArgs>),
+    /// Build several targets of a file in HCL, JSON or Compose's form
+    #[command(display_order = 4)]
+    Bake(Box<build::BakeArgs>),
     /// List images
     #[command(display_order = 4)]
     Images(image::LsArgs),

@@ -74,6 +74,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Port(args) => container::port::run(cx, args).await,
         C::Image { command } => on_image(cx, command).await,
         C::Build(args) => Box::pin(build::run(cx, *args)).await,
+        C::Bake(args) => Box::pin(build::bake(cx, *args)).await,
         C::Builder { command } => on_builder(cx, command).await,
         C::Buildx { command } => on_buildx(cx, command).await,
         C::Images(args) => image::ls::run(cx, args).await,
@@ -167,6 +168,7 @@ async fn on_buildx(cx: &Context, command: BuildxCommand) -> Outcome {
     use BuildxCommand as C;
     match command {
         C::Build(args) => Box::pin(build::run(cx, *args)).await,
+        C::Bake(args) => Box::pin(build::bake(cx, *args)).await,
         C::Du(args) => build::du(cx, args).await,
         C::Inspect(_) => build::inspect(cx).await,
         C::Ls(_) => build::ls(cx),

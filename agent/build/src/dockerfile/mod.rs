@@ -43,3 +43,4 @@ pub use platform::Platform;
 pub use scope::{BUILDER_ARGS, GlobalScope, PLATFORM_ARGS, PROXY_ARGS, StageScope, expand_pairs};
 pub use script::Script;
 pub use span::{Pos, Span};
+pub(crate) use words::near;

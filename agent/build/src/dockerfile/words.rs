@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Error, Word, text::Text};
 
 /// The known word that is probably meant.
-pub(super) fn near<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn near<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let typed = typed.to_lowercase();
     let limit = (typed.chars().count() / 3).max(1);
     known

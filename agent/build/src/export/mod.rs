@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 
+use crate::attest;
 use crate::dockerfile::Platform;
 use crate::portable::{self, Target, Targets};
 use crate::solve::{Solve, Tree, blocking};
@@ -25,7 +26,7 @@ pub(crate) struct Part<W: Worker> {
 /// Solves the targets, and exports them.
 pub(crate) async fn run<W: Worker>(
     parts: &[Part<W>],
-    targets: &Targets,
+    (targets, begun): (&Targets, i64),
     next: &(dyn Fn() -> StepId + Sync),
 ) -> Result<BuildResult, BuildError> {
     let Some(first) = parts.first().map(|part| Arc::clone(&part.solve)) else { return Ok(BuildResult::default()) };
@@ -41,7 +42,7 @@ pub(crate) async fn run<W: Worker>(
         _ => "exporting",
     };
     let platforms = parts.iter().map(|part| part.platform.clone()).collect();
-    let export = Export { first: &first, built, platforms, inline: targets.inline, step: next() };
+    let export = Export { first: &first, built, platforms, inline: targets.inline, begun, step: next() };
     let result = export.step(name, export.step, export.all(&outputs)).await?;
     for target in &targets.others {
         export.cache(target, next()).await?;
@@ -77,6 +78,8 @@ struct Export<'a, W: Worker> {
     platforms: Vec<Platform>,
     /// The images hold their own cache.
     inline: bool,
+    /// When the build began, in seconds since 1970.
+    begun: i64,
     step: StepId,
 }
 
@@ -230,12 +233,12 @@ impl<W: Worker> Export<'_, W> {
         let worker = &self.first.shared.worker;
         let mut images = self.images(oci).await?;
         match images.as_mut_slice() {
-            [_, _, ..] => worker.store_index(NewIndex { images, names, oci }).await,
-            [one] => {
+            [one] if one.attestations.is_empty() => {
                 one.image.names = names;
                 worker.store(one.image.clone()).await
             }
             [] => Err(BuildError::Engine("there is nothing to make an image of".into())),
+            _ => worker.store_index(NewIndex { images, names, oci }).await,
         }
     }
 
@@ -243,7 +246,7 @@ impl<W: Worker> Export<'_, W> {
     async fn save(&self, oci: bool, names: Vec<String>, path: &Path) -> Result<(String, String), BuildError> {
         let worker = &self.first.shared.worker;
         let mut images = self.images(oci).await?;
-        if images.len() > 1 {
+        if images.len() > 1 || images.iter().any(|image| !image.attestations.is_empty()) {
             return worker.save_index(NewIndex { images, names, oci }, path.to_owned()).await;
         }
         let Some(IndexedImage { image, .. }) = images.pop() else {
@@ -269,7 +272,8 @@ impl<W: Worker> Export<'_, W> {
             let annotations = solve.request.annotations.clone();
             let base = tree.base.clone();
             let image = NewImage { config, base, layers, names: Vec::new(), oci, annotations };
-            Ok::<_, BuildError>(IndexedImage { platform: platform.to_string(), image })
+            let attestations = attest::make(solve, tree, platform, self.begun).await?;
+            Ok::<_, BuildError>(IndexedImage { platform: platform.to_string(), image, attestations })
         });
         try_join_all(making).await
     }

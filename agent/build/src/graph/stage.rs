@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::lower::Lower;
 use super::{Copy, Inline, Node, NodeId, Op, Origin, Remote, Stage};
-use crate::BuildError;
 use crate::config::{Healthcheck, History};
 use crate::dockerfile::{
     self, Command, Instruction, Kind, Lexer, StageScope, Transfer, Word, expand_pairs, parse_trigger,
 };
+use crate::{BuildError, GitSource};
 
 /// A stage while it is read.
 pub(super) struct Lowering {
@@ -263,7 +263,7 @@ impl Lowering {
                 }
                 dockerfile::Source::Path(word) => {
                     let path = self.expand(lower, word)?;
-                    let git = add && is_git(&path);
+                    let git = add && GitSource::parse(&path).is_some();
                     if git || (add && (path.starts_with("http://") || path.starts_with("https://"))) {
                         remote.push(Remote { url: path, git, checksum: None, keep_git_dir: false, unpack: false });
                     } else {
@@ -391,14 +391,4 @@ fn expose(text: &str) -> Option<Vec<String>> {
     };
     let good = first <= last && matches!(protocol.as_str(), "tcp" | "udp" | "sctp");
     good.then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-/// Whether an `ADD` source is a git repository.
-fn is_git(source: &str) -> bool {
-    let place = source.split('#').next().unwrap_or(source);
-    let remote = place.starts_with("http://") || place.starts_with("https://");
-    source.starts_with("git@")
-        || source.starts_with("git://")
-        || source.starts_with("ssh://")
-        || (remote && (place.ends_with(".git") || place.ends_with(".git/")))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::downloads::{Download, is_archive};
+use super::repositories::Repository;
 use super::{Solve, Tree, blocking};
 use crate::dockerfile::IgnoreFile;
 use crate::graph::{Copy, NodeId, Origin, hex};
@@ -15,7 +16,7 @@ use crate::tree::{
     Destination, ModeChange, NoDigests, Root, Selection, Wish, cleaned, copy, digest, find_owner, make_dirs, select,
     subtree, write_inline,
 };
-use crate::{BuildError, Worker};
+use crate::{BuildError, GitSource, Worker};
 
 /// What a `COPY` has found to copy.
 pub(super) struct Chosen {
@@ -24,6 +25,7 @@ pub(super) struct Chosen {
     /// Of the names and contents of all.
     pub digest: String,
     pub downloads: Vec<Download>,
+    pub repositories: Vec<Repository>,
 }
 
 impl<W: Worker> Solve<W> {
@@ -34,11 +36,20 @@ impl<W: Worker> Solve<W> {
 
     async fn choose(self: &Arc<Self>, id: NodeId, copy: &Copy) -> Result<Arc<Chosen>, BuildError> {
         let mut downloads = Vec::new();
+        let mut repositories = Vec::new();
         for remote in &copy.remote {
-            downloads.push(self.download(id, remote).await?);
+            match GitSource::parse(&remote.url).filter(|_| remote.git) {
+                Some(source) => repositories.push(self.repository(source, remote).await?),
+                None => downloads.push(self.download(id, remote).await?),
+            }
         }
         let mut hasher = Sha256::new();
+        for repository in &repositories {
+            hasher.update(repository.identity().as_bytes());
+        }
         for download in &downloads {
+            // In a directory it is called by its name.
+            hasher.update(download.name.as_bytes());
             hasher.update(download.digest.as_bytes());
             hasher.update(download.modified.unwrap_or_default().to_le_bytes());
         }
@@ -75,7 +86,7 @@ impl<W: Worker> Solve<W> {
             .await?
         };
         hasher.update(content.as_bytes());
-        Ok(Arc::new(Chosen { selections, digest: hex(&hasher.finalize()), downloads }))
+        Ok(Arc::new(Chosen { selections, digest: hex(&hasher.finalize()), downloads, repositories }))
     }
 
     /// Where files are read from; whether it is a context.
@@ -171,6 +182,9 @@ impl<W: Worker> Solve<W> {
             let (inline, tree, to) = (inline.clone(), Arc::clone(&tree), to.clone());
             // No clock: the same text makes the same layer.
             blocking(move || write_inline(&tree, &to, &inline.name, inline.content.as_bytes(), 0o644, 0)).await?;
+        }
+        for repository in &chosen.repositories {
+            self.add_repository(repository, &step.exclude, &tree, &to).await?;
         }
         for download in &chosen.downloads {
             self.place(download, &tree, &to).await?;

@@ -14,6 +14,7 @@ use crate::{BuildError, BuildEvent, Worker};
 
 /// A file that has arrived.
 pub(super) struct Download {
+    pub url: String,
     pub name: String,
     /// Removed when the build ends.
     pub file: tempfile::TempPath,
@@ -52,9 +53,6 @@ fn checksum_fits(block: &[u8]) -> bool {
 
 impl<W: Worker> Solve<W> {
     pub(super) async fn download(self: &Arc<Self>, id: NodeId, remote: &Remote) -> Result<Download, BuildError> {
-        if remote.git {
-            return Err(BuildError::Request(format!("{}: git sources are not supported", remote.url)));
-        }
         let expected = match &remote.checksum {
             None => None,
             Some(text) => Some(
@@ -105,7 +103,7 @@ impl<W: Worker> Solve<W> {
                 "{url} has the digest sha256:{digest}, --checksum says sha256:{expected}"
             )));
         }
-        Ok(Download { name: name.to_owned(), file, digest, modified, unpack: remote.unpack })
+        Ok(Download { url: remote.url.clone(), name: name.to_owned(), file, digest, modified, unpack: remote.unpack })
     }
 
     /// Puts a download into a tree.

@@ -10,6 +10,7 @@ mod downloads;
 mod key;
 mod mounts;
 mod output;
+mod repositories;
 mod run;
 
 use std::collections::{BTreeMap, HashMap};
@@ -385,6 +386,17 @@ impl<W: Worker> Solve<W> {
     /// The keys that are known, by step.
     pub(crate) fn keys_of_nodes(&self) -> HashMap<NodeId, String> {
         self.keys.iter().enumerate().filter_map(|(id, key)| Some((id, key.get()?.clone()))).collect()
+    }
+
+    /// What came over the network besides images: addresses and digests.
+    pub(crate) fn remote_materials(&self) -> Vec<(String, String)> {
+        let chosen = self.selected.iter().filter_map(OnceCell::get);
+        chosen
+            .flat_map(|chosen| {
+                let files = chosen.downloads.iter().map(|file| (file.url.clone(), format!("sha256:{}", file.digest)));
+                files.chain(chosen.repositories.iter().map(repositories::Repository::material)).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     fn node(&self, id: NodeId) -> &Node {

@@ -52,6 +52,7 @@ impl<W: Worker> Solve<W> {
             shm_size: self.request.shm_size,
             ulimits: self.request.ulimits.clone(),
             cgroup_parent: self.request.cgroup_parent.clone(),
+            resources: self.request.resources.clone(),
         };
         let heard = Arc::clone(&lines);
         let sink = Arc::new(move |stream, bytes: &[u8]| heard.write(stream, bytes));

@@ -8,8 +8,8 @@ use hoist_build::{
     BuildError, CacheDocument, CachePlace, Compression, Credentials, IndexedImage, LayerBlob, NewImage, Report,
 };
 use hoist_image::{
-    BuildLayer, BuildOptions, BuiltLayer, CacheManifest, Descriptor, Error, Images, IndexImage, LayerArchive,
-    LayerCompression, Platform, Reference,
+    Attestation, BuildLayer, BuildOptions, BuiltLayer, CacheManifest, Descriptor, Error, Images, IndexImage,
+    LayerArchive, LayerCompression, Platform, Reference,
 };
 
 use super::worker::{credentials, digest, engine_error, names};
@@ -37,14 +37,12 @@ pub(super) fn options(image: &NewImage) -> Result<BuildOptions, BuildError> {
 pub(super) fn index_images(images: Vec<IndexedImage>) -> Result<Vec<IndexImage>, BuildError> {
     images
         .into_iter()
-        .map(|IndexedImage { platform, image }| {
+        .map(|IndexedImage { platform, image, attestations }| {
             let options = options(&image)?;
-            Ok(IndexImage {
-                platform: platform_of(&platform)?,
-                config: image.config,
-                options,
-                attestations: Vec::new(),
-            })
+            let said =
+                |hoist_build::Attestation { predicate_type, predicate }| Attestation { predicate_type, predicate };
+            let attestations = attestations.into_iter().map(said).collect();
+            Ok(IndexImage { platform: platform_of(&platform)?, config: image.config, options, attestations })
         })
         .collect()
 }

@@ -132,7 +132,7 @@ impl Place<'_> {
             shm_size: request.shm_size,
             ulimits: request.ulimits.clone(),
             security: Security { privileged: request.insecure, ..Security::default() },
-            resources: Resources { cgroup_parent: request.cgroup_parent.clone(), ..Resources::default() },
+            resources: Resources { cgroup_parent: request.cgroup_parent.clone(), ..request.resources.clone() },
             ..ContainerSpec::default()
         };
         let effective = Effective {

@@ -42,7 +42,10 @@ pub async fn build(
     let mut order = params::order(&query, &headers)?;
     let mut name = query.text("dockerfile").unwrap_or("Dockerfile").to_owned();
     let dir = match query.text("remote").filter(|remote| *remote != "client-session") {
-        Some(url) => build::fetch_context(&state, url).await?,
+        Some(url) => {
+            let keep = order.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR").is_some_and(|value| value == "1");
+            build::fetch_context(&state, url, keep).await?
+        }
         None => build::unpack_context(&state.builds, reader(body)).await?,
     };
     let context = Arc::new(ReadyContext::Unpacked(dir));

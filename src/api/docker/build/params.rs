@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use hoist_build::CacheLocation;
-use hoist_proto::spec::Ulimit;
+use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::api::{
@@ -18,19 +18,12 @@ use crate::api::{
     params::Params,
 };
 
-/// Limits and switches of the classic builder that have no counterpart, with the values that ask for nothing.
-const UNSUPPORTED: [(&str, &[&str]); 11] = [
-    ("memory", &["0"]),
-    ("memswap", &["0"]),
-    ("cpushares", &["0"]),
-    ("cpuperiod", &["0"]),
-    ("cpuquota", &["0"]),
-    ("cpusetcpus", &[]),
-    ("cpusetmems", &[]),
-    ("squash", &["0", "false", "False"]),
-    ("isolation", &["default"]),
-    ("securityopt", &["null", "[]"]),
-    ("outputs", &["null", "[]"]),
+/// Switches of the classic builder that have no counterpart, with the values that ask for nothing, and why.
+const UNSUPPORTED: [(&str, &[&str], &str); 4] = [
+    ("squash", &["0", "false", "False"], "a last stage with COPY --from makes one layer"),
+    ("isolation", &["default"], "it has a meaning on Windows only"),
+    ("securityopt", &["null", "[]"], "RUN --security=insecure is for commands that need more"),
+    ("outputs", &["null", "[]"], "it is BuildKit's; hoist build has --output"),
 ];
 
 /// Reads them all.
@@ -43,9 +36,9 @@ pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError
             "BuildKit's protocol is not served: set DOCKER_BUILDKIT=0 for the classic one, or use hoist build",
         ));
     }
-    for (name, nothing) in UNSUPPORTED {
+    for (name, nothing, why) in UNSUPPORTED {
         if let Some(value) = query.text(name).filter(|value| !nothing.contains(value)) {
-            return Err(ApiError::bad_request(format!("{name}={value} is not supported by this builder")));
+            return Err(ApiError::bad_request(format!("{name}={value} is not supported: {why}")));
         }
     }
     let args: BTreeMap<String, Option<String>> = json(query, "buildargs")?;
@@ -72,6 +65,7 @@ pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError
         shm_size: query.number("shmsize")?.filter(|bytes| *bytes > 0),
         ulimits: ulimits.into_iter().map(|Limit { name, soft, hard }| Ulimit { name, soft, hard }).collect(),
         cgroup_parent: query.text("cgroupparent").map(str::to_owned),
+        resources: resources(query)?,
         // The classic API lets a build use the host's network where its caller says so.
         allow: if query.text("networkmode") == Some("host") { vec!["network.host".to_owned()] } else { Vec::new() },
         outputs: vec![OutputOrder::Image { oci: false, push: false }],
@@ -85,6 +79,23 @@ pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError
             })
             .collect(),
         ..BuildOrder::default()
+    })
+}
+
+/// Limits of the containers that steps run in; 0 and nothing ask for none.
+fn resources(query: &Params) -> Result<Resources, ApiError> {
+    let text = |name: &str| query.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let memory = query.number::<u64>("memory")?.filter(|bytes| *bytes > 0);
+    let swap = query.number::<i64>("memswap")?.filter(|bytes| *bytes != 0);
+    Ok(Resources {
+        memory,
+        memory_swap: swap,
+        cpu_shares: query.number("cpushares")?.filter(|shares: &u64| *shares > 0),
+        cpu_period: query.number("cpuperiod")?.filter(|period: &u64| *period > 0),
+        cpu_quota: query.number("cpuquota")?.filter(|quota: &i64| *quota != 0),
+        cpuset_cpus: text("cpusetcpus"),
+        cpuset_mems: text("cpusetmems"),
+        ..Resources::default()
     })
 }
 

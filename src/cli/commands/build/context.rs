@@ -76,8 +76,8 @@ pub async fn send_all(
         }
         Source::Stdin => stdin(cx, file.as_deref(), order, sent).await?,
         Source::Remote(url) => {
-            let answer: ContextAnswer =
-                cx.client.post("/hoist/v1/build/contexts/remote").query("url", &url).read().await?;
+            let keep = order.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR").is_some_and(|value| value == "1");
+            let answer = remote(cx, &url, keep).await?;
             remote_file(cx, &answer.id, file.as_deref(), order).await?;
             sent.push(answer.id.clone());
             order.context = Some(answer.id);
@@ -86,9 +86,14 @@ pub async fn send_all(
     for (name, place) in contexts {
         let context = if let Some(image) = place.strip_prefix("docker-image://") {
             ContextRef::Image(image.to_owned())
-        } else if place.contains("://") {
+        } else if let Source::Remote(url) = Source::parse(&place) {
+            let answer = remote(cx, &url, false).await?;
+            sent.push(answer.id.clone());
+            ContextRef::Sent(answer.id)
+        } else if let Some((scheme, _)) = place.split_once("://") {
             return Err(Failure::usage(format!(
-                "--build-context {name}={place}: only directories and docker-image:// are supported"
+                "--build-context {name}={place}: {scheme}:// is not supported; a directory, docker-image://, a git \
+                 repository or the address of an archive is"
             )));
         } else {
             let dir = PathBuf::from(&place);
@@ -100,6 +105,13 @@ pub async fn send_all(
         order.contexts.insert(name, context);
     }
     Ok(())
+}
+
+/// Has the daemon fetch a context.
+async fn remote(cx: &Context, url: &str, keep_git_dir: bool) -> Result<ContextAnswer, Failure> {
+    let keep = if keep_git_dir { "1" } else { "0" };
+    let request = cx.client.post("/hoist/v1/build/contexts/remote").query("url", url).query("keep-git-dir", keep);
+    Ok(request.read().await?)
 }
 
 /// Sends the directories of local caches, as contexts are sent; one that is not there is left out.
@@ -249,14 +261,15 @@ async fn stdin(
         }
     }
     start.truncate(read);
-    let is_archive = start.get(257..262) == Some(b"ustar".as_slice())
-        || start.starts_with(&[0x1f, 0x8b])
-        || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let compressed: [&[u8]; 4] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z']];
+    let is_archive =
+        start.get(257..262) == Some(b"ustar".as_slice()) || compressed.iter().any(|magic| start.starts_with(magic));
     if !is_archive {
         let mut text = start;
         input.read_to_end(&mut text).await?;
-        order.dockerfile = String::from_utf8(text)
-            .map_err(|_| Failure::new("standard input is neither an archive (tar, gzip, zstd) nor a Dockerfile"))?;
+        order.dockerfile = String::from_utf8(text).map_err(|_| {
+            Failure::new("standard input is neither an archive (tar, plain or compressed) nor a Dockerfile")
+        })?;
         return Ok(());
     }
     let body = reader_body(AsyncReadExt::chain(std::io::Cursor::new(start), input));

@@ -1,5 +1,6 @@
 //! `hoist build`: what is needed is sent, the build is shown, its results are fetched.
 
+mod bake;
 mod context;
 mod options;
 mod output;
@@ -10,8 +11,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use hoist_build::BuildResult;
 
+pub use bake::run as bake;
 pub use context::Source;
-pub use options::{agent, cache};
+pub use options::{agent, attestations, cache};
 pub use output::Destination;
 pub use storage::{du, inspect, ls, prune, version};
 pub use view::View;

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, env::VarError};
 
 use base64::Engine as _;
-use hoist_build::CacheLocation;
-use hoist_proto::{spec::Ulimit, unit};
+use hoist_build::{Attestations, CacheLocation, Provenance};
+use hoist_proto::{
+    spec::{Resources, Ulimit},
+    unit,
+};
 
 use super::{Job, Source, output};
 use crate::{
@@ -17,6 +20,18 @@ use crate::{
 /// # Errors
 /// The first that cannot be carried out, by its name.
 pub fn job(args: BuildArgs) -> Result<Job, Failure> {
+    if !args.rm {
+        return Err(Failure::usage("--rm=false is not supported: containers of steps are never kept"));
+    }
+    if args.squash {
+        return Err(Failure::usage("--squash is not supported: a last stage with COPY --from makes one layer"));
+    }
+    if !args.security_opts.is_empty() {
+        return Err(Failure::usage("--security-opt is not supported for builds")
+            .hint("a command that needs more is written as RUN --security=insecure, and allowed with --allow security.insecure"));
+    }
+    let attestations = attestations(args.provenance.as_deref(), args.sbom.as_deref(), &args.attests)?;
+    let resources = resources(&args)?;
     let mut tags = args.tags;
     let destinations = output::destinations(&args.outputs, args.load, args.push, &mut tags)?;
     let contexts =
@@ -59,11 +74,91 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
         source_date_epoch,
         cache_from: args.cache_from.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,
         cache_to: args.cache_to.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,
+        attestations,
+        resources,
         check: args.check,
         ..BuildOrder::default()
     };
     let source = Source::parse(&args.context);
     Ok(Job { source, file: args.file, inline: None, contexts, destinations, order })
+}
+
+/// Limits of `RUN` steps.
+fn resources(args: &BuildArgs) -> Result<Resources, Failure> {
+    let swap = match args.memory_swap.as_deref() {
+        None => None,
+        Some("-1") => Some(-1),
+        Some(text) => {
+            Some(i64::try_from(unit::parse_bytes(text)?).map_err(|_| Failure::usage("--memory-swap is too large"))?)
+        }
+    };
+    Ok(Resources {
+        memory: args.memory.as_deref().map(unit::parse_bytes).transpose()?.filter(|bytes| *bytes > 0),
+        memory_swap: swap.filter(|bytes| *bytes != 0),
+        cpu_shares: args.cpu_shares,
+        cpu_period: args.cpu_period,
+        cpu_quota: args.cpu_quota,
+        cpuset_cpus: args.cpuset_cpus.clone(),
+        cpuset_mems: args.cpuset_mems.clone(),
+        ..Resources::default()
+    })
+}
+
+/// `--provenance`, `--sbom` and `--attest`.
+///
+/// # Errors
+/// What is not supported, by name.
+pub fn attestations(provenance: Option<&str>, sbom: Option<&str>, attests: &[String]) -> Result<Attestations, Failure> {
+    let mut found = Attestations::default();
+    let named = provenance.map(|text| ("provenance", text)).into_iter().chain(sbom.map(|text| ("sbom", text)));
+    let mut entries: Vec<(String, String)> = named.map(|(kind, text)| (kind.to_owned(), text.to_owned())).collect();
+    for entry in attests {
+        let mut kind = None;
+        let rest: Vec<&str> = entry
+            .split(',')
+            .filter(|part| match part.strip_prefix("type=") {
+                Some(value) => {
+                    kind = Some(value.to_owned());
+                    false
+                }
+                None => true,
+            })
+            .collect();
+        let kind =
+            kind.ok_or_else(|| Failure::usage(format!("invalid value '{entry}' for '--attest': it has no type=")))?;
+        entries.push((kind, rest.join(",")));
+    }
+    for (kind, text) in entries {
+        let wrong = |what: String| Failure::usage(format!("invalid value '{text}' for '--{kind}': {what}"));
+        let mut on = true;
+        let mut how = Provenance::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            match (kind.as_str(), part.split_once('=').unwrap_or((part, ""))) {
+                (_, ("true" | "1", "")) => {}
+                (_, ("false" | "0", "") | ("disabled", "true" | "1")) => on = false,
+                (_, ("disabled", "false" | "0")) => {}
+                ("provenance", ("mode", "min")) => how.max = false,
+                ("provenance", ("mode", "max")) => how.max = true,
+                ("provenance", ("version", "v1")) => how.v02 = false,
+                ("provenance", ("version", "v0.2")) => how.v02 = true,
+                ("provenance", ("builder-id", id)) => how.builder_id = id.to_owned(),
+                ("sbom", ("generator", _)) => {
+                    return Err(wrong(
+                        "generators are images of others and not supported; packages are read here".into(),
+                    ));
+                }
+                (_, (key, _)) => return Err(wrong(format!("'{key}' is not supported"))),
+            }
+        }
+        match kind.as_str() {
+            "provenance" => found.provenance = on.then_some(how),
+            "sbom" => found.sbom = on,
+            other => {
+                return Err(Failure::usage(format!("--attest type={other} is not supported: provenance and sbom are")));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn variable(name: &str) -> Result<Option<String>, Failure> {
@@ -198,6 +293,22 @@ mod tests {
         assert!(secret("id=t,source=/nowhere/x").is_err());
         assert!(secret("id=t,env=HOIST_NO_SUCH_VARIABLE").unwrap_err().message.contains("which is not set"));
         assert!(secret("idd=t").unwrap_err().message.contains("unknown key 'idd'"));
+    }
+
+    #[test]
+    fn attestations_are_asked_for_in_several_ways() {
+        let read = |provenance, sbom, attests: &[&str]| {
+            let attests: Vec<String> = attests.iter().map(|entry| (*entry).to_owned()).collect();
+            attestations(provenance, sbom, &attests).map_err(|failure| failure.message)
+        };
+        assert_eq!(read(None, None, &[]).unwrap(), Attestations::default());
+        let all = read(Some("mode=max,version=v0.2"), Some("true"), &[]).unwrap();
+        assert!(all.sbom && all.provenance.is_some_and(|how| how.max && how.v02));
+        assert!(read(None, None, &["type=sbom"]).unwrap().sbom);
+        assert!(read(Some("true"), None, &["type=provenance,disabled=true"]).unwrap().provenance.is_none());
+        assert!(read(Some("mode=mox"), None, &[]).unwrap_err().contains("'mode' is not supported"));
+        assert!(read(None, Some("generator=x/y"), &[]).unwrap_err().contains("generators are images of others"));
+        assert!(read(None, None, &["type=vex"]).unwrap_err().contains("type=vex is not supported"));
     }
 
     #[test]

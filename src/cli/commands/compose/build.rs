@@ -17,7 +17,7 @@ use crate::{
         Context, Exit, Outcome,
         args::build::Progress,
         client::path_segment,
-        commands::build::{Destination, Job, Source, View, agent, cache, carry_out},
+        commands::build::{Destination, Job, Source, View, agent, attestations, cache, carry_out},
         failure::Failure,
         progress::Mode,
     },
@@ -176,11 +176,6 @@ fn order(project: &Project, wanted: &[String]) -> Result<Vec<String>, Failure> {
 /// What a service's `build` asks for.
 fn job(project: &Project, service: &Service, build: &Build, choice: &Choice) -> Result<Job, Failure> {
     let wrong = |what: String| Failure::new(format!("service {}: build.{what}", service.name));
-    for (key, value) in [("provenance", &build.provenance), ("sbom", &build.sbom)] {
-        if value.as_deref().is_some_and(|value| value != "false") {
-            return Err(wrong(format!("{key} is not supported yet")));
-        }
-    }
     if build.privileged {
         return Err(wrong("privileged is not supported; use RUN --security=insecure and entitlements".to_owned()));
     }
@@ -250,6 +245,7 @@ fn job(project: &Project, service: &Service, build: &Build, choice: &Choice) -> 
         secrets: secrets(project, service, build)?,
         ssh,
         allow: build.entitlements.clone(),
+        attestations: attestations(build.provenance.as_deref(), build.sbom.as_deref(), &[])?,
         tags,
         cache_from: build.cache_from.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,
         cache_to: build.cache_to.iter().map(|entry| cache(entry)).collect::<Result<_, _>>()?,

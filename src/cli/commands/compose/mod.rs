@@ -3,7 +3,7 @@
 //! Commands that change what a project is to be go to the control plane and show what becomes of it ([`follow`]);
 //! commands on single containers go to the engine, by the labels that Compose gives them ([`containers`]).
 
-mod args;
+pub mod args;
 mod args_container;
 mod args_up;
 mod attached;
@@ -18,7 +18,7 @@ mod logs;
 mod ls;
 mod one;
 mod output;
-mod project;
+pub mod project;
 mod ps;
 mod pull;
 mod rows;
