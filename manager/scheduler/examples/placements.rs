@@ -30,6 +30,9 @@ fn node(number: usize) -> Node {
         },
         status: NodeStatus { state: NodeState::Ready, ..NodeStatus::default() },
         manager: false,
+        address: String::new(),
+        data_address: String::new(),
+        raft: None,
     }
 }
 
