@@ -42,7 +42,8 @@ fn every_command_has_help_with_an_example() {
     };
     let mut without = Vec::new();
     for command in listed(&["--help"]) {
-        let nouns = ["builder", "container", "context", "image", "network", "node", "swarm", "system", "volume"];
+        let nouns =
+            ["builder", "container", "context", "device", "image", "network", "node", "swarm", "system", "volume"];
         if nouns.contains(&command.as_str()) {
             for verb in listed(&[&command, "--help"]) {
                 let text = hoist(&[&command, &verb, "--help"]);

@@ -146,14 +146,12 @@ fn values_table(host: &Host) -> String {
         "--log-opt compress=true",
         "--log-opt mode=non-blocking",
         "--log-opt tag=x",
-        "--gpus all",
         "--storage-opt size=10m",
         "--volume-driver other",
         "--isolation hyperv",
         "--platform linux/s390x",
         "--security-opt apparmor=x",
         "--cgroupns host",
-        "--device vendor.com/class=one",
     ] {
         let words: Vec<&str> = flag.split(' ').collect();
         let done = host.hoist(&[&["create", "--pull", "never"], &words[..], &["busybox", "true"]].concat());

@@ -16,7 +16,19 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-network", &["hoist-proto"]),
     ("hoist-volume", &["hoist-proto"]),
     ("hoist-build", &["hoist-proto"]),
-    ("hoist-engine", &["hoist-proto", "hoist-runtime", "hoist-image", "hoist-build", "hoist-network", "hoist-volume"]),
+    ("hoist-device", &["hoist-proto"]),
+    (
+        "hoist-engine",
+        &[
+            "hoist-proto",
+            "hoist-runtime",
+            "hoist-image",
+            "hoist-build",
+            "hoist-network",
+            "hoist-volume",
+            "hoist-device",
+        ],
+    ),
     (
         "hoist-manager",
         &["hoist-proto", "hoist-compose", "hoist-link", "hoist-store", "hoist-raft", "hoist-scheduler", "hoist-queue"],
@@ -36,7 +48,7 @@ const HOUSE: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that speak to the kernel. All others forbid `unsafe`; the binary has the one program of the built-in image.
-const UNSAFE_ALLOWED: &[&str] = &["hoist-runtime", "hoist-image", "hoist-network", "hoist"];
+const UNSAFE_ALLOWED: &[&str] = &["hoist-runtime", "hoist-image", "hoist-network", "hoist-device", "hoist"];
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))

@@ -41,6 +41,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
+    /// 500: work of the daemon's own that did not come to an end.
+    pub fn lost(error: tokio::task::JoinError) -> Self {
+        Self::internal(format!("the work was cut off: {error}"))
+    }
+
     /// 501: known, and not supported.
     pub fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, message)
@@ -120,6 +125,15 @@ impl From<MemberError> for ApiError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::from_error(status, &error)
+    }
+}
+
+impl From<hoist_device::DeviceError> for ApiError {
+    fn from(error: hoist_device::DeviceError) -> Self {
+        match error {
+            hoist_device::DeviceError::NoSuchDevice { .. } => Self::not_found(error.to_string()),
+            other => EngineError::from(other).into(),
+        }
     }
 }
 

@@ -150,7 +150,7 @@ fn absent() -> Router<State> {
 }
 
 fn own() -> Router<State> {
-    use hoist::build;
+    use hoist::{build, devices};
     Router::new()
         .route("/hoist/v1/build", post(build::build))
         .route("/hoist/v1/build/cache", get(build::cache))
@@ -163,6 +163,10 @@ fn own() -> Router<State> {
         .route("/hoist/v1/build/{id}", delete(build::drop_results))
         .route("/hoist/v1/build/{id}/outputs/{index}", get(build::output))
         .route("/hoist/v1/run", post(hoist::run::run))
+        .route("/hoist/v1/devices", get(devices::list))
+        .route("/hoist/v1/devices/aside", post(devices::set_aside))
+        .route("/hoist/v1/devices/return", post(devices::take_back))
+        .route("/hoist/v1/devices/specification", get(devices::specification))
 }
 
 fn projects() -> Router<State> {

@@ -68,6 +68,7 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     }
     options.defaults = settings.defaults()?;
     options.runtimes = settings.runtimes();
+    options.devices = settings.devices()?;
     let engine = Engine::open(options).await.map_err(DaemonError::part("the engine"))?;
     tracing::debug!("the engine is open");
     crate::builtin::install(engine.images()).await.map_err(DaemonError::part("the built-in image"))?;

@@ -109,6 +109,12 @@ pub struct DaemonFlags {
     /// Label of this daemon
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    /// Directory with CDI specifications [default: /etc/cdi and /var/run/cdi]
+    #[arg(long = "cdi-spec-dir", value_name = "DIR")]
+    cdi_spec_dirs: Vec<String>,
+    /// Devices that this node offers: NAME=NUMBER or NAME=ID
+    #[arg(long = "node-generic-resource", value_name = "NAME=VALUE")]
+    node_generic_resources: Vec<String>,
     /// Containers go on without the daemon; they always do
     #[arg(long)]
     _live_restore: bool,
@@ -157,6 +163,8 @@ impl DaemonFlags {
             ("dns-search", &self.dns_search),
             ("dns-opts", &self.dns_opts),
             ("labels", &self.labels),
+            ("cdi-spec-dirs", &self.cdi_spec_dirs),
+            ("node-generic-resources", &self.node_generic_resources),
         ];
         given.extend(
             lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(k, list)| (k.to_owned(), json!(list))),

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use super::DaemonError;
 use crate::cli::suggest;
 
-/// Keys that mean here what they mean for dockerd.
+/// Keys that mean here what they mean for dockerd, and `devices`, which it has not.
 pub const UNDERSTOOD: &[&str] = &[
     "bip",
+    "cdi-spec-dirs",
     "cgroup-parent",
     "data-root",
     "debug",
@@ -17,10 +18,12 @@ pub const UNDERSTOOD: &[&str] = &[
     "default-runtime",
     "default-shm-size",
     "default-ulimits",
+    "devices",
     "dns",
     "dns-opts",
     "dns-search",
     "exec-root",
+    "features",
     "group",
     "hosts",
     "init",
@@ -33,6 +36,7 @@ pub const UNDERSTOOD: &[&str] = &[
     "max-download-attempts",
     "mtu",
     "no-new-privileges",
+    "node-generic-resources",
     "pidfile",
     "proxies",
     "registry-mirrors",
@@ -69,7 +73,6 @@ const UNSUPPORTED: &[&str] = &[
     "bridge",
     "bridge-accept-fwmark",
     "builder",
-    "cdi-spec-dirs",
     "config-file",
     "containerd",
     "containerd-namespace",
@@ -81,7 +84,6 @@ const UNSUPPORTED: &[&str] = &[
     "default-ipc-mode",
     "default-network-opts",
     "exec-opts",
-    "features",
     "fixed-cidr",
     "fixed-cidr-v6",
     "host-gateway-ip",
@@ -95,7 +97,6 @@ const UNSUPPORTED: &[&str] = &[
     "metrics-addr",
     "min-api-version",
     "network-control-plane-mtu",
-    "node-generic-resources",
     "oom-score-adjust",
     "rootless",
     "seccomp-profile",

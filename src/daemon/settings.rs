@@ -53,6 +53,11 @@ pub struct DaemonSettings {
     pub max_concurrent_downloads: Option<usize>,
     pub max_download_attempts: Option<u32>,
     pub labels: Vec<String>,
+    pub cdi_spec_dirs: Option<Vec<PathBuf>>,
+    pub features: BTreeMap<String, bool>,
+    pub node_generic_resources: Vec<String>,
+    /// Devices of this node by kind.
+    pub devices: BTreeMap<String, hoist_device::Declared>,
 }
 
 /// `proxies`: how registries are reached; the environment's variables where nothing is said.
@@ -149,6 +154,7 @@ impl DaemonSettings {
         }
         self.defaults()?.check().map_err(DaemonError::part("the default for containers"))?;
         self.runtimes().check().map_err(DaemonError::part("the OCI runtimes"))?;
+        self.devices()?;
         for label in &self.labels {
             if !label.contains('=') {
                 return Err(wrong("label", label, "expected KEY=VALUE"));
@@ -161,6 +167,39 @@ impl DaemonSettings {
             return Err(wrong("max-concurrent-downloads", &zero.to_string(), "expected a number above zero"));
         }
         Ok(())
+    }
+
+    /// `cdi-spec-dirs`, `features.cdi`, `node-generic-resources` and `devices`.
+    pub fn devices(&self) -> Result<hoist_device::Devices, DaemonError> {
+        let usual = hoist_device::Options::default();
+        if let Some((feature, on)) = self.features.iter().find(|(name, on)| {
+            // Images are in a content store of their own kind here, with or without this word.
+            !(name.as_str() == "cdi" || name.as_str() == "buildkit" && **on)
+        }) {
+            return Err(wrong(
+                "features",
+                &format!("{feature}={on}"),
+                "is not supported: there are cdi, and buildkit=true",
+            ));
+        }
+        if let Some(dir) =
+            self.cdi_spec_dirs.iter().flatten().find(|dir| !dir.is_absolute() && !dir.as_os_str().is_empty())
+        {
+            return Err(wrong("cdi-spec-dir", &dir.to_string_lossy(), "expected an absolute path"));
+        }
+        let named =
+            self.cdi_spec_dirs.clone().map(|dirs| dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()).collect());
+        let spec_dirs = match self.features.get("cdi") {
+            Some(false) => Vec::new(),
+            _ => named.unwrap_or(usual.spec_dirs),
+        };
+        let options = hoist_device::Options {
+            spec_dirs,
+            declared: self.devices.clone(),
+            generic: self.node_generic_resources.clone(),
+            hardware: usual.hardware,
+        };
+        hoist_device::Devices::new(options).map_err(DaemonError::part("the devices"))
     }
 
     /// `default-address-pools`.

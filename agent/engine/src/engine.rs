@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hoist_device::Devices;
 use hoist_image::Images;
 use hoist_network::Networks;
 use hoist_proto::clock::SharedClock;
@@ -35,6 +36,7 @@ pub struct EngineOptions {
     pub images: Images,
     pub networks: Networks,
     pub volumes: Volumes,
+    pub devices: Devices,
     pub clock: SharedClock,
     /// The parent of all containers' cgroups.
     pub cgroup_parent: String,
@@ -61,6 +63,7 @@ impl EngineOptions {
             images,
             networks,
             volumes,
+            devices: Devices::default(),
             clock: hoist_proto::clock::system(),
             cgroup_parent: "hoist".into(),
             defaults: ContainerDefaults::default(),
@@ -173,6 +176,11 @@ impl Engine {
     /// Changes which there are, for containers that are created or started from now on.
     pub fn set_runtimes(&self, runtimes: Runtimes) {
         *self.inner.runtimes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runtimes);
+    }
+
+    /// The devices of this machine, and who holds them.
+    pub fn devices(&self) -> &Devices {
+        &self.inner.options.devices
     }
 
     pub fn events(&self) -> &EventBus {

@@ -47,6 +47,9 @@ pub enum EngineError {
     /// From the volumes.
     #[error(transparent)]
     Volume(#[from] hoist_volume::Error),
+    /// From the devices.
+    #[error(transparent)]
+    Device(#[from] hoist_device::DeviceError),
     /// From a build.
     #[error(transparent)]
     Build(#[from] hoist_build::BuildError),
@@ -131,6 +134,11 @@ impl EngineError {
                 hoist_volume::Error::InUse { .. } | hoist_volume::Error::Exists(_) => K::Conflict,
                 hoist_volume::Error::Invalid(_) => K::InvalidParameter,
                 _ => K::System,
+            },
+            Self::Device(error) => match error {
+                hoist_device::DeviceError::Held(_) => K::Conflict,
+                // Not 404: Docker's clients take that for a missing image, and pull it.
+                _ => K::InvalidParameter,
             },
             Self::Build(error) => match error {
                 hoist_build::BuildError::NotFound(_) => K::NotFound,

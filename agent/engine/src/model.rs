@@ -75,6 +75,9 @@ pub struct State {
     pub stopped_by_hand: bool,
     /// `None` without a healthcheck.
     pub health: Option<Health>,
+    /// What it holds while it runs, and held when it last did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<hoist_device::Assigned>,
 }
 
 /// What a healthcheck has found.

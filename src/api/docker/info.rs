@@ -8,7 +8,9 @@ use hoist_engine::{ListOptions, OciRuntime, Status};
 use super::ping;
 use crate::api::{
     State,
-    dto::system::{AddressPool, Commit, Firewall, IndexInfo, Info, Plugins, RegistryConfig, RuntimeInfo},
+    dto::system::{
+        AddressPool, Commit, DiscoveredDevice, Firewall, IndexInfo, Info, Plugins, RegistryConfig, RuntimeInfo,
+    },
     error::ApiError,
     translate::time,
     version::ApiVersion,
@@ -24,6 +26,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
     let facts = state.facts();
     let runtimes = state.engine.runtimes();
     let host = Host::read();
+    let devices = devices(&state).await?;
     Ok(Json(Info {
         id: facts.id.clone(),
         containers: containers.len(),
@@ -65,7 +68,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         registry_config: registries(&facts.insecure_registries, &facts.registry_mirrors),
         n_cpu: std::thread::available_parallelism().map_or(1, usize::from),
         mem_total: host.memory,
-        generic_resources: None,
+        generic_resources: devices.generic,
         docker_root_dir: facts.data_root.to_string_lossy().into_owned(),
         http_proxy: proxy("HTTP_PROXY"),
         https_proxy: proxy("HTTPS_PROXY"),
@@ -90,13 +93,45 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
             .map(|(base, size)| AddressPool { base: base.clone(), size: *size })
             .collect(),
         firewall_backend: (version >= ApiVersion(1, 49)).then(|| Firewall { driver: "nftables".to_owned() }),
-        cdi_spec_dirs: Vec::new(),
-        warnings: state.engine.networks().warnings().await,
+        cdi_spec_dirs: devices.spec_dirs,
+        discovered_devices: (version >= ApiVersion(1, 50)).then_some(devices.discovered),
+        warnings: state.engine.networks().warnings().await.into_iter().chain(devices.warnings).collect(),
     }))
 }
 
 fn runtime_info(runtime: OciRuntime) -> RuntimeInfo {
     RuntimeInfo { path: runtime.path.to_string_lossy().into_owned(), args: runtime.args }
+}
+
+/// What is told about devices.
+struct Devices {
+    spec_dirs: Vec<String>,
+    discovered: Vec<DiscoveredDevice>,
+    generic: Option<Vec<serde_json::Value>>,
+    warnings: Vec<String>,
+}
+
+/// Names as requests have them. CDI devices are told of by all their names, others by their first.
+async fn devices(state: &State) -> Result<Devices, ApiError> {
+    let devices = state.engine.devices().clone();
+    let spec_dirs = devices.spec_dirs().iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
+    let inventory = tokio::task::spawn_blocking(move || devices.inventory()).await.map_err(ApiError::lost)?;
+    let (mut discovered, mut generic) = (Vec::new(), Vec::new());
+    for kind in &inventory.kinds {
+        if kind.source == hoist_device::Source::Declared {
+            let count = kind.devices.len();
+            generic.push(serde_json::json!({ "DiscreteResourceSpec": { "Kind": kind.name, "Value": count } }));
+        }
+        let names = kind.devices.iter().flat_map(|device| std::iter::once(&device.name).chain(&device.aliases));
+        let names = names.chain(kind.groups.keys());
+        discovered.extend(
+            names
+                .filter(|_| kind.name.contains('/'))
+                .map(|name| DiscoveredDevice { source: "cdi".to_owned(), id: format!("{}={name}", kind.name) }),
+        );
+    }
+    let generic = (!generic.is_empty()).then_some(generic);
+    Ok(Devices { spec_dirs, discovered, generic, warnings: inventory.warnings })
 }
 
 fn proxy(name: &str) -> String {

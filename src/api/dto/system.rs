@@ -87,7 +87,7 @@ pub struct Info {
     #[serde(rename = "NCPU")]
     pub n_cpu: usize,
     pub mem_total: u64,
-    pub generic_resources: Option<Vec<String>>,
+    pub generic_resources: Option<Vec<serde_json::Value>>,
     pub docker_root_dir: String,
     pub http_proxy: String,
     pub https_proxy: String,
@@ -112,7 +112,19 @@ pub struct Info {
     pub firewall_backend: Option<Firewall>,
     #[serde(rename = "CDISpecDirs")]
     pub cdi_spec_dirs: Vec<String>,
+    /// From version 1.50 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovered_devices: Option<Vec<DiscoveredDevice>>,
     pub warnings: Vec<String>,
+}
+
+/// A device by the name that a request has for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DiscoveredDevice {
+    pub source: String,
+    #[serde(rename = "ID")]
+    pub id: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

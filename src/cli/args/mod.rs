@@ -4,6 +4,7 @@ pub mod build;
 pub mod container;
 pub mod context;
 pub mod create;
+pub mod device;
 pub mod file;
 pub mod image;
 pub mod lab;
@@ -296,6 +297,12 @@ top_level! {
     /// Say why a task is where it is, or why it waits
     #[command(display_order = 5)]
     Explain(service::ExplainArgs),
+    /// Manage devices: GPUs and whatever else a node has to give
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Device {
+        #[command(subcommand)]
+        command: device::DeviceCommand,
+    },
     /// Manage Hoist itself
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
     System {

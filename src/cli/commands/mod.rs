@@ -6,6 +6,7 @@ pub mod compose;
 pub mod container;
 pub mod context;
 pub mod daemon;
+pub mod device;
 mod each;
 pub mod file;
 pub mod image;
@@ -26,6 +27,7 @@ use super::{
         Command,
         build::{BuilderCommand, BuildxCommand},
         container::ContainerCommand,
+        device::{CdiCommand, DeviceCommand},
         file::{ConfigCommand, SecretCommand},
         image::ImageCommand,
         network::NetworkCommand,
@@ -93,6 +95,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Volume { command } => on_volume(cx, command).await,
         C::Swarm { command } => on_swarm(cx, command).await,
         C::Node { command } => on_node(cx, command).await,
+        C::Device { command } => on_device(cx, command).await,
         C::System { command } => on_system(cx, command).await,
         C::Service { command } => Box::pin(on_service(cx, command)).await,
         C::Stack { command } => Box::pin(on_stack(cx, command)).await,
@@ -225,6 +228,18 @@ async fn on_node(cx: &Context, command: NodeCommand) -> Outcome {
         C::Ps(args) => node::ps::run(cx, args).await,
         C::Rm(args) => node::rm::run(cx, args).await,
         C::Update(args) => node::update::run(cx, args).await,
+    }
+}
+
+async fn on_device(cx: &Context, command: DeviceCommand) -> Outcome {
+    use DeviceCommand as C;
+    match command {
+        C::Cdi { command: CdiCommand::Generate(args) } => device::cdi::generate(cx, args).await,
+        C::Cdi { command: CdiCommand::List(args) } => device::cdi::ls(cx, args).await,
+        C::Inspect(args) => device::inspect::run(cx, args).await,
+        C::Ls(args) => device::ls::run(cx, args).await,
+        C::Return(args) => device::aside::take_back(cx, args).await,
+        C::SetAside(args) => device::aside::set_aside(cx, args).await,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod env;
 mod error;
+mod gpus;
 mod health;
 mod mount;
 mod network;

@@ -2,7 +2,7 @@
 
 use hoist_proto::unit;
 
-use super::SpecError;
+use super::{SpecError, gpus::gpus};
 use crate::{
     api::dto::host_config::{
         DeviceMapping, DeviceRequest, HostConfig, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
@@ -194,41 +194,6 @@ fn device(text: &str) -> Result<DeviceMapping, SpecError> {
         path_in_container: inside.to_owned(),
         cgroup_permissions: permissions.to_owned(),
     })
-}
-
-/// `all`, a number, or `device=ID,driver=NAME,capabilities=…`; values in quotes may have commas.
-fn gpus(text: &str) -> Result<DeviceRequest, SpecError> {
-    let fail = |reason: String| SpecError::value("gpus", text, reason);
-    let mut request = DeviceRequest { capabilities: Some(vec![vec!["gpu".to_owned()]]), ..DeviceRequest::default() };
-    let count = |value: &str| match value {
-        "all" => Ok(-1),
-        number => number.parse::<i64>().map_err(|_| fail(format!("{number:?} is not a number of GPUs"))),
-    };
-    if !text.contains('=') {
-        request.count = count(text)?;
-        return Ok(request);
-    }
-    for field in text.trim_matches('"').split(',') {
-        let (key, value) = match field.split_once('=') {
-            Some(pair) => pair,
-            None => {
-                // A further value of the list before.
-                request.device_ids.get_or_insert_default().push(field.to_owned());
-                continue;
-            }
-        };
-        match key {
-            "count" => request.count = count(value)?,
-            "device" => request.device_ids = Some(vec![value.trim_matches('"').to_owned()]),
-            "driver" => request.driver = value.to_owned(),
-            "capabilities" => request.capabilities = Some(vec![vec!["gpu".to_owned(), value.to_owned()]]),
-            "options" => {
-                request.options.insert(value.to_owned(), String::new());
-            }
-            other => return Err(fail(format!("unknown field {other:?}"))),
-        }
-    }
-    Ok(request)
 }
 
 /// `NAME=SOFT[:HARD]`, -1 for no limit.

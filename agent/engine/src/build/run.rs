@@ -85,6 +85,7 @@ impl Place<'_> {
             files: network.files.clone(),
             namespaces: NamespacePaths { network: network.namespace.clone(), ..NamespacePaths::default() },
             devices: if self.request.insecure { all_host_devices() } else { Vec::new() },
+            edits: &hoist_device::cdi::Edits::default(),
             blocks: find_blocks(&record.spec.resources),
             cgroup,
             shm: None,

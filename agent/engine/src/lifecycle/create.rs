@@ -62,6 +62,7 @@ impl Inner {
         seccomp(&spec.security.seccomp, spec.security.privileged, &capabilities(&spec.security)?)?;
         self.log_settings(&spec, Path::new(""))?;
         self.check_others(&spec)?;
+        self.check_devices(&spec).await?;
         let name = self.registry.reserve(&spec.name, id)?;
         made.name = Some(name.clone());
         spec.name.clone_from(&name);

@@ -89,6 +89,10 @@ impl Inner {
             }
             next
         })?;
+        // Between two runs of one container nobody else is given its devices.
+        if next.is_none() {
+            self.release_devices(handle);
+        }
         self.publish(handle, "die", &[("exitCode", exit.code.to_string())]);
         match next {
             Some(pause) => self.restart_later(handle, pause),

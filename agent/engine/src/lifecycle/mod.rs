@@ -1,6 +1,7 @@
 //! From create to remove.
 
 mod create;
+mod devices;
 mod end;
 mod files;
 pub(crate) mod mounts;

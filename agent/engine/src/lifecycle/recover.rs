@@ -46,6 +46,7 @@ pub(crate) async fn recover(engine: &Arc<Inner>) -> Result<()> {
     let mut alive = Vec::new();
     for handle in &handles {
         if let Some(channel) = adopt(engine, handle).await {
+            engine.restore_devices(handle).await;
             alive.push((handle.clone(), channel));
         }
     }

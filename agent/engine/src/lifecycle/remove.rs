@@ -39,6 +39,7 @@ impl Inner {
             cell.attached.clear();
         })?;
         let record = handle.record();
+        self.release_devices(handle);
         let result = self.remove_files(handle).await;
         mounts::release(self, &handle.id, &record.mounts, options.volumes);
         self.registry.remove(handle);

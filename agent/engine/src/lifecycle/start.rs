@@ -104,6 +104,7 @@ impl Inner {
             }
             Err(error) => {
                 self.clean_up(handle, &record).await;
+                self.release_devices(handle);
                 let message = error.message();
                 let code = error.exit_code();
                 handle.change(false, |cell| {
@@ -143,6 +144,7 @@ impl Inner {
         let (attached, prepared) = tokio::join!(attach, prepare);
         let ((sandbox, endpoints), (mounts, user)) = (attached?, prepared?);
         let names = files::write_names(self, handle, record, &endpoints).await?;
+        let edits = self.claim_devices(handle, record, &root).await?;
         let spec = &record.spec;
         let cgroup = self.cgroup_path(record);
         let namespaces = self.namespaces(spec, sandbox)?;
@@ -154,6 +156,7 @@ impl Inner {
             files: names,
             namespaces,
             devices: devices(spec)?,
+            edits: &edits,
             blocks: find_blocks(&spec.resources),
             cgroup: &cgroup,
             shm,

@@ -9,6 +9,7 @@ mod resources;
 
 use std::path::PathBuf;
 
+use hoist_device::cdi::{self, Edits};
 use hoist_proto::spec::{NamespaceMode, SeccompChoice};
 use hoist_runtime::seccomp::{docker_default, from_docker, native_arch};
 use oci_spec::runtime::{Capability, LinuxSeccomp, Spec};
@@ -33,6 +34,8 @@ pub(crate) struct Input<'a> {
     pub files: Vec<(&'static str, PathBuf)>,
     pub namespaces: NamespacePaths,
     pub devices: Vec<Device>,
+    /// What devices that were assigned change.
+    pub edits: &'a Edits,
     pub blocks: BlockDevices,
     pub cgroup: &'a str,
     /// Where `/dev/shm` comes from, if not from a tmpfs of its own.
@@ -124,7 +127,9 @@ pub(crate) fn build(input: &Input<'_>) -> Result<Spec> {
             "rootfsPropagation": mounts::root_propagation(input),
         },
     });
-    let mut built: Spec = serde_json::from_value(without_nulls(value))
+    let mut value = without_nulls(value);
+    cdi::apply(input.edits, &mut value)?;
+    let mut built: Spec = serde_json::from_value(value)
         .map_err(|error| EngineError::Internal(format!("the container's OCI spec is malformed: {error}")))?;
     let seccomp = seccomp(&security.seccomp, security.privileged, &caps)?;
     if let Some(linux) = built.linux_mut() {

@@ -26,10 +26,6 @@ pub(crate) fn resources(spec: &ContainerSpec, blocks: &BlockDevices, found: &[De
 /// Limits alone, as an update changes them.
 pub(crate) fn limits(r: &Resources, oom_kill_disable: bool, blocks: &BlockDevices) -> Result<Value> {
     let refuse = |why: String| Err(EngineError::InvalidParameter(why));
-    if let Some(request) = r.device_requests.first() {
-        let driver = request.driver.as_deref().unwrap_or("gpu");
-        return refuse(format!("could not select device driver {driver:?}: device requests are not supported"));
-    }
     if r.nano_cpus.is_some() && (r.cpu_quota.is_some() || r.cpu_period.is_some()) {
         return refuse("conflicting options: nano CPUs and CPU quota or period cannot both be set".into());
     }

@@ -21,6 +21,15 @@ fn record(spec: ContainerSpec) -> Record {
 }
 
 fn input(record: &Record) -> Input<'_> {
+    static NO_EDITS: Edits = Edits {
+        env: Vec::new(),
+        device_nodes: Vec::new(),
+        net_devices: Vec::new(),
+        mounts: Vec::new(),
+        hooks: Vec::new(),
+        intel_rdt: None,
+        additional_gids: Vec::new(),
+    };
     static USER: ResolvedUser = ResolvedUser { uid: 0, gid: 0, groups: Vec::new(), home: None };
     Input {
         record,
@@ -29,6 +38,7 @@ fn input(record: &Record) -> Input<'_> {
         files: vec![("/etc/hosts", "/data/hosts".into())],
         namespaces: NamespacePaths { network: Namespace::Path("/run/netns/x".into()), ..NamespacePaths::default() },
         devices: Vec::new(),
+        edits: &NO_EDITS,
         blocks: BlockDevices::new(),
         cgroup: "hoist/0123",
         shm: None,
@@ -116,13 +126,6 @@ fn what_cannot_be_is_refused_by_name() {
                 ..Default::default()
             },
             "/dev/none",
-        ),
-        (
-            ContainerSpec {
-                resources: Resources { device_requests: vec![DeviceRequest::default()], ..Default::default() },
-                ..Default::default()
-            },
-            "device requests",
         ),
     ];
     for (spec, word) in cases {

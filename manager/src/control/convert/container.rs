@@ -51,7 +51,7 @@ pub(super) fn container(
         dns_options: service.dns_opt.clone(),
         extra_hosts: service.extra_hosts.pairs().map(|(host, ip)| (host.to_owned(), ip.to_owned())).collect(),
         links: network::links(project, service),
-        resources: resources::resources(service, problems),
+        resources: resources::resources(service),
         security: security::security(service, inputs, problems),
         namespaces,
         sysctls: pairs(&service.sysctls),

@@ -1,11 +1,9 @@
 //! Limits and reservations: the service's own keys, and those of `deploy.resources` over them.
 
 use hoist_compose::model::{self, Service};
-use hoist_proto::spec::{DeviceMapping, Resources};
+use hoist_proto::spec::{DeviceMapping, DeviceRequest, Resources};
 
-use super::Problems;
-
-pub(super) fn resources(service: &Service, problems: &mut Problems) -> Resources {
+pub(super) fn resources(service: &Service) -> Resources {
     let blkio = service.blkio_config.clone().unwrap_or_default();
     let rates = |devices: &[model::ThrottleDevice]| {
         devices.iter().map(|device| (device.path.clone(), bytes(device.rate).unwrap_or(0))).collect()
@@ -31,9 +29,9 @@ pub(super) fn resources(service: &Service, problems: &mut Problems) -> Resources
         device_read_iops: rates(&blkio.device_read_iops),
         device_write_iops: rates(&blkio.device_write_iops),
         cgroup_parent: service.cgroup_parent.clone(),
-        devices: service.devices.iter().map(|device| self::device(service, device, problems)).collect(),
+        devices: service.devices.iter().filter(|device| is_path(device)).map(device).collect(),
         device_cgroup_rules: service.device_cgroup_rules.clone(),
-        device_requests: Vec::new(),
+        device_requests: requests(service),
         reserved_nano_cpus: None,
         reserved_memory: None,
         reserved_generic: Default::default(),
@@ -52,10 +50,44 @@ pub(super) fn resources(service: &Service, problems: &mut Problems) -> Resources
     resources
 }
 
-fn device(service: &Service, device: &model::DeviceMapping, problems: &mut Problems) -> DeviceMapping {
-    if !device.source.starts_with('/') {
-        problems.add(&service.name, format!("device {:?}: CDI devices are not supported yet", device.source));
+/// What is no path is a CDI name.
+fn is_path(device: &model::DeviceMapping) -> bool {
+    device.source.starts_with('/')
+}
+
+/// Devices that are chosen when a container starts: `devices` by their CDI names, `gpus`, and what is reserved.
+fn requests(service: &Service) -> Vec<DeviceRequest> {
+    let mut requests = Vec::new();
+    let names: Vec<String> =
+        service.devices.iter().filter(|device| !is_path(device)).map(|device| device.source.clone()).collect();
+    if !names.is_empty() {
+        requests.push(DeviceRequest { driver: Some("cdi".into()), device_ids: names, ..DeviceRequest::default() });
     }
+    let reservations = service.deploy.as_ref().and_then(|deploy| deploy.resources.reservations.as_ref());
+    let reserved = reservations.iter().flat_map(|reservations| &reservations.devices);
+    requests.extend(service.gpus.iter().chain(reserved).map(request));
+    let generic = reservations.iter().flat_map(|reservations| &reservations.generic_resources);
+    requests.extend(generic.filter_map(|one| one.discrete_resource_spec.as_ref()).map(|one| DeviceRequest {
+        driver: Some(one.kind.clone()),
+        count: Some(one.value),
+        ..DeviceRequest::default()
+    }));
+    requests
+}
+
+fn request(asked: &model::DeviceRequest) -> DeviceRequest {
+    // Neither a number nor names are all of them, as the Compose specification says.
+    let count = asked.count.or_else(|| asked.device_ids.is_empty().then_some(-1));
+    DeviceRequest {
+        driver: asked.driver.clone().filter(|driver| !driver.is_empty()),
+        count,
+        device_ids: asked.device_ids.clone(),
+        capabilities: if asked.capabilities.is_empty() { Vec::new() } else { vec![asked.capabilities.clone()] },
+        options: asked.options.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+    }
+}
+
+fn device(device: &model::DeviceMapping) -> DeviceMapping {
     DeviceMapping {
         host: device.source.clone(),
         container: device.target.clone().unwrap_or_else(|| device.source.clone()),

@@ -14,17 +14,14 @@ fn everything_that_is_not_supported_is_named_at_once() {
 services:
   a:
     build: .
-    gpus: all
     isolation: hyperv
     credential_spec: {file: x}
-    deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}], generic_resources: [{discrete_resource_spec: {kind: x, value: 1}}]}}}
   b:
     image: b
     use_api_socket: true
     security_opt: ['colour=red']
     volumes: [{type: npipe, source: x, target: /x}]
     secrets: [s]
-    devices: ['vendor.com/class=one']
 secrets: {s: {file: ./missing}}
 ",
         &Inputs::default(),
@@ -32,17 +29,44 @@ secrets: {s: {file: ./missing}}
     .unwrap_err();
     insta::assert_snapshot!(problems.join("\n"), @r#"
     service "a": credential_spec is not supported yet
-    service "a": deploy.resources.reservations.devices is not supported yet
-    service "a": deploy.resources.reservations.generic_resources is not supported yet
-    service "a": gpus is not supported yet
     service "a": isolation is not supported yet
     service "a": image "demo-a" is not on this machine; build it first: hoist compose build a
     service "b": use_api_socket is not supported yet
     service "b": volumes of type npipe are not supported (/x)
-    service "b": device "vendor.com/class=one": CDI devices are not supported yet
     service "b": security_opt "colour=red" is not supported
     secret "s": file /work/missing was not read
     "#);
+}
+
+#[test]
+fn devices_are_requests() {
+    let desired = good(
+        "
+services:
+  a:
+    image: a
+    gpus: all
+    devices: ['vendor.com/class=one', '/dev/null:/dev/x']
+    deploy: {resources: {reservations: {devices: [{driver: nvidia, count: 2, capabilities: [gpu, utility], options: {share: '0.5'}}],
+      generic_resources: [{discrete_resource_spec: {kind: SSD, value: 3}}]}}}
+",
+    );
+    let resources = &desired.services[0].spec.task.container.resources;
+    let shown: Vec<String> = resources
+        .device_requests
+        .iter()
+        .map(|one| {
+            let driver = one.driver.as_deref().unwrap_or("any");
+            format!("{driver} {:?} {:?} {:?} {:?}", one.count, one.device_ids, one.capabilities, one.options)
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    cdi None ["vendor.com/class=one"] [] {}
+    any Some(-1) [] [["gpu"]] {}
+    nvidia Some(2) [] [["gpu", "utility"]] {"share": "0.5"}
+    SSD Some(3) [] [] {}
+    "#);
+    assert_eq!(resources.devices.len(), 1);
 }
 
 #[test]

@@ -48,17 +48,10 @@ pub(super) fn check(project: &Project, inputs: &Inputs, problems: &mut Problems)
 }
 
 fn keys(service: &Service) -> Vec<(&'static str, bool)> {
-    let reservations = service.deploy.as_ref().and_then(|deploy| deploy.resources.reservations.as_ref());
     vec![
         ("cpu_count", service.cpu_count.is_some()),
         ("cpu_percent", service.cpu_percent.is_some()),
         ("credential_spec", service.credential_spec.is_some()),
-        ("deploy.resources.reservations.devices", reservations.is_some_and(|r| !r.devices.is_empty())),
-        (
-            "deploy.resources.reservations.generic_resources",
-            reservations.is_some_and(|r| !r.generic_resources.is_empty()),
-        ),
-        ("gpus", !service.gpus.is_empty()),
         (
             "isolation",
             service.isolation.as_deref().is_some_and(|isolation| !isolation.is_empty() && isolation != "default"),

@@ -1,0 +1,221 @@
+//! Devices: declared by the node, described by CDI files; given, held, given back.
+
+#![allow(clippy::unwrap_used)] // what a helper cannot do fails the test
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::{Host, run, wait_until};
+
+/// A machine with two devices of one kind, a counter, and a directory for CDI files.
+struct Lab {
+    host: Host,
+    cdi: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn node(path: &Path, major: u64, minor: u64) -> String {
+    run(std::process::Command::new("mknod").arg(path).args(["c", &major.to_string(), &minor.to_string()])).ok();
+    path.to_string_lossy().into_owned()
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let cdi = dir.path().join("cdi");
+        std::fs::create_dir_all(&cdi).unwrap();
+        // Numbers of TUN, which no container may open by itself, and of the device that gives zeros.
+        let nodes = [node(&dir.path().join("one"), 10, 200), node(&dir.path().join("two"), 1, 5)];
+        let settings = serde_json::json!({
+            "cdi-spec-dirs": [cdi],
+            "node-generic-resources": ["SSD=1"],
+            "devices": { "lab.example/gpu": { "nodes": nodes, "inside": "/dev/lab{index}", "shares": 2, "model": "Lab 9" } },
+        });
+        let file = dir.path().join("daemon.json");
+        std::fs::write(&file, settings.to_string()).unwrap();
+        let host = Host::with_flags(&["--config-file", file.to_str().unwrap()]);
+        host.busybox();
+        Self { host, cdi, _dir: dir }
+    }
+
+    fn start(&self, name: &str, flags: &[&str]) {
+        let tail = ["busybox", "sleep", "1000"];
+        self.host.hoist(&[&["run", "-d", "--name", name], flags, &tail].concat()).ok();
+    }
+
+    fn refused(&self, flags: &[&str]) -> String {
+        self.host.hoist(&[&["run", "--rm"], flags, &["busybox", "true"]].concat()).fails(125)
+    }
+
+    fn holders(&self) -> String {
+        self.host.hoist(&["device", "ls", "--format", "{{.Device}}:{{.Holders}}"]).ok().replace('\n', " ")
+    }
+}
+
+#[test]
+fn two_containers_have_two_devices_and_the_third_is_told_who_has_them() {
+    let mut lab = Lab::new();
+    lab.start("train-a", &["--gpus", "1"]);
+    lab.start("train-b", &["--gpus", "1"]);
+    assert_eq!(lab.holders(), "lab.example/gpu=0:train-a lab.example/gpu=1:train-b SSD=0: ");
+    let told = lab.refused(&["--gpus", "1"]);
+    assert!(told.contains("2 of 2 are held by train-a, train-b"), "{told}");
+
+    // Each sees its own as the first, and no other.
+    for name in ["train-a", "train-b"] {
+        assert_eq!(lab.host.hoist(&["exec", name, "sh", "-c", "ls /dev | grep lab"]).ok(), "lab0\n");
+    }
+    lab.host.hoist(&["exec", "train-a", "sh", "-c", ": <>/dev/lab0"]).ok();
+    let other = "mknod /dev/mine c 10 200 && : <>/dev/mine";
+    assert_ne!(lab.host.hoist(&["exec", "train-b", "sh", "-c", other]).code, 0);
+    let env = lab.host.hoist(&["exec", "train-b", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep RESOURCE"]).ok();
+    assert_eq!(env, "DOCKER_RESOURCE_LAB_EXAMPLE_GPU=1\n");
+
+    // A daemon that comes after knows who has what.
+    lab.host.kill_daemon();
+    lab.host.start_daemon();
+    let told = lab.refused(&["--gpus", "device=1"]);
+    assert!(told.contains("lab.example/gpu=1 was asked for: 1 of 1 is held by train-b"), "{told}");
+
+    // What ends gives back; what starts again has to find something.
+    lab.host.hoist(&["stop", "-t", "0", "train-a"]).ok();
+    lab.start("train-c", &["--gpus", "device=0"]);
+    let told = lab.host.hoist(&["start", "train-a"]).fails(1);
+    assert!(told.contains("held by train-c, train-b") || told.contains("held by train-b, train-c"), "{told}");
+    lab.host.hoist(&["rm", "-f", "train-b"]).ok();
+    lab.host.hoist(&["start", "train-a"]).ok();
+    assert_eq!(lab.holders(), "lab.example/gpu=0:train-c lab.example/gpu=1:train-a SSD=0: ");
+}
+
+#[test]
+fn what_can_never_be_is_refused_when_the_container_is_made() {
+    let lab = Lab::new();
+    for (flags, words) in [
+        (&["--gpus", "3"][..], "3 devices of lab.example/gpu were asked for, and this machine has 2"),
+        (&["--gpus", "device=7"], "no such device: 7 (there are lab.example/gpu=0, lab.example/gpu=1)"),
+        (&["--gpus", "driver=nvidia"], "could not select device driver \"nvidia\""),
+        (&["--gpus", "\"options=colour=red\""], "option colour is not supported"),
+        (&["--device", "vendor.com/class=one"], "no such device: vendor.com/class=one"),
+    ] {
+        let told = lab.host.hoist(&[&["create"], flags, &["busybox"]].concat()).fails(125);
+        assert!(told.contains(words), "{flags:?}: {told}");
+    }
+    assert_eq!(lab.host.hoist(&["ps", "-aq"]).ok(), "");
+    // Shares of one device leave the other whole.
+    let half = ["--gpus", "\"options=share=0.5\""];
+    lab.start("box-a", &half);
+    lab.start("box-b", &half);
+    lab.start("box-c", &["--gpus", "1"]);
+    assert_eq!(lab.holders(), "lab.example/gpu=0:box-a (1/2), box-b (1/2) lab.example/gpu=1:box-c SSD=0: ");
+}
+
+#[test]
+fn cdi_files_are_followed_and_their_mistakes_named() {
+    let lab = Lab::new();
+    let zero = lab.cdi.parent().unwrap().join("two");
+    let spec = |env: &str| {
+        serde_json::json!({
+            "cdiVersion": "0.6.0", "kind": "vendor.com/card",
+            "containerEdits": { "env": ["ANY=1"] },
+            "devices": [
+                { "name": "one", "containerEdits": {
+                    "env": [format!("CARD={env}")],
+                    "deviceNodes": [{ "path": "/dev/card", "hostPath": zero, "permissions": "r" }],
+                    "mounts": [{ "hostPath": lab.cdi, "containerPath": "/specs", "options": ["ro", "bind"] }] } },
+                { "name": "two", "containerEdits": { "env": ["CARD=two"] } },
+                { "name": "all", "containerEdits": { "env": ["CARD=all"] } },
+            ],
+        })
+        .to_string()
+    };
+    std::fs::write(lab.cdi.join("card.json"), spec("first")).unwrap();
+    let show = "echo $ANY $CARD; head -c 2 /dev/card | wc -c; ls /specs; touch /specs/x || echo no";
+    let seen = lab.host.hoist(&["run", "--rm", "--device", "vendor.com/card=one", "busybox", "sh", "-c", show]).ok();
+    assert_eq!(seen, "1 first\n2\ncard.json\nno\n");
+    // A file that changes is read again.
+    std::fs::write(lab.cdi.join("card.json"), spec("second")).unwrap();
+    let print = ["busybox", "sh", "-c", "echo $CARD"];
+    assert_eq!(
+        lab.host.hoist(&[&["run", "--rm", "--device", "vendor.com/card=one"], &print[..]].concat()).ok(),
+        "second\n"
+    );
+    assert_eq!(
+        lab.host.hoist(&[&["run", "--rm", "--device", "vendor.com/card=all"], &print[..]].concat()).ok(),
+        "all\n"
+    );
+    lab.start("holder", &["--device", "vendor.com/card=all"]);
+    let told = lab.refused(&["--device", "vendor.com/card=two"]);
+    assert!(told.contains("device vendor.com/card=two was asked for: 1 of 1 is held by holder"), "{told}");
+
+    let listed = lab.host.hoist(&["device", "cdi", "list"]).ok();
+    assert!(listed.contains("vendor.com/card=one\nvendor.com/card=two\n"), "{listed}");
+    let info = lab.host.hoist(&["info", "-f", "{{.CDISpecDirs}} {{json .DiscoveredDevices}}"]).ok();
+    assert!(info.contains(lab.cdi.to_str().unwrap()) && info.contains("vendor.com/card=all"), "{info}");
+
+    std::fs::write(
+        lab.cdi.join("bad.yaml"),
+        "cdiVersion: 0.6.0\nkind: a.b/c\ndevices:\n- {name: x, containerEdits: {envs: []}}\n",
+    )
+    .unwrap();
+    let told = lab.refused(&["--device", "a.b/c=x"]);
+    assert!(told.contains("bad.yaml: devices[0].containerEdits") && told.contains("envs"), "{told}");
+}
+
+#[test]
+fn compose_services_have_devices_and_counters() {
+    let lab = Lab::new();
+    let file = "name: lab
+services:
+  gpu:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    gpus: [{count: 1}]
+  reserved:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    deploy:
+      resources:
+        reservations:
+          devices: [{capabilities: [gpu], device_ids: ['1']}]
+          generic_resources: [{discrete_resource_spec: {kind: SSD, value: 1}}]
+";
+    let path = lab.host.write("compose.yaml", file);
+    let path = path.to_str().unwrap();
+    lab.host.hoist(&["compose", "-f", path, "up", "-d", "--pull", "never"]).ok();
+    assert!(wait_until(
+        || lab.holders() == "lab.example/gpu=0:lab-gpu-1 lab.example/gpu=1:lab-reserved-1 SSD=0:lab-reserved-1 "
+    ));
+    lab.host.hoist(&["compose", "-f", path, "down"]).ok();
+    assert_eq!(lab.holders(), "lab.example/gpu=0: lab.example/gpu=1: SSD=0: ");
+}
+
+#[test]
+fn a_device_is_set_aside_and_returned_and_a_specification_is_generated() {
+    let lab = Lab::new();
+    lab.host.hoist(&["device", "set-aside", "--reason", "fan is broken", "lab.example/gpu=0"]).ok();
+    let told = lab.refused(&["--gpus", "2"]);
+    assert!(told.contains("this machine has 1 (0 is set aside: fan is broken)"), "{told}");
+    lab.start("box-a", &["--gpus", "1"]);
+    assert_eq!(lab.holders(), "lab.example/gpu=0: lab.example/gpu=1:box-a SSD=0: ");
+    lab.host.hoist(&["device", "return", "lab.example/gpu=0"]).ok();
+    lab.start("box-b", &["--gpus", "1"]);
+    assert!(lab.host.hoist(&["device", "set-aside", "lab.example/gpu=9"]).fails(1).contains("no such device"));
+
+    let file = lab.host.path().join("lab.yaml");
+    lab.host.hoist(&["device", "cdi", "generate", "--output", file.to_str().unwrap()]).ok();
+    let spec = hoist_device::cdi::read(&file).unwrap();
+    assert_eq!(spec.kind, "lab.example/gpu");
+    let names: Vec<&str> = spec.devices.iter().map(|device| device.name.as_str()).collect();
+    assert_eq!(names, ["0", "1", "all"]);
+    assert!(
+        lab.host
+            .hoist(&["device", "cdi", "generate", "--kind", "nvidia.com/none"])
+            .fails(1)
+            .contains("nothing to generate")
+    );
+    let model = lab.host.hoist(&["device", "inspect", "-f", "{{.Model}} {{.Source}}", "lab.example/gpu=1"]).ok();
+    assert_eq!(model, "Lab 9 declared\n");
+}
