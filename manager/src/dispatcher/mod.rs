@@ -160,7 +160,8 @@ impl dispatcher_server::Dispatcher for Dispatcher {
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
-        self.session_of(&request, &request.get_ref().session_id)?;
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
+        self.believe(&node).await?;
         Ok(Response::new(HeartbeatResponse { period_millis: self.period().as_millis() as u64 }))
     }
 

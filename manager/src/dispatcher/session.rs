@@ -79,6 +79,28 @@ impl Dispatcher {
         Ok((id, closed))
     }
 
+    /// A node that calls is there, whatever was written of it meanwhile: it may have been given up in the moment in
+    /// which it came back.
+    pub(crate) async fn believe(&self, node: &NodeId) -> Result<(), Status> {
+        let there = |node: &Node| node.status.state == NodeState::Ready;
+        if self.inner.store.view(|tables| tables.get::<Node>(node).is_none_or(|node| there(node))) {
+            return Ok(());
+        }
+        let written = self
+            .inner
+            .store
+            .update(|tx| {
+                let now = tx.now();
+                tx.modify::<Node>(node, |node| {
+                    node.status.state = NodeState::Ready;
+                    node.status.message = String::new();
+                    node.status.since = now;
+                })
+            })
+            .await;
+        written.map_err(unavailable)
+    }
+
     /// Marks nodes down that have missed their calls; runs until cancelled. It begins with no sessions: those that an
     /// earlier leader had are not this one's.
     ///
