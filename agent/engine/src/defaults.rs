@@ -24,7 +24,7 @@ impl ContainerDefaults {
     /// # Errors
     /// `InvalidParameter` for a log driver or an option of it that is not supported.
     pub fn check(&self) -> Result<(), EngineError> {
-        crate::lifecycle::check_logging(&self.logging)
+        crate::logging::check(&self.logging)
     }
 
     /// Fills in what a container leaves open.

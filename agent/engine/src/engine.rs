@@ -358,6 +358,14 @@ impl Engine {
         self.inner.logs(name, options).await
     }
 
+    /// Names and values that its log options want beside its lines: labels, variables, the tag.
+    ///
+    /// # Errors
+    /// `NoSuchContainer`, `Ambiguous`.
+    pub fn log_details(&self, name: &str) -> Result<Vec<(String, String)>> {
+        crate::logging::details(&self.inner.registry.find(name)?.record())
+    }
+
     /// What it uses now; `None` when it does not run. Rates are the difference of two.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod exec;
 mod files;
 mod io;
 mod lifecycle;
+mod logging;
 mod logs;
 mod model;
 mod observe;

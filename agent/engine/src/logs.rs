@@ -7,8 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flate2::read::GzDecoder;
 use hoist_proto::clock::Timestamp;
 use hoist_runtime::supervisor::Request;
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -21,6 +23,8 @@ use crate::{EngineError, Result};
 
 /// Lines that are read together.
 const BATCH: usize = 512;
+/// How often the files are looked at while a rotation goes on.
+const LOOKS: u32 = 200;
 /// How far a look for the beginning of the last lines jumps back.
 const BLOCK: u64 = 64 << 10;
 
@@ -117,9 +121,17 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 struct LogReader {
     path: PathBuf,
     /// Files that are still to be read, oldest first.
-    files: VecDeque<File>,
+    files: VecDeque<Stored>,
     current: Option<Current>,
     line: Vec<u8>,
+}
+
+/// A file of a log.
+struct Stored {
+    file: File,
+    /// Of the file in which the lines were written first.
+    inode: u64,
+    packed: bool,
 }
 
 struct Current {
@@ -131,24 +143,19 @@ struct Current {
 impl LogReader {
     /// At the beginning, or before the last `tail` lines.
     fn open(path: &Path, tail: Option<usize>) -> io::Result<Self> {
-        let mut files: VecDeque<File> = VecDeque::new();
-        // Opened from the newest to the oldest: a rotation in between shows a file twice rather than not at all.
-        let mut seen = Vec::new();
-        for number in 0.. {
-            match File::open(numbered(path, number)) {
-                Ok(file) => {
-                    let inode = file.metadata()?.ino();
-                    if !seen.contains(&inode) {
-                        seen.push(inode);
-                        files.push_front(file);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
+        let mut files: VecDeque<Stored> = VecDeque::new();
+        let mut missing = tail;
+        for mut file in Stored::list(path, |_| tail == Some(0))? {
+            if let Some(missing) = &mut missing {
+                file.unpack(path)?;
+                let (found, start) = last_lines(&mut file.file, *missing)?;
+                file.file.seek(SeekFrom::Start(start))?;
+                *missing -= found;
             }
-        }
-        if let Some(tail) = tail {
-            skip_to_tail(&mut files, tail)?;
+            files.push_front(file);
+            if missing == Some(0) {
+                break;
+            }
         }
         let mut reader = Self { path: path.to_owned(), files, current: None, line: Vec::new() };
         reader.next_file()?;
@@ -156,15 +163,16 @@ impl LogReader {
     }
 
     fn next_file(&mut self) -> io::Result<bool> {
-        if let Some(mut file) = self.files.pop_front() {
+        if let Some(mut stored) = self.files.pop_front() {
+            stored.unpack(&self.path)?;
+            let Stored { mut file, inode, .. } = stored;
             let position = file.stream_position()?;
-            let inode = file.metadata()?.ino();
             self.current = Some(Current { reader: BufReader::with_capacity(64 << 10, file), inode, position });
             return Ok(true);
         }
         // A rotation has given the file that we have read another name; the one after it is next.
         let Some(current) = &self.current else {
-            if let Ok(file) = File::open(&self.path) {
+            if let Some(file) = Stored::open(&self.path, 0)? {
                 self.files.push_back(file);
                 return self.next_file();
             }
@@ -174,22 +182,10 @@ impl LogReader {
         if newest.is_none() || newest == Some(current.inode) {
             return Ok(false);
         }
-        let mut oldest = 0;
-        for number in 1.. {
-            match std::fs::metadata(numbered(&self.path, number)) {
-                Ok(meta) if meta.ino() == current.inode => {
-                    oldest = number - 1;
-                    break;
-                }
-                Ok(_) => oldest = number,
-                Err(_) => break,
-            }
-        }
-        for number in (0..=oldest).rev() {
-            if let Ok(file) = File::open(numbered(&self.path, number)) {
-                self.files.push_back(file);
-            }
-        }
+        let inode = current.inode;
+        // From the newest to the one that has been read; where that is gone, all that are left.
+        let newer = Stored::list(&self.path, |file| file.inode == inode)?;
+        self.files.extend(newer.into_iter().rev().filter(|file| file.inode != inode));
         if self.files.is_empty() { Ok(false) } else { self.next_file() }
     }
 
@@ -226,6 +222,76 @@ impl LogReader {
     }
 }
 
+impl Stored {
+    /// The file of that number, the newest being 0; `None` when there is none.
+    fn open(path: &Path, number: u32) -> io::Result<Option<Self>> {
+        match File::open(numbered(path, number)) {
+            Ok(file) => return Ok(Some(Self { inode: file.metadata()?.ino(), file, packed: false })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut name = numbered(path, number).into_os_string();
+        name.push(".gz");
+        let mut file = match File::open(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let inode = {
+            let packed = GzDecoder::new(&mut file);
+            let comment = packed.header().and_then(|header| header.comment());
+            comment.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or_default()
+        };
+        file.rewind()?;
+        Ok(Some(Self { file, inode, packed: true }))
+    }
+
+    /// All files, the newest first, up to the first that is the `last`. A rotation that goes on meanwhile would show
+    /// gaps, so the look is taken again until none has.
+    fn list(path: &Path, last: impl Fn(&Self) -> bool) -> io::Result<Vec<Self>> {
+        let newest = || std::fs::metadata(path).map(|meta| meta.ino()).ok();
+        let mut files: Vec<Self> = Vec::new();
+        for _ in 0..LOOKS {
+            let before = newest();
+            files.clear();
+            let mut whole = true;
+            for number in 0.. {
+                let Some(file) = Self::open(path, number)? else {
+                    whole = Self::open(path, number + 1)?.is_none();
+                    break;
+                };
+                let is_last = last(&file);
+                // A rotation may show a file twice in a row. Further away an inode may be another file's that has its number.
+                if files.last().is_none_or(|other| other.inode != file.inode) {
+                    files.push(file);
+                }
+                if is_last {
+                    break;
+                }
+            }
+            if whole && before == newest() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(files)
+    }
+
+    /// Gets the plain lines, in a file that has no name and goes when it is closed.
+    fn unpack(&mut self, log: &Path) -> io::Result<()> {
+        if !self.packed {
+            return Ok(());
+        }
+        let dir = log.parent().unwrap_or(Path::new("/"));
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let mut plain = File::from(rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)?);
+        io::copy(&mut GzDecoder::new(&mut self.file), &mut plain)?;
+        plain.rewind()?;
+        (self.file, self.packed) = (plain, false);
+        Ok(())
+    }
+}
+
 fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.to_owned();
@@ -233,25 +299,6 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut path = path.to_owned().into_os_string();
     path.push(format!(".{number}"));
     path.into()
-}
-
-/// Drops whole files and moves into the oldest that stays, so that `count` lines are left.
-fn skip_to_tail(files: &mut VecDeque<File>, count: usize) -> io::Result<()> {
-    let mut missing = count;
-    let mut keep = 0;
-    for file in files.iter_mut().rev() {
-        keep += 1;
-        let (found, start) = last_lines(file, missing)?;
-        file.seek(SeekFrom::Start(start))?;
-        missing -= found;
-        if missing == 0 {
-            break;
-        }
-    }
-    while files.len() > keep {
-        files.pop_front();
-    }
-    Ok(())
 }
 
 /// How many of the last `count` lines the file has, and where they begin.

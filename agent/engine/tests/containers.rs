@@ -25,6 +25,7 @@ fn main() -> std::process::ExitCode {
         ("health_is_found_out", health_is_found_out),
         ("pause_stops_everything", pause_stops_everything),
         ("logs_are_kept_and_followed", logs_are_kept_and_followed),
+        ("lines_go_to_the_journal", lines_go_to_the_journal),
         ("a_slow_reader_loses_nothing", a_slow_reader_loses_nothing),
         ("files_go_in_and_out", files_go_in_and_out),
         ("limits_are_kept_and_changed", limits_are_kept_and_changed),
@@ -490,6 +491,57 @@ fn logs_are_kept_and_followed() {
         let since = engine.inspect(id.as_str()).await.unwrap().state.finished_at.unwrap();
         assert!(log(&engine, id.as_str(), LogOptions { since: Some(since), ..Default::default() }).await.is_empty());
         engine.prune(PruneOptions::default()).await.unwrap();
+        engine.close().await;
+    });
+}
+
+fn logging(driver: &str, options: &[(&str, &str)]) -> Logging {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Logging { driver: Some(driver.into()), options }
+}
+
+fn lines_go_to_the_journal() {
+    machine(|m| async move {
+        // The journal of this machine alone.
+        nix::mount::mount(Some("run"), "/run", Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>).unwrap();
+        let engine = m.engine().await;
+        let options = [("tag", "{{.Name}}!"), ("labels", "com.x"), ("env-regex", "^WANT")];
+        let wanted = || ContainerSpec {
+            name: "web".into(),
+            logging: logging("journald", &options),
+            labels: [("com.x".to_owned(), "y".to_owned())].into_iter().collect(),
+            env: vec!["WANTED=1".into(), "OTHER=2".into()],
+            ..spec("echo out; echo err >&2; head -c 40000 /dev/zero | tr '\\0' x; sleep 1000")
+        };
+        let made = engine.create(wanted()).await.unwrap();
+        let error = engine.start(made.id.as_str()).await.unwrap_err();
+        assert!(error.message().contains("journald is not enabled on this host"), "{}", error.message());
+        std::fs::create_dir_all("/run/systemd/journal").unwrap();
+        let journal = std::os::unix::net::UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
+        journal.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        engine.start(made.id.as_str()).await.unwrap();
+        let mut buffer = vec![0; 100_000];
+        let mut lines = Vec::new();
+        while lines.len() < 4 {
+            let count = journal.recv(&mut buffer).unwrap();
+            lines.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
+        }
+        let find = |end: &str| lines.iter().find(|line| line.ends_with(end)).unwrap_or_else(|| panic!("{lines:?}"));
+        let out = find("\nMESSAGE=out\n");
+        for field in
+            ["CONTAINER_NAME=web", "CONTAINER_TAG=web!", "PRIORITY=6", "COM_X=y", "WANTED=1", "IMAGE_NAME=busybox"]
+        {
+            assert!(out.lines().any(|line| line == field), "{field}: {out}");
+        }
+        assert!(out.contains(&format!("CONTAINER_ID_FULL={}\n", made.id)) && !out.contains("OTHER"), "{out}");
+        assert!(find("\nMESSAGE=err\n").contains("PRIORITY=3\n"));
+        assert!(lines[3].contains("CONTAINER_PARTIAL_MESSAGE=true\n"), "{}", lines[3]);
+        // They are kept here too, and what is beside them is told.
+        assert_eq!(log(&engine, "web", LogOptions::default()).await[0], "out");
+        let details = engine.log_details("web").unwrap();
+        let details: Vec<String> = details.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(details, ["WANTED=1", "com.x=y", "tag=web!"]);
+        engine.remove("web", RemoveOptions { force: true, volumes: false }).await.unwrap();
         engine.close().await;
     });
 }

@@ -40,7 +40,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
             volume: vec!["local".to_owned()],
             network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
             authorization: None,
-            log: ["json-file", "none"].map(str::to_owned).to_vec(),
+            log: ["journald", "json-file", "local", "none", "syslog"].map(str::to_owned).to_vec(),
         },
         memory_limit: host.controllers.contains("memory"),
         swap_limit: host.controllers.contains("memory") && host.swap_limit,

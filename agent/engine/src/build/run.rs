@@ -110,6 +110,7 @@ impl Place<'_> {
             open_stdin: false,
             stdin_once: false,
             log: None,
+            send: None,
             attach: vec![wants],
             runtime: None,
         };

@@ -165,6 +165,7 @@ impl Handle {
     pub(crate) fn paths(&self) -> ContainerPaths {
         let log = match self.record().spec.logging.driver.as_deref() {
             Some("none") => PathBuf::new(),
+            Some("syslog" | "journald") if !crate::logging::caches(&self.record().spec.logging) => PathBuf::new(),
             _ => self.dir.join(format!("{}-json.log", self.id)),
         };
         ContainerPaths {

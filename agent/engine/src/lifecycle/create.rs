@@ -1,6 +1,5 @@
 //! A container comes into being: names, snapshot, volumes, record.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hoist_proto::id::ContainerId;
@@ -60,7 +59,7 @@ impl Inner {
         // Wrong limits and profiles are told now, not at the first start.
         limits(&spec.resources, spec.oom_kill_disable, &find_blocks(&spec.resources))?;
         seccomp(&spec.security.seccomp, spec.security.privileged, &capabilities(&spec.security)?)?;
-        self.log_settings(&spec, Path::new(""))?;
+        crate::logging::check(&spec.logging)?;
         self.check_others(&spec)?;
         self.check_devices(&spec).await?;
         let name = self.registry.reserve(&spec.name, id)?;

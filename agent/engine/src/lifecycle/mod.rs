@@ -13,4 +13,3 @@ mod stop;
 mod update;
 
 pub(crate) use recover::recover;
-pub(crate) use start::check_logging;

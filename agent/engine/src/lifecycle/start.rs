@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use hoist_proto::clock::Timestamp;
 use hoist_proto::spec::{ContainerSpec, NamespaceMode, NetworkMode};
-use hoist_runtime::supervisor::{
-    LogSettings, OtherRuntime, Reply, RootfsSpec, SPEC_FILE, StartRequest, remove_remains,
-};
+use hoist_runtime::supervisor::{OtherRuntime, Reply, RootfsSpec, SPEC_FILE, StartRequest, remove_remains};
 use tokio_util::sync::CancellationToken;
 
 use super::{files, mounts, network};
 use crate::container::{Handle, Record};
 use crate::engine::Inner;
 use crate::io::Channel;
+use crate::logging;
 use crate::model::{Health, RemoveOptions, Status};
 use crate::rootfs::{Union, resolve_user};
 use crate::spec::{Input, Namespace, NamespacePaths, all_host_devices, build, find_blocks, find_devices};
@@ -162,6 +161,7 @@ impl Inner {
             shm,
         })?;
         fs_err::write(run_dir.join(SPEC_FILE), serde_json::to_vec(&oci).map_err(std::io::Error::from)?)?;
+        let logging = logging::settings(record, &handle.paths().log)?;
         // Not in the literal, where the lock would be held to its end.
         let size = handle.cell().size;
         let request = StartRequest {
@@ -175,7 +175,8 @@ impl Inner {
             size,
             open_stdin: spec.open_stdin,
             stdin_once: spec.stdin_once,
-            log: self.log_settings(spec, &handle.paths().log)?,
+            log: logging.log,
+            send: logging.send,
             attach: Vec::new(),
             runtime: self.other_runtime(record)?,
         };
@@ -304,50 +305,6 @@ impl Inner {
             _ => Ok(None),
         }
     }
-
-    /// Where and how output is kept; `None` is not at all.
-    pub(crate) fn log_settings(&self, spec: &ContainerSpec, path: &Path) -> Result<Option<LogSettings>> {
-        log_settings(&spec.logging, path)
-    }
-}
-
-/// Rotation when a container does not say otherwise: bytes a file, and files.
-const LOG_MAX_SIZE: u64 = 20 << 20;
-const LOG_MAX_FILES: u32 = 5;
-
-/// Whether output can be kept as asked.
-///
-/// # Errors
-/// `InvalidParameter` for a driver or an option that is not supported.
-pub(crate) fn check_logging(logging: &hoist_proto::spec::Logging) -> Result<()> {
-    log_settings(logging, Path::new("")).map(drop)
-}
-
-fn log_settings(logging: &hoist_proto::spec::Logging, path: &Path) -> Result<Option<LogSettings>> {
-    let refuse = |why: String| Err(EngineError::InvalidParameter(why));
-    match logging.driver.as_deref().unwrap_or("json-file") {
-        "none" => return Ok(None),
-        "" | "json-file" | "local" => {}
-        other => return refuse(format!("logging driver {other:?} is not supported: use json-file, local or none")),
-    }
-    let mut settings = LogSettings { path: path.to_owned(), max_size: Some(LOG_MAX_SIZE), max_files: LOG_MAX_FILES };
-    for (key, value) in &logging.options {
-        let bad = || EngineError::InvalidParameter(format!("invalid value {value:?} of log option {key:?}"));
-        match key.as_str() {
-            "max-size" if value == "-1" => settings.max_size = None,
-            "max-size" => {
-                let size = hoist_proto::unit::parse_bytes(value).map_err(|_| bad())?;
-                settings.max_size = Some(size).filter(|size| *size > 0);
-            }
-            "max-file" => settings.max_files = value.parse().ok().filter(|count| *count > 0).ok_or_else(bad)?,
-            "mode" if value == "blocking" => {}
-            "compress" if value == "false" => {}
-            // What `logs --details` shows is read from the container itself.
-            "labels" | "env" => {}
-            other => return refuse(format!("log option {other:?} (value {value:?}) is not supported")),
-        }
-    }
-    Ok(Some(settings))
 }
 
 fn devices(spec: &ContainerSpec) -> Result<Vec<crate::spec::Device>> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::pack;
 use super::protocol::LogSettings;
 
 /// Longer lines are split, without a line end in the record.
@@ -22,13 +23,15 @@ pub(super) struct LogFile {
     batch: Vec<u8>,
     /// The beginnings of lines that have not ended: of stdout and of stderr.
     partial: [Vec<u8>; 2],
+    /// The process that compresses what was rotated last.
+    packing: Option<i32>,
 }
 
 impl LogFile {
     pub(super) fn open(settings: LogSettings) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(&settings.path)?;
         let size = file.metadata()?.len();
-        Ok(Self { settings, file, size, batch: Vec::new(), partial: [Vec::new(), Vec::new()] })
+        Ok(Self { settings, file, size, batch: Vec::new(), partial: [Vec::new(), Vec::new()], packing: None })
     }
 
     /// Takes output of `stream` (0 is stdout, 1 is stderr).
@@ -104,20 +107,32 @@ impl LogFile {
             }
             return;
         }
-        for number in (1..self.settings.max_files - 1).rev() {
-            let _ = std::fs::rename(self.numbered(number), self.numbered(number + 1));
+        // It knows its file by a name that is about to change.
+        if let Some(packing) = self.packing.take() {
+            let _ = crate::sys::waitpid(packing);
         }
-        if std::fs::rename(&self.settings.path, self.numbered(1)).is_ok()
+        for suffix in ["", pack::SUFFIX] {
+            let _ = std::fs::remove_file(self.numbered(self.settings.max_files - 1, suffix));
+        }
+        for number in (1..self.settings.max_files - 1).rev() {
+            for suffix in ["", pack::SUFFIX] {
+                let _ = std::fs::rename(self.numbered(number, suffix), self.numbered(number + 1, suffix));
+            }
+        }
+        if std::fs::rename(&self.settings.path, self.numbered(1, "")).is_ok()
             && let Ok(file) = OpenOptions::new().append(true).create(true).open(&self.settings.path)
         {
             self.file = file;
             self.size = 0;
+            if self.settings.compress {
+                self.packing = pack::start(&self.numbered(1, ""));
+            }
         }
     }
 
-    fn numbered(&self, number: u32) -> PathBuf {
+    fn numbered(&self, number: u32, suffix: &str) -> PathBuf {
         let mut path = self.settings.path.clone().into_os_string();
-        path.push(format!(".{number}"));
+        path.push(format!(".{number}{suffix}"));
         path.into()
     }
 }
@@ -159,8 +174,27 @@ mod tests {
 
     fn log(max_size: Option<u64>, max_files: u32) -> (tempfile::TempDir, LogFile) {
         let dir = tempfile::tempdir().unwrap();
-        let settings = LogSettings { path: dir.path().join("log"), max_size, max_files };
+        let settings = LogSettings { path: dir.path().join("log"), max_size, max_files, compress: false };
         (dir, LogFile::open(settings).unwrap())
+    }
+
+    #[test]
+    fn old_files_are_compressed() {
+        let (dir, mut log) = log(Some(200), 3);
+        log.settings.compress = true;
+        for number in 0..20 {
+            log.write(0, format!("line {number}\n").as_bytes());
+        }
+        crate::sys::waitpid(log.packing.unwrap()).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["log", "log.1.gz", "log.2.gz"]);
+        let file = File::open(dir.path().join("log.1.gz")).unwrap();
+        let mut packed = flate2::read::GzDecoder::new(file);
+        let mut text = String::new();
+        io::Read::read_to_string(&mut packed, &mut text).unwrap();
+        assert!(text.lines().count() > 1 && text.ends_with("\"}\n"), "{text}");
+        assert!(packed.header().unwrap().comment().is_some());
     }
 
     fn read(path: PathBuf) -> Vec<(String, String)> {

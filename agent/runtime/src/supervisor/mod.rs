@@ -11,6 +11,7 @@
 //! - `protocol`: the messages, and descriptors that travel with them.
 //! - `zygote`: both ends of the zygote.
 //! - `run`: a supervisor's life. `output`: pipes and clients. `execs`: further processes. `logfile`: the log.
+//! - `sender`: lines that go to the machine's log or to another machine.
 //! - `other`: containers that another OCI runtime makes.
 
 mod execs;
@@ -18,14 +19,16 @@ pub mod frame;
 mod logfile;
 mod other;
 mod output;
+mod pack;
 mod protocol;
 mod run;
+mod sender;
 mod zygote;
 
 pub use other::remove_remains;
 pub use protocol::{
-    Exit, LogSettings, OtherRuntime, Received, Reply, Request, RootfsSpec, Size, StartRequest, Streams, connect,
-    read_exit, receive, send,
+    Exit, JournaldSettings, LogSettings, OtherRuntime, Received, Reply, Request, RootfsSpec, SendSettings, SendTarget,
+    Size, StartRequest, Streams, SyslogAddress, SyslogFormat, SyslogSettings, connect, read_exit, receive, send,
 };
 pub use zygote::Zygote;
 pub(crate) use zygote::run_if_asked;

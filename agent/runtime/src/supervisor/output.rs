@@ -52,6 +52,10 @@ struct Client {
     header: Vec<u8>,
     /// Bytes of the present piece of input that are still to come.
     input_left: usize,
+    /// Loses what comes when that many bytes wait for it; others have the container wait.
+    sheds: Option<usize>,
+    /// Sends lines on, and is no person's.
+    sends: bool,
     gone: bool,
 }
 
@@ -106,8 +110,20 @@ impl Streaming {
             waiting: VecDeque::new(),
             header: Vec::new(),
             input_left: 0,
+            sheds: None,
+            sends: false,
             gone: false,
         });
+        Ok(())
+    }
+
+    /// Adds the process that sends lines on; `buffer` is how much may wait for it.
+    pub(super) fn add_sender(&mut self, socket: OwnedFd, buffer: Option<usize>) -> io::Result<()> {
+        self.add_client(socket, Streams { stdin: false, stdout: true, stderr: true })?;
+        if let Some(sender) = self.clients.last_mut() {
+            sender.sheds = buffer;
+            sender.sends = true;
+        }
         Ok(())
     }
 
@@ -138,7 +154,7 @@ impl Streaming {
     }
 
     fn held_up(&self) -> bool {
-        self.clients.iter().any(|client| client.waiting.len() >= CLIENT_MAX)
+        self.clients.iter().any(|client| client.sheds.is_none() && client.waiting.len() >= CLIENT_MAX)
     }
 
     /// Something can be done about `part`.
@@ -197,7 +213,8 @@ impl Streaming {
         }
         let kind = if index == 0 { frame::STDOUT } else { frame::STDERR };
         for client in &mut self.clients {
-            if if index == 0 { client.wants.stdout } else { client.wants.stderr } {
+            let wanted = if index == 0 { client.wants.stdout } else { client.wants.stderr };
+            if wanted && client.sheds.is_none_or(|most| client.waiting.len() + count <= most) {
                 client.waiting.extend(frame::header(kind, count));
                 client.waiting.extend(data);
                 client.flush();
@@ -224,6 +241,11 @@ impl Streaming {
     /// Whether nothing waits for any client.
     pub(super) fn delivered(&self) -> bool {
         self.clients.iter().all(|client| client.waiting.is_empty())
+    }
+
+    /// Whether only those are waited for who send lines on.
+    pub(super) fn waits_for_senders(&self) -> bool {
+        self.clients.iter().all(|client| client.waiting.is_empty() || client.sends)
     }
 
     fn read_client(&mut self, index: usize) {

@@ -44,6 +44,9 @@ pub struct StartRequest {
     pub stdin_once: bool,
     /// Where output is written; `None` keeps nothing.
     pub log: Option<LogSettings>,
+    /// Where it is sent besides.
+    #[serde(default)]
+    pub send: Option<SendSettings>,
     /// The wishes of those who are attached from the beginning.
     pub attach: Vec<Streams>,
     /// Makes the container instead of our own runtime.
@@ -77,7 +80,7 @@ pub enum RootfsSpec {
 }
 
 /// Rotation of the log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     /// The newest file; older ones get `.1`, `.2`, ….
     pub path: PathBuf,
@@ -85,6 +88,79 @@ pub struct LogSettings {
     pub max_size: Option<u64>,
     /// How many files are kept, at least one.
     pub max_files: u32,
+    /// Older files are compressed, and end in `.gz`. Their headers' comment is the inode that they were read by before.
+    #[serde(default)]
+    pub compress: bool,
+}
+
+/// How output is sent on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendSettings {
+    /// To whom.
+    pub target: SendTarget,
+    /// Bytes that may wait for it before output is lost; `None` has the container wait.
+    pub buffer: Option<usize>,
+}
+
+/// Who takes log lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SendTarget {
+    /// systemd's journal.
+    Journald(JournaldSettings),
+    /// A syslog server.
+    Syslog(SyslogSettings),
+}
+
+/// systemd's journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournaldSettings {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Fields of all lines.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A syslog server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogSettings {
+    /// Where it listens.
+    pub address: SyslogAddress,
+    /// How messages look.
+    pub format: SyslogFormat,
+    /// From 0 to 23.
+    pub facility: u8,
+    /// Names the sender.
+    pub tag: String,
+    /// This machine.
+    pub host_name: String,
+}
+
+/// Where a syslog server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyslogAddress {
+    /// This machine's own, where it usually is.
+    Local,
+    /// A datagram socket.
+    Datagram(PathBuf),
+    /// A stream socket.
+    Stream(PathBuf),
+    /// Host and port.
+    Udp(String),
+    /// Host and port.
+    Tcp(String),
+}
+
+/// How a syslog message looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyslogFormat {
+    /// As programs write to their own machine's syslog.
+    Unix,
+    /// RFC 3164.
+    Rfc3164,
+    /// RFC 5424, to the second.
+    Rfc5424,
+    /// RFC 5424, to the microsecond.
+    Rfc5424Micro,
 }
 
 /// Rows and columns.

@@ -15,9 +15,13 @@ use super::logfile::LogFile;
 use super::other::{Other, reap_orphans};
 use super::output::{Part, Streaming};
 use super::protocol::{Exit, Received, Reply, Request, RootfsSpec, StartRequest, receive, send};
+use super::sender;
 use super::{EXIT_FILE, SOCKET, SPEC_FILE};
 use crate::cgroup::{Cgroup, CgroupPath};
 use crate::launch::{Launch, LaunchError, Launched, Rootfs, Stdio, launch};
+
+/// How long a container that has ended waits for the server that takes its lines.
+const SENDERS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Becomes the supervisor of one container; returns when there is nothing left to do. `fds` are as
 /// [`StartRequest`] says.
@@ -33,12 +37,19 @@ pub(super) fn supervise(request: StartRequest, mut fds: Vec<OwnedFd>) {
             for (socket, wants) in fds.into_iter().zip(&request.attach) {
                 streaming.add_client(socket, *wants)?;
             }
+            if let Some(send) = &request.send {
+                streaming.add_sender(sender::start(send.target.clone())?, send.buffer)?;
+            }
             Ok((listener, streaming))
         });
     let (listener, mut streaming) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let _ = send(&first, &Reply::Failed { message: format!("supervisor: {error}"), exit_code: 125 }, &[]);
+            let _ = send(
+                &first,
+                &Reply::Failed { message: format!("cannot prepare the container's streams: {error}"), exit_code: 125 },
+                &[],
+            );
             return;
         }
     };
@@ -240,7 +251,7 @@ enum Source {
 impl Supervisor {
     fn look_after(&mut self) {
         let exit = loop {
-            for (source, flags) in self.wait(true) {
+            for (source, flags) in self.wait(true, None) {
                 match source {
                     Source::Init => {}
                     Source::Oom => self.notice_oom(),
@@ -262,7 +273,7 @@ impl Supervisor {
     }
 
     /// Waits until something happens, and says what. After the container's end only clients matter.
-    fn wait(&self, alive: bool) -> Vec<(Source, PollFlags)> {
+    fn wait(&self, alive: bool, limit: Option<std::time::Duration>) -> Vec<(Source, PollFlags)> {
         let mut sources = Vec::new();
         let mut polls = Vec::new();
         let mut add = |source, fd, flags| {
@@ -285,7 +296,11 @@ impl Supervisor {
                 }
             }
         }
-        if rustix::event::poll(&mut polls, None).is_err() {
+        let limit = limit.map(|limit| rustix::time::Timespec {
+            tv_sec: limit.as_secs().cast_signed(),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        if rustix::event::poll(&mut polls, limit.as_ref()).is_err() {
             return Vec::new();
         }
         sources.into_iter().zip(polls.iter().map(PollFd::revents)).filter(|(_, flags)| !flags.is_empty()).collect()
@@ -458,8 +473,15 @@ impl Supervisor {
         let _ = std::fs::remove_file(SOCKET);
         self.tell(&Reply::Exited(exit));
         self.connections.clear();
+        let end = std::time::Instant::now() + SENDERS_PATIENCE;
         while !self.streaming.delivered() {
-            for (source, flags) in self.wait(false) {
+            // A person may read as slowly as they like. A server that takes nothing is given up.
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            let limit = self.streaming.waits_for_senders().then_some(left);
+            if limit.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            for (source, flags) in self.wait(false, limit) {
                 if let Source::Stream(part) = source {
                     self.streaming.ready(part, flags);
                 }

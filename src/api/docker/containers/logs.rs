@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::{BufMut, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use hoist_engine::{Container, LogEntry, LogOptions, StreamKind};
+use hoist_engine::{LogEntry, LogOptions, StreamKind};
 
 use crate::api::{
     State,
@@ -42,7 +42,10 @@ pub async fn logs(
     }
     let container = state.engine.inspect(&id).await?;
     let tty = container.spec.tty;
-    let details = params.flag("details").then(|| details(&container));
+    let details = match params.flag("details") {
+        true => Some(details(&state.engine.log_details(&id)?)),
+        false => None,
+    };
     let form = Form { timestamps: params.flag("timestamps"), details };
     let mut lines = state.engine.logs(&id, options).await?;
     let body = async_stream::stream! {
@@ -80,26 +83,10 @@ pub fn tail(params: &Params) -> Result<Option<usize>, ApiError> {
     }
 }
 
-/// The labels and variables that the log options `labels` and `env` name, as `logs --details` shows them.
-fn details(container: &Container) -> String {
-    let listed = |key: &str| {
-        let text = container.spec.logging.options.get(key).map(String::as_str).unwrap_or_default();
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let mut found = std::collections::BTreeMap::new();
-    for name in listed("labels") {
-        if let Some(value) = container.effective.labels.get(&name) {
-            found.insert(name, value.clone());
-        }
-    }
-    for name in listed("env") {
-        let values = container.effective.env.iter().filter_map(|line| line.split_once('='));
-        if let Some((_, value)) = values.into_iter().find(|(key, _)| *key == name) {
-            found.insert(name, value.to_owned());
-        }
-    }
+/// What the log options want beside each line, as `logs --details` shows it.
+fn details(pairs: &[(String, String)]) -> String {
     let pairs: Vec<String> =
-        found.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+        pairs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
     pairs.join(",")
 }
 
