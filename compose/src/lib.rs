@@ -19,6 +19,7 @@ pub use diagnostic::{Diagnostic, LoadError, Place};
 pub use load::discover::find_files;
 pub use load::dotenv;
 pub use load::template::{self, Variable};
+pub use load::words;
 pub use load::{
     ConfigFile, Disk, Files, LoadOptions, Loaded, LoadedModel, NoFiles, load, load_model, load_str, load_with,
 };

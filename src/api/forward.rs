@@ -10,7 +10,7 @@ use axum::{
 use hoist_proto::id::NodeId;
 use hyper_util::rt::TokioIo;
 
-use super::{State, error::ApiError, version::ApiVersion};
+use super::{State, error::ApiError, peer::Peer, version::ApiVersion};
 
 /// Marks a request that another manager has passed on: it goes no further.
 const PASSED: &str = "hoist-passed-on";
@@ -49,11 +49,13 @@ pub async fn to_node(state: &State, node: &NodeId, mut request: Request) -> Resu
         }
     });
     let version = request.extensions().get::<ApiVersion>().copied();
+    let peer = Peer::of_request(request.extensions(), request.headers());
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let path = version.map_or_else(|| path.to_owned(), |version| format!("/v{version}{path}"));
     *request.uri_mut() = path.parse::<Uri>().map_err(|error| ApiError::bad_request(error.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(PASSED, HeaderValue::from_static("1"));
+    peer.tell(headers);
     headers.insert(header::HOST, HeaderValue::from_static("hoist"));
     let wants = headers.contains_key(header::UPGRADE);
     let ours = wants.then(|| hyper::upgrade::on(&mut request));

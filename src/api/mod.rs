@@ -20,6 +20,7 @@ pub mod error;
 mod forward;
 mod hoist;
 pub mod params;
+pub mod peer;
 mod routes;
 mod serve;
 mod state;

@@ -28,6 +28,7 @@ pub fn router(state: State) -> Router {
         .merge(cluster().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
         .merge(own())
         .merge(projects().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
+        .merge(jobs().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         // Archives have no limit; what reads JSON has its own.
@@ -167,6 +168,21 @@ fn own() -> Router<State> {
         .route("/hoist/v1/devices/aside", post(devices::set_aside))
         .route("/hoist/v1/devices/return", post(devices::take_back))
         .route("/hoist/v1/devices/specification", get(devices::specification))
+}
+
+fn jobs() -> Router<State> {
+    use hoist::jobs;
+    Router::new()
+        .route("/hoist/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/hoist/v1/jobs/{name}", get(jobs::inspect).delete(jobs::remove))
+        .route("/hoist/v1/jobs/{name}/tasks", get(jobs::tasks))
+        .route("/hoist/v1/jobs/{name}/wait", post(jobs::wait))
+        .route("/hoist/v1/jobs/{name}/cancel", post(jobs::cancel))
+        .route("/hoist/v1/jobs/{name}/hold", post(jobs::hold))
+        .route("/hoist/v1/jobs/{name}/release", post(jobs::release))
+        .route("/hoist/v1/jobs/{name}/requeue", post(jobs::requeue))
+        .route("/hoist/v1/queue", get(jobs::rules).put(jobs::set_rules))
+        .route("/hoist/v1/usage", get(jobs::usage))
 }
 
 fn projects() -> Router<State> {

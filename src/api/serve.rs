@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use super::{
     error::ApiError,
+    peer::Peer,
     stream::connection::{Connection, Socket},
     version,
 };
@@ -106,8 +107,12 @@ pub async fn serve_tunnel(stream: DuplexStream, router: Router, stop: Cancellati
 
 async fn connection(arrival: Arrival, router: Router, stop: CancellationToken) {
     let Some(stream) = arrival.known().await else { return };
+    let peer = Peer::of(&stream);
     let Ok(stream) = Connection::open(stream).await else { return };
-    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request.map(Body::new)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        answer(router.clone(), request.map(Body::new))
+    });
     let mut builder = http1::Builder::new();
     // A client may end its writing side once the request is sent and still read the answer.
     builder.half_close(true).timer(TokioTimer::new()).max_buf_size(128 << 10);

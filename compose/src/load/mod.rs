@@ -27,7 +27,7 @@ pub(crate) mod scalar;
 mod schema;
 mod short;
 pub mod template;
-mod words;
+pub mod words;
 mod yaml;
 
 use std::path::PathBuf;

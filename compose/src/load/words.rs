@@ -1,7 +1,10 @@
 //! A command written as one text, split into words as a shell would.
 
 /// Quotes and backslashes as in a POSIX shell; nothing is expanded.
-pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
+///
+/// # Errors
+/// For a quote that is not closed and a backslash at the end.
+pub fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();

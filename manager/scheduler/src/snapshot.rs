@@ -7,7 +7,7 @@ use std::{
 
 use hoist_proto::{
     id::{NodeId, ServiceId, TaskId},
-    spec::{Node, PlacementStrategy, Protocol, Task},
+    spec::{Node, PlacementStrategy, Protocol, Task, TaskState},
 };
 use hoist_store::Tables;
 
@@ -237,7 +237,9 @@ impl Snapshot {
 
 /// Whether a task takes room: it has not ended and is not to end.
 fn occupies(task: &Task) -> bool {
-    task.node.is_some() && !task.status.state.is_final() && !task.desired.is_final()
+    // A task that has its node beforehand takes nothing before it is placed there.
+    let placed = task.status.state >= TaskState::Assigned && !task.status.state.is_final();
+    task.node.is_some() && placed && !task.desired.is_final()
 }
 
 /// Whether a node would take a task that asks for this at all: whether a global service runs there.

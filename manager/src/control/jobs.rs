@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hoist_proto::spec::{
-    Caller, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted, UsageRow,
+    Caller, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted, Task,
+    UsageRow,
 };
 use hoist_proto::{clock::Timestamp, id::JobId};
 use hoist_scheduler::Constraint;
@@ -66,6 +67,20 @@ impl Control {
     pub fn jobs_called(&self, name: &str) -> Result<Vec<Job>, ControlError> {
         let found = self.inner.store.view(|tables| find(tables, name))?;
         Ok(found.iter().map(|job| (**job).clone()).collect())
+    }
+
+    /// The tasks of these jobs' last attempts, by rank.
+    pub fn job_tasks(&self, name: &str) -> Result<Vec<Task>, ControlError> {
+        self.inner.store.view(|tables| {
+            let services = find(tables, name)?.into_iter().filter_map(|job| job.status.service.clone());
+            let mut tasks: Vec<Task> = Vec::new();
+            for service in services {
+                let mut of_job: Vec<_> = tables.tasks_of(&service).map(|task| (**task).clone()).collect();
+                of_job.sort_by_key(|task| task.slot);
+                tasks.extend(of_job);
+            }
+            Ok(tasks)
+        })
     }
 
     /// Ends jobs; those that wait never start.

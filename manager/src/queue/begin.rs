@@ -40,7 +40,11 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         let slot = u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1);
         let mut task = new_task(&service, slot, Some(node.clone()), TaskId::random());
         task.desired = TaskState::Running;
-        task.spec.container.env.extend(rank_env(job, rank, nodes.len(), &name));
+        let container = &mut task.spec.container;
+        container.env.extend(rank_env(job, rank, nodes.len(), &name));
+        for network in &mut container.networks {
+            network.aliases.push(format!("{name}.{slot}"));
+        }
         tx.put(task)?;
     }
     let id = service.id.clone();

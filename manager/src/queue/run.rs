@@ -54,7 +54,9 @@ fn concerns(store: &Store, commit: &Commit) -> bool {
             || event.of::<Queue>().is_some()
             || event.of::<Node>().is_some()
             || event.of::<Task>().is_some_and(|(before, after)| {
-                let state = |task: Option<&Arc<Task>>| task.map(|task| (task.status.state.is_final(), task.desired));
+                let state = |task: Option<&Arc<Task>>| {
+                    task.map(|task| (task.status.state.is_final(), task.desired, task.status.error.is_some()))
+                };
                 state(before) != state(after)
             })
     })

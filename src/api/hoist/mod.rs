@@ -3,11 +3,13 @@
 //! - [`projects`]: compose projects, planned and brought up and down by the control plane; tasks.
 //! - [`build`]: contexts as what changed, builds as lines, their results.
 //! - [`devices`]: what there is on this node, who holds it, and what is set aside.
+//! - [`jobs`]: jobs, the queue's rules, and what was used.
 //! - [`run`] and [`exec`]: what takes Docker's clients several requests, on one connection.
 
 pub mod build;
 pub mod devices;
 pub mod exec;
+pub mod jobs;
 pub mod projects;
 pub mod run;
 mod session;

@@ -7,6 +7,7 @@ pub mod create;
 pub mod device;
 pub mod file;
 pub mod image;
+pub mod job;
 pub mod lab;
 pub mod network;
 pub mod node;
@@ -105,6 +106,16 @@ top_level! {
     /// All commands for compose projects
     #[command(display_order = 1)]
     Compose(super::commands::compose::ComposeArgs),
+
+    /// Work that waits for its turn: submit, list, follow and end jobs
+    #[command(display_order = 1)]
+    Job { #[command(subcommand)] command: job::JobCommand },
+    /// Who waits for what, and the queue's rules
+    #[command(display_order = 1)]
+    Queue(job::QueueArgs),
+    /// Device and processor hours by user, project or day
+    #[command(display_order = 1)]
+    Usage(job::UsageArgs),
 
     /// Create a container from an image and run a command in it
     #[command(display_order = 2)]

@@ -10,6 +10,7 @@ pub mod device;
 mod each;
 pub mod file;
 pub mod image;
+pub mod job;
 pub mod lab;
 pub mod network;
 pub mod node;
@@ -50,6 +51,9 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Watch(args) => Box::pin(compose::watch(cx, args)).await,
         C::Compose(args) => Box::pin(compose::run(cx, args)).await,
         C::Container { command } => Box::pin(on_container(cx, command)).await,
+        C::Job { command } => Box::pin(job::run(cx, command)).await,
+        C::Queue(args) => job::queue(cx, args).await,
+        C::Usage(args) => job::usage(cx, args).await,
         C::Run(args) => Box::pin(container::run::run(cx, args)).await,
         C::Create(args) => container::create::run(cx, args).await,
         C::Exec(args) => Box::pin(container::exec::run(cx, args)).await,

@@ -1,0 +1,137 @@
+//! Jobs from the command line, against a real daemon: queued, run, followed, ended, counted.
+
+#![allow(clippy::unwrap_used)] // what a helper cannot do fails the test
+
+mod support;
+
+use support::{Host, wait_until};
+
+/// All the processors that the queue can give on this machine.
+fn processors() -> String {
+    std::thread::available_parallelism().unwrap().to_string()
+}
+
+fn state(host: &Host, job: &str) -> String {
+    host.hoist(&["job", "show", job, "--format", "{{.State}}"]).ok().trim().to_owned()
+}
+
+#[test]
+fn a_job_runs_is_followed_and_ends_with_its_code() {
+    let host = Host::new();
+    host.busybox();
+    let done =
+        host.hoist(&["job", "run", "--cpus", "1", "busybox", "sh", "-c", "echo rank $RANK of $WORLD_SIZE; exit 3"]);
+    assert_eq!((done.code, done.stdout.as_str()), (3, "rank 0 of 1\n"), "{}", done.stderr);
+    assert_eq!(state(&host, "1"), "failed");
+    assert_eq!(host.hoist(&["job", "run", "busybox", "true"]).code, 0);
+    assert_eq!(host.hoist(&["job", "logs", "1"]).ok(), "rank 0 of 1\n", "what it wrote is kept");
+    assert_eq!(host.hoist(&["job", "ls", "-q"]).ok(), "");
+    assert_eq!(host.hoist(&["job", "ls", "-aq"]).ok(), "1\n2\n");
+    assert_eq!(host.hoist(&["job", "rm", "1", "2"]).ok(), "1\n2\n");
+    assert!(wait_until(|| host.hoist(&["ps", "-aq"]).ok().is_empty()), "their containers go with them");
+}
+
+#[test]
+fn jobs_wait_for_each_other_and_outlive_the_daemon() {
+    let mut host = Host::new();
+    host.busybox();
+    let all = processors();
+    let first = [
+        "job",
+        "submit",
+        "--name",
+        "first",
+        "--cpus",
+        &all,
+        "busybox",
+        "sh",
+        "-c",
+        "until [ -e /go ]; do sleep 0.1; done",
+    ];
+    assert_eq!(host.hoist(&first).ok(), "1\n");
+    assert_eq!(host.hoist(&["job", "submit", "--cpus", &all, "busybox", "echo", "second"]).ok(), "2\n");
+    assert_eq!(host.hoist(&["job", "submit", "--after", "failure:1", "busybox", "true"]).ok(), "3\n");
+    assert!(wait_until(|| state(&host, "1") == "running" && !host.hoist(&["ps", "-q"]).ok().is_empty()));
+    let queue = host.hoist(&["queue", "--format", "{{.Job}} {{.Reason}}"]).ok();
+    assert!(queue.contains(&format!("2 waits for {all} CPUs: 1 node has too little free")), "{queue}");
+    assert!(queue.contains("3 waits for the failure of job 1"), "{queue}");
+    host.kill_daemon();
+    host.start_daemon();
+    assert_eq!(state(&host, "1"), "running");
+    let container = host.hoist(&["ps", "-q", "--filter", "label=hoist.job.number=1"]).ok();
+    host.hoist(&["exec", container.trim(), "touch", "/go"]).ok();
+    assert_eq!(host.hoist(&["job", "wait", "1", "2"]).ok(), "1 completed (0)\n2 completed (0)\n");
+    assert!(wait_until(|| state(&host, "3") == "cancelled"), "{}", state(&host, "3"));
+    assert_eq!(host.hoist(&["job", "logs", "2"]).ok(), "second\n");
+    let used = host.hoist(&["usage", "--format", "{{.Jobs}}"]).ok();
+    assert_eq!(used, "2\n");
+}
+
+#[test]
+fn arrays_limits_holds_and_cancels() {
+    let host = Host::new();
+    host.busybox();
+    let script =
+        host.write("sweep.sh", "#!/bin/sh\n#HOIST --image busybox --array 1-3%1\necho index $HOIST_ARRAY_INDEX\n");
+    assert_eq!(host.hoist(&["job", "submit", "--script", &script.display().to_string()]).ok(), "1\n");
+    assert_eq!(host.hoist(&["job", "wait", "1"]).ok(), "1_1 completed (0)\n1_2 completed (0)\n1_3 completed (0)\n");
+    assert_eq!(host.hoist(&["job", "logs", "1_2"]).ok(), "index 2\n");
+
+    host.hoist(&["job", "submit", "--time", "1s", "--grace", "1s", "busybox", "sleep", "600"]).ok();
+    let done = host.hoist(&["job", "wait", "2"]);
+    assert!(done.code == 1 && done.stdout.starts_with("2 timed out"), "{} {}", done.code, done.stdout);
+
+    host.hoist(&["job", "submit", "--hold", "busybox", "true"]).ok();
+    assert_eq!(state(&host, "3"), "held");
+    assert_eq!(host.hoist(&["job", "release", "3"]).ok(), "3\n");
+    assert_eq!(host.hoist(&["job", "wait", "3"]).ok(), "3 completed (0)\n");
+
+    host.hoist(&["job", "submit", "--grace", "0s", "busybox", "sleep", "600"]).ok();
+    assert!(wait_until(|| state(&host, "4") == "running"));
+    assert_eq!(host.hoist(&["job", "cancel", "4"]).ok(), "4\n");
+    assert!(host.hoist(&["job", "wait", "4"]).stdout.starts_with("4 cancelled"));
+}
+
+#[test]
+fn a_gang_shares_a_network_and_a_compose_service_is_a_job() {
+    let host = Host::new();
+    host.busybox();
+    let talk = "if [ $RANK = 0 ]; then echo hello | nc -l -p 29500; else until nc $MASTER_ADDR $MASTER_PORT </dev/null; do sleep 0.1; done; fi";
+    host.hoist(&["job", "submit", "--tasks", "2", "--name", "gang", "busybox", "sh", "-c", talk]).ok();
+    assert_eq!(host.hoist(&["job", "wait", "gang"]).ok(), "1 completed (0)\n");
+    assert_eq!(host.hoist(&["job", "logs", "--rank", "1", "gang"]).ok(), "hello\n");
+    assert!(wait_until(|| !host.hoist(&["network", "ls"]).ok().contains("job-1")), "its network goes with it");
+
+    let file = host.write(
+        "compose.yaml",
+        "services:\n  train:\n    image: busybox\n    environment: {SEED: 7}\n    command: sh -c 'echo seed $$SEED'\n",
+    );
+    let done = host.hoist(&["job", "run", "-f", &file.display().to_string(), "--service", "train"]);
+    assert_eq!((done.code, done.stdout.as_str()), (0, "seed 7\n"), "{}", done.stderr);
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let host = Host::new();
+    host.busybox();
+    let refused = |args: &[&str], words: &str| {
+        let done = host.hoist(&[&["job", "submit"], args].concat());
+        assert_eq!(done.code, 125, "{args:?}: {}", done.stderr);
+        assert!(done.stderr.contains(words), "{args:?}: {}", done.stderr);
+    };
+    refused(&["--cpus", "9999", "busybox", "true"], "no node has 9999 CPUs");
+    refused(&["--gpus", "999", "busybox", "true"], "no node has");
+    refused(&["--partition", "fast", "busybox", "true"], "there are default");
+    refused(&["--after", "77", "busybox", "true"], "no such job: 77");
+    refused(&["--restart", "always", "busybox", "true"], "--restart is not for jobs");
+    refused(&["--array", "3-1", "busybox", "true"], "--array");
+    refused(&["--constraint", "node.colour==red", "busybox", "true"], "node.colour");
+    refused(&[], "a job needs an image");
+    assert_eq!(host.hoist(&["job", "cancel", "1"]).code, 1);
+    assert_eq!(host.hoist(&["job", "ls", "-aq"]).ok(), "", "what is refused leaves nothing");
+    let rules = host.write("lab.yaml", "partitions:\n- name: day\n  max_time_hours: 2\n");
+    host.hoist(&["queue", "rules", &rules.display().to_string()]).ok();
+    refused(&["--time", "3h", "busybox", "true"], "partition day allows 2 hours at most");
+    let wrong = host.write("wrong.yaml", "partition:\n- name: day\n");
+    assert_eq!(host.hoist(&["queue", "rules", &wrong.display().to_string()]).code, 125);
+}
