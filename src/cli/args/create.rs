@@ -86,6 +86,9 @@ pub struct ProcessFlags {
     /// Give it a terminal
     #[arg(short, long)]
     pub tty: bool,
+    /// Run as you: your user and groups, home and this directory
+    #[arg(long, conflicts_with = "user")]
+    pub as_me: bool,
     /// User: NAME or UID, and :GROUP or :GID
     #[arg(short, long, value_name = "USER")]
     pub user: Option<String>,

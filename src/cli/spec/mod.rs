@@ -4,6 +4,7 @@
 //! flags. What surrounds a command line (variables, files, the working directory) comes in through
 //! [`Surroundings`], so that all of it can be tested with values alone.
 
+mod as_me;
 mod env;
 mod error;
 mod gpus;
@@ -51,6 +52,10 @@ pub fn container(flags: &CreateFlags, around: &Surroundings) -> Result<Config, S
     }
     resources::apply(&flags.resources, &mut host)?;
     security::apply(&flags.security, &mut host, around)?;
+    host.group_add = (!flags.process.group_add.is_empty()).then(|| flags.process.group_add.clone());
+    if flags.process.as_me {
+        as_me::apply(&mut config, &mut host, around)?;
+    }
     config.healthcheck = health::check(&flags.lifecycle)?;
     let life = &flags.lifecycle;
     host.annotations = key_values("annotation", &life.annotation, '=')?;

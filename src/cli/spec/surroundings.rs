@@ -10,6 +10,16 @@ use std::{
 pub struct Surroundings {
     env: Option<BTreeMap<String, String>>,
     directory: Option<PathBuf>,
+    person: Option<Person>,
+}
+
+/// Who types.
+#[derive(Debug, Clone, Default)]
+pub struct Person {
+    pub uid: u32,
+    pub gid: u32,
+    /// Those beside `gid`.
+    pub groups: Vec<u32>,
 }
 
 impl Surroundings {
@@ -22,7 +32,13 @@ impl Surroundings {
     #[cfg(test)]
     pub fn of(env: &[(&str, &str)], directory: &str) -> Self {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { env: Some(env), directory: Some(directory.into()) }
+        Self { env: Some(env), directory: Some(directory.into()), person: None }
+    }
+
+    /// For tests: typed by this person.
+    #[cfg(test)]
+    pub fn by(self, person: Person) -> Self {
+        Self { person: Some(person), ..self }
     }
 
     /// A variable's value.
@@ -31,6 +47,19 @@ impl Surroundings {
             Some(env) => env.get(name).cloned(),
             None => std::env::var(name).ok(),
         }
+    }
+
+    /// Who types: whom the daemon sees at the other end of its socket.
+    pub fn person(&self) -> Person {
+        self.person.clone().unwrap_or_else(|| {
+            let gid = rustix::process::getgid().as_raw();
+            let groups = rustix::process::getgroups().unwrap_or_default();
+            Person {
+                uid: rustix::process::getuid().as_raw(),
+                gid,
+                groups: groups.into_iter().map(rustix::process::Gid::as_raw).filter(|group| *group != gid).collect(),
+            }
+        })
     }
 
     /// A path made absolute, without looking at the file system.

@@ -168,3 +168,33 @@ fn lifecycle() {
     assert!(error("hoist run --isolation hyperv x").contains("Windows only"));
     assert!(error("hoist run --no-healthcheck --health-cmd true x").contains("cannot be combined"));
 }
+
+#[test]
+fn as_me() {
+    use super::surroundings::Person;
+    let person = Person { uid: 1001, gid: 100, groups: vec![27] };
+    let made = |line: &str, home: &str, directory: &str| {
+        let around = Surroundings::of(&[("HOME", home), ("USER", "ada")], directory).by(person.clone());
+        container(&flags(line), &around).unwrap()
+    };
+    let config = made("hoist run --as-me --group-add 7 -v /data:/data x", "/home/ada", "/home/ada/work");
+    assert_eq!((config.user.as_str(), config.working_dir.as_str()), ("1001:100", "/home/ada/work"));
+    assert_eq!(config.env, ["HOME=/home/ada", "USER=ada"]);
+    let host = config.host_config.unwrap();
+    assert_eq!(host.group_add.unwrap(), ["7", "27"]);
+    // The directory is in the home, which is there already.
+    assert_eq!(host.binds.unwrap(), ["/data:/data", "/home/ada:/home/ada"]);
+
+    let config = made("hoist run --as-me -w /srv -e HOME=/tmp x", "/home/ada", "/scratch");
+    assert_eq!(
+        (config.working_dir.as_str(), &config.env[..]),
+        ("/srv", &["HOME=/tmp".to_owned(), "USER=ada".to_owned()][..])
+    );
+    assert_eq!(config.host_config.unwrap().binds.unwrap(), ["/home/ada:/home/ada", "/scratch:/scratch"]);
+
+    let config = made("hoist run --as-me x", "/", "/");
+    assert_eq!((config.host_config.unwrap().binds, config.working_dir.as_str()), (None, ""));
+    let around = Surroundings::of(&[("HOME", "/a:b")], "/").by(person.clone());
+    assert!(container(&flags("hoist run --as-me x"), &around).is_err());
+    assert!(Cli::try_parse_from(["hoist", "run", "--as-me", "-u", "1", "x"]).is_err());
+}

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::cli::{
     Context, Exit, Outcome,
-    args::create::{CreateArgs, PullWhen},
+    args::create::{CreateArgs, CreateFlags, PullWhen},
+    client::Host,
     commands::{container::hints, image::pull},
     failure::Failure,
     progress::Mode,
@@ -24,9 +25,21 @@ struct Created {
     warnings: Option<Vec<String>>,
 }
 
+/// A user's number and directories of this machine mean nothing on another.
+pub fn here_only(cx: &Context, flags: &CreateFlags) -> Result<(), Failure> {
+    if flags.process.as_me && !matches!(cx.client.host(), Host::Unix(_)) {
+        let host = cx.client.host();
+        return Err(Failure::usage(format!(
+            "--as-me works with the daemon of this machine only, and {host} may be another"
+        )));
+    }
+    Ok(())
+}
+
 /// Creates a container and prints its id.
 pub async fn run(cx: &Context, args: CreateArgs) -> Outcome {
     let flags = &args.create;
+    here_only(cx, flags)?;
     let config = spec::container(flags, &Surroundings::real())?;
     let mut cid_file = CidFile::claim(flags.lifecycle.cidfile.as_deref())?;
     let platform = flags.lifecycle.platform.as_deref();

@@ -6,7 +6,10 @@ use crate::cli::{
     Context, Exit, Outcome,
     args::create::{CreateFlags, PullWhen, RunArgs},
     client::Upgraded,
-    commands::container::{create::CidFile, hints},
+    commands::container::{
+        create::{CidFile, here_only},
+        hints,
+    },
     credentials,
     failure::Failure,
     progress::{Message, Mode, Transfer},
@@ -17,6 +20,7 @@ use crate::cli::{
 /// Runs a new container.
 pub async fn run(cx: &Context, args: RunArgs) -> Outcome {
     let flags = &args.create;
+    here_only(cx, flags)?;
     let mut config = spec::container(flags, &Surroundings::real())?;
     let detach_keys = DetachKeys::parse(args.detach_keys.as_deref())?;
     if args.detach {
