@@ -16,7 +16,7 @@ pub fn apply(config: &mut Config, host: &mut HostConfig, around: &Surroundings) 
     let here = around.absolute(Path::new("."));
     let home = around.var("HOME").filter(|home| home.starts_with('/')).map(|home| around.absolute(Path::new(&home)));
     let mut shown: Vec<&Path> = Vec::new();
-    for dir in home.iter().chain([&here]).map(AsRef::as_ref) {
+    for dir in home.iter().chain([&here]).map(std::path::PathBuf::as_path) {
         // The root of this machine is not to be the root of the container, and what is shown need not be shown twice.
         if dir != Path::new("/") && !shown.iter().any(|other| dir.starts_with(other)) {
             shown.push(dir);
