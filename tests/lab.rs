@@ -88,3 +88,42 @@ fn a_line_is_slowed_down() {
     }
     lab.lab(&["slow", "m1"]).fails(125);
 }
+
+/// The nodes as a machine's daemon shows them: hostnames are the same on one machine, so ids and states.
+fn nodes(lab: &Lab, at: &str) -> Vec<String> {
+    let done = lab.on(at, &["node", "ls", "--format", "{{.ID}} {{.Status}} {{.ManagerStatus}}"]);
+    done.stdout.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+fn count(nodes: &[String], word: &str) -> usize {
+    nodes.iter().filter(|line| line.split(' ').any(|other| other == word)).count()
+}
+
+/// What a leader acknowledged is there after its power was cut, on those that go on and, when it returns, on itself;
+/// a machine that is cut off from the others is no part of what they decide, and hears of it when the cut is healed.
+#[test]
+fn a_cluster_outlives_its_leader_and_a_partition() {
+    let lab = Lab::up(&["--managers", "3", "--workers", "1"]);
+    assert!(wait_until(|| count(&nodes(&lab, "m1"), "Ready") == 4), "{:?}", nodes(&lab, "m1"));
+    let id = nodes(&lab, "m1")[0].split(' ').next().unwrap_or_default().to_owned();
+    let labels = |at: &str| lab.on(at, &["node", "inspect", &id, "--format", "{{json .Spec.Labels}}"]).stdout;
+    let write = |at: &str, name: &str| {
+        let label = format!("{name}=1");
+        wait_until(|| lab.on(at, &["node", "update", "--label-add", &label, &id]).code == 0)
+    };
+    assert!(write("m2", "before"));
+
+    lab.lab(&["kill", "m1"]).ok();
+    assert!(wait_until(|| count(&nodes(&lab, "m2"), "Leader") == 1), "{:?}", nodes(&lab, "m2"));
+    assert!(write("m3", "meanwhile"));
+    lab.lab(&["start", "m1"]).ok();
+    assert!(wait_until(|| labels("m1").contains("meanwhile") && labels("m1").contains("before")), "{}", labels("m1"));
+
+    lab.lab(&["cut", "m3"]).ok();
+    assert!(write("m1", "apart"));
+    lab.lab(&["heal"]).ok();
+    assert!(wait_until(|| labels("m3").contains("apart")), "{}", labels("m3"));
+
+    lab.lab(&["down"]).ok();
+    assert_eq!(lab.leftovers(), Vec::<String>::new());
+}
