@@ -70,6 +70,14 @@ pub enum Error {
     /// A driver that does not exist.
     #[error("network driver {0:?} is not supported: use bridge, host or none")]
     Driver(String),
+    /// This machine's part of an overlay cannot be made.
+    #[error("network {network} cannot span machines here: {reason}")]
+    Overlay {
+        /// The network.
+        network: String,
+        /// Why not.
+        reason: String,
+    },
     /// An IPAM driver that does not exist.
     #[error("address management driver {0:?} is not supported: use default")]
     IpamDriver(String),

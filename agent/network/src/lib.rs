@@ -29,8 +29,8 @@ pub mod subnet;
 
 pub use error::{Error, Holder};
 pub use model::{
-    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, Network, NetworkSpec,
-    PortRange, PortRequest, Protocol, PublishedPort, Sandbox,
+    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, MacAddress, Network,
+    NetworkSpec, Overlay, Peer, PortRange, PortRequest, Protocol, PublishedPort, Sandbox,
 };
 pub use networks::Networks;
 pub use options::{DnsOptions, Options, Pool};

@@ -16,7 +16,7 @@ use crate::subnet::Subnet;
 pub struct NetworkSpec {
     /// The name, unique on this machine.
     pub name: String,
-    /// `bridge`, `host` or `none` (also spelt `null`).
+    /// `bridge`, `host` or `none` (also spelt `null`); `overlay` for those that span machines.
     pub driver: String,
     /// No way out and no way in: only containers of this network reach each other.
     pub internal: bool,
@@ -102,6 +102,36 @@ pub struct Network {
     /// stays, when the network is removed.
     #[serde(default)]
     pub existing: Option<Vec<IpAddr>>,
+    /// Set when the network spans machines.
+    #[serde(default)]
+    pub overlay: Option<Overlay>,
+}
+
+/// How this machine takes part in a network that spans machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// The network's VXLAN identifier, 24 bits; the same on all machines.
+    pub vni: u32,
+    /// The UDP port of the tunnels; the same on all machines.
+    pub port: u16,
+    /// This machine's address, from which and to which tunnels lead.
+    pub local: IpAddr,
+}
+
+/// A container of another machine on a network that spans machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Tells it from all others on its network.
+    pub id: String,
+    /// The address of the machine that it runs on.
+    pub node: IpAddr,
+    /// Its link address; absent when it is the one that the address stands for, as is usual.
+    #[serde(default)]
+    pub mac: Option<MacAddress>,
+    /// Its addresses on the network, at most one of a family.
+    pub addresses: Vec<IpAddr>,
+    /// The names that are answered for it; the first is answered for its addresses.
+    pub names: Vec<String>,
 }
 
 impl Network {
@@ -336,6 +366,21 @@ pub struct PublishedPort {
     pub container_port: u16,
     /// The protocol.
     pub protocol: Protocol,
+}
+
+impl MacAddress {
+    /// The link address of a container that asks for none: the same for the same address, so that
+    /// what neighbours remember of it stays true.
+    pub(crate) fn standing_for(address: IpAddr) -> Self {
+        let [a, b, c, d] = match address {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = crate::ipam::fnv(&address.octets()).to_be_bytes();
+                [a, b, c, d]
+            }
+        };
+        Self([0x02, 0x42, a, b, c, d])
+    }
 }
 
 /// An Ethernet address.

@@ -11,8 +11,8 @@ use crate::dns::Directory;
 use crate::error::Error;
 use crate::files;
 use crate::model::{
-    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, Network, NetworkSpec, PortRequest, PublishedPort,
-    Sandbox,
+    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, Network, NetworkSpec, Overlay, Peer, PortRequest,
+    PublishedPort, Sandbox,
 };
 use crate::options::Options;
 
@@ -72,6 +72,34 @@ impl Networks {
     /// Says what of the specification cannot be; nothing is left behind.
     pub async fn create(&self, spec: NetworkSpec) -> Result<Network, Error> {
         self.with(move |core| core.create(spec)).await
+    }
+
+    /// Makes this machine's part of a network that spans machines. Subnets and gateways are the
+    /// cluster's: the gateways are this machine's own addresses on the network, as on every other.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn create_overlay(&self, spec: NetworkSpec, overlay: Overlay) -> Result<Network, Error> {
+        self.with(move |core| core.create_overlay(spec, overlay)).await
+    }
+
+    /// Tells of containers on other machines that came (or changed) and, by their ids, of those that went.
+    /// Costs as much as the change, however many there are.
+    ///
+    /// # Errors
+    /// [`Error::Overlay`] when the network does not span machines.
+    pub async fn change_peers(&self, network: &str, come: Vec<Peer>, gone: Vec<String>) -> Result<(), Error> {
+        let network = network.to_owned();
+        self.with(move |core| core.change_peers(&network, come, &gone)).await
+    }
+
+    /// Tells of all containers on other machines; who is not among them is gone.
+    ///
+    /// # Errors
+    /// As [`change_peers`](Self::change_peers).
+    pub async fn replace_peers(&self, network: &str, all: Vec<Peer>) -> Result<(), Error> {
+        let network = network.to_owned();
+        self.with(move |core| core.replace_peers(&network, all)).await
     }
 
     /// Removes a network that no container is on.

@@ -69,7 +69,12 @@ impl BridgeSettings {
                         return Err(wrong("only nat is supported"));
                     }
                 }
-                _ => return Err(wrong("unknown option of the bridge driver")),
+                // The identifier itself comes with the cluster's decision.
+                "com.docker.network.driver.overlay.vxlanid_list" if spec.driver == "overlay" => {}
+                "encrypted" if spec.driver == "overlay" => {
+                    return Err(wrong("encryption of traffic between machines is not supported"));
+                }
+                _ => return Err(wrong(&format!("unknown option of the {} driver", spec.driver))),
             }
         }
         Ok(settings)

@@ -99,6 +99,9 @@ impl Core {
     pub(super) fn remove_bridge(&mut self, network: &Network, settings: &BridgeSettings) -> Result<(), Error> {
         let Some(name) = &network.bridge else { return Ok(()) };
         let action = format!("remove bridge {name}");
+        if network.overlay.is_some() {
+            self.remove_tunnel(network)?;
+        }
         let Some(link) = self.rtnl.link(name).map_err(refused(action.clone()))? else { return Ok(()) };
         let mut batch = Batch::default();
         match &network.existing {

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use super::{Bridge, Core, Kind, Live, refused_batch};
 use crate::error::Error;
 use crate::ident;
-use crate::ipam::{Addresses, fnv};
+use crate::ipam::Addresses;
 use crate::model::{ConnectRequest, Endpoint, MacAddress, Network};
 use crate::netlink::{Batch, Rtnl, VethEnd};
 use crate::netns;
@@ -164,19 +164,9 @@ fn take_addresses(bridge: &mut Bridge, network: &Network, endpoint: &mut Endpoin
             IpAddr::V6(a) => endpoint.ipv6 = Some((a, prefix)),
         }
     }
-    let mac = match (request.mac, endpoint.ipv4) {
-        (Some(mac), _) => mac,
-        // The same address has the same link address: what neighbours remember of it stays true.
-        (None, Some((a, _))) => {
-            let [a, b, c, d] = a.octets();
-            MacAddress([0x02, 0x42, a, b, c, d])
-        }
-        (None, None) => {
-            let hash = endpoint.ipv6.map_or(0, |(a, _)| fnv(&a.octets())).to_be_bytes();
-            MacAddress([0x02, 0x42, hash[0], hash[1], hash[2], hash[3]])
-        }
-    };
-    endpoint.mac = Some(mac);
+    let address = endpoint.ipv4.map(|(a, _)| IpAddr::V4(a)).or(endpoint.ipv6.map(|(a, _)| IpAddr::V6(a)));
+    let mac = request.mac.or(address.map(MacAddress::standing_for));
+    endpoint.mac = mac;
     if !network.spec.internal {
         let gateway = |v6| network.gateway(v6);
         endpoint.gateway4 = gateway(false).and_then(|g| if let IpAddr::V4(a) = g { Some(a) } else { None });

@@ -7,6 +7,7 @@ mod attach;
 mod bridge;
 mod endpoint;
 mod network;
+mod overlay;
 mod publish;
 mod restore;
 mod route;
@@ -17,6 +18,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use self::overlay::Tunnel;
 use crate::dns::{Directory, Server};
 use crate::error::{Error, Holder};
 use crate::firewall::{BridgeRules, Connections, Firewall, Names};
@@ -67,6 +69,8 @@ struct Bridge {
     filtered: bool,
     ipv4: Option<Addresses>,
     ipv6: Option<Addresses>,
+    /// The way to other machines, on networks that span them.
+    tunnel: Option<Tunnel>,
 }
 
 /// A container that has something here.

@@ -4,7 +4,7 @@ use super::{Bridge, Core, Kind, Net, bridge, refused, sysctl};
 use crate::error::{Error, short};
 use crate::ident;
 use crate::ipam::{self, Addresses, Taken};
-use crate::model::{Network, NetworkSpec};
+use crate::model::{Network, NetworkSpec, Overlay};
 use crate::settings::BridgeSettings;
 
 impl Core {
@@ -18,9 +18,26 @@ impl Core {
             "" => spec.driver = "bridge".into(),
             "bridge" => {}
             "host" | "null" | "none" => return Err(Error::Single(spec.driver)),
+            // Those that span machines are the cluster's to decide: see `create_overlay`.
             _ => return Err(Error::Driver(spec.driver)),
         }
-        self.create_bridge_network(spec, None)
+        self.create_bridge_network(spec, None, None)
+    }
+
+    /// This machine's part of a network that spans machines, as the cluster decided it: nothing is
+    /// left open.
+    pub(crate) fn create_overlay(&mut self, spec: NetworkSpec, overlay: Overlay) -> Result<Network, Error> {
+        check_name(&spec.name)?;
+        if self.networks.values().any(|n| n.network.spec.name == spec.name) {
+            return Err(Error::Exists(spec.name));
+        }
+        if !(1..1 << 24).contains(&overlay.vni) {
+            return Err(Error::Overlay {
+                network: spec.name,
+                reason: format!("VXLAN identifier {} is not between 1 and 16777215", overlay.vni),
+            });
+        }
+        self.create_bridge_network(spec, None, Some(overlay))
     }
 
     /// `bridge_name` is for the default network, whose bridge is not named by its options.
@@ -28,8 +45,9 @@ impl Core {
         &mut self,
         mut spec: NetworkSpec,
         bridge_name: Option<String>,
+        overlay: Option<Overlay>,
     ) -> Result<Network, Error> {
-        let settings = BridgeSettings::parse(&spec, self.options.mtu)?;
+        let mut settings = BridgeSettings::parse(&spec, self.options.mtu)?;
         let id = ident::random_id();
         let name = settings.name.clone().or(bridge_name).unwrap_or_else(|| format!("hst-{}", &id[..11]));
         if let Some(other) = self.networks.values().find(|n| n.network.bridge.as_ref() == Some(&name)) {
@@ -39,7 +57,8 @@ impl Core {
         let taken = self.taken(&name)?;
         spec.ipam.config = ipam::plan(&spec, &self.options.pools, &taken)?;
         let existing = self.existing_addresses(&name)?;
-        let network = Network { id, created: jiff::Timestamp::now(), spec, bridge: Some(name), existing };
+        let network = Network { id, created: jiff::Timestamp::now(), spec, bridge: Some(name), existing, overlay };
+        self.fit_tunnel(&network, &mut settings)?;
         let made = self.build(&network, &settings).and_then(|net| {
             self.change_firewall(|f| f.add_bridge(&bridge_of(&net).rules))
                 .map_err(refused(format!("write the firewall rules of network {}", network.spec.name)))?;
@@ -65,6 +84,10 @@ impl Core {
     pub(super) fn build(&mut self, network: &Network, settings: &BridgeSettings) -> Result<Net, Error> {
         let name = network.bridge.as_deref().unwrap_or_default();
         let index = self.ensure_bridge(network, name, settings)?;
+        let tunnel = match &network.overlay {
+            Some(overlay) => Some(self.ensure_tunnel(network, overlay, index, settings)?),
+            None => None,
+        };
         let addresses = |v6| network.ipam(v6).and_then(|c| Addresses::new(&network.spec.name, c));
         Ok(Net {
             kind: Kind::Bridge(Box::new(Bridge {
@@ -74,6 +97,7 @@ impl Core {
                 filtered: sysctl::is_set("net/bridge/bridge-nf-call-iptables"),
                 ipv4: addresses(false),
                 ipv6: addresses(true),
+                tunnel,
             })),
             network: network.clone(),
         })
@@ -99,6 +123,7 @@ impl Core {
         // The file goes first: a network that is half gone does not come back.
         self.store.remove_network(&network.id)?;
         let net = self.networks.remove(&network.id).expect("it was found above");
+        self.directory.forget_network(&network.id);
         let Kind::Bridge(bridge) = net.kind else { return Ok(network) };
         let rules = self.change_firewall(|f| f.remove_bridge(&bridge.rules));
         let link = self.remove_bridge(&network, &bridge.settings);

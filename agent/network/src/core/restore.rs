@@ -20,8 +20,10 @@ impl Core {
     /// Networks from their files, containers from their records, rules from both.
     pub(crate) fn restore(&mut self) -> Result<(), Error> {
         for network in self.store.load_networks()? {
-            let built = BridgeSettings::parse(&network.spec, self.options.mtu)
-                .and_then(|settings| self.build(&network, &settings));
+            let built = BridgeSettings::parse(&network.spec, self.options.mtu).and_then(|mut settings| {
+                self.fit_tunnel(&network, &mut settings)?;
+                self.build(&network, &settings)
+            });
             // One network that cannot be is no reason to leave all others without a daemon.
             let net = built.unwrap_or_else(|error| {
                 let reason = explain(&error);
@@ -66,7 +68,7 @@ impl Core {
             spec.enable_ipv4 = false;
             let id = crate::ident::derived_id(&format!("{}/{name}", self.options.instance));
             let created = jiff::Timestamp::UNIX_EPOCH;
-            let network = Network { id: id.clone(), created, spec, bridge: None, existing: None };
+            let network = Network { id: id.clone(), created, spec, bridge: None, existing: None, overlay: None };
             self.networks.insert(id, Net { network, kind });
         }
         if self.networks.values().any(|n| n.network.spec.name == "bridge") {
@@ -82,7 +84,7 @@ impl Core {
             let gateway = self.options.default_gateways.iter().find(|g| subnet.contains(**g)).copied();
             spec.ipam.config.push(IpamConfig { subnet: Some(*subnet), gateway, ..IpamConfig::default() });
         }
-        self.create_bridge_network(spec, Some(name)).map(drop)
+        self.create_bridge_network(spec, Some(name), None).map(drop)
     }
 
     /// Writes the rules again if somebody has emptied the host's ruleset.
@@ -174,7 +176,7 @@ impl Core {
         let mut batch = Batch::default();
         for link in self.rtnl.links().map_err(refused("list links"))? {
             let network = link.alias.as_deref().and_then(|a| a.strip_prefix(&ours));
-            if link.bridge && network.is_some_and(|id| !self.networks.contains_key(id)) {
+            if network.is_some_and(|id| !self.networks.contains_key(id)) {
                 batch.delete_link(&link.name);
             }
         }

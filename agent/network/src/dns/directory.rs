@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Peer};
 use crate::options::DnsOptions;
 
 /// The names of all containers of a daemon.
@@ -98,6 +98,43 @@ impl Directory {
                 unhealthy.remove(&endpoint.container);
             }
         }
+    }
+
+    /// A container of another machine came to a network.
+    pub(crate) fn learn(&self, network: &str, network_name: &str, peer: &Peer) {
+        let mut state = self.write();
+        let zone = state.zones.entry(network.to_owned()).or_default();
+        network_name.clone_into(&mut zone.network_name);
+        let entry = Entry { container: peer.id.clone(), addresses: peer.addresses.clone() };
+        for name in &peer.names {
+            zone.names.entry(name.to_ascii_lowercase()).or_default().push(entry.clone());
+        }
+        if let Some(first) = peer.names.first() {
+            zone.addresses.extend(peer.addresses.iter().map(|a| (*a, first.clone())));
+        }
+    }
+
+    /// A container of another machine left a network.
+    pub(crate) fn forget(&self, network: &str, peer: &Peer) {
+        let mut state = self.write();
+        let Some(zone) = state.zones.get_mut(network) else { return };
+        for name in &peer.names {
+            let name = name.to_ascii_lowercase();
+            if let Some(entries) = zone.names.get_mut(&name) {
+                entries.retain(|e| e.container != peer.id);
+                if entries.is_empty() {
+                    zone.names.remove(&name);
+                }
+            }
+        }
+        for address in &peer.addresses {
+            zone.addresses.remove(address);
+        }
+    }
+
+    /// A network was removed, with all who were on it elsewhere.
+    pub(crate) fn forget_network(&self, network: &str) {
+        self.write().zones.remove(network);
     }
 
     pub(crate) fn set_healthy(&self, container: &str, healthy: bool) {

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod link;
+mod neighbour;
 mod route;
 mod socket;
 

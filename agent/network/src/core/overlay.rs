@@ -1,0 +1,233 @@
+//! Networks that span machines: a tunnel as one more port of the network's bridge.
+//!
+//! The bridge has the network's gateway addresses on every machine; the tunnel carries no question
+//! for link addresses, so each container finds its own machine's. Whom the tunnel leads to is told
+//! by the cluster and never learnt from packets.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::{Core, Kind, bridge, refused, refused_batch};
+use crate::error::Error;
+use crate::model::{MacAddress, Network, Overlay, Peer};
+use crate::netlink::{Batch, Refusal, Rtnl};
+use crate::settings::BridgeSettings;
+
+/// What VXLAN puts around a frame: Ethernet, IP, UDP and its own header.
+const AROUND_IPV4: u32 = 14 + 20 + 8 + 8;
+const AROUND_IPV6: u32 = 14 + 40 + 8 + 8;
+/// Requests that are sent in one go; the kernel's default buffer takes far more.
+const BATCH: usize = 512;
+
+/// The way to other machines.
+pub(super) struct Tunnel {
+    index: u32,
+    /// All containers of other machines, by their ids.
+    peers: HashMap<String, Peer>,
+    /// What the kernel was told.
+    told: Told,
+}
+
+/// What the kernel knows of a tunnel's far side.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Behind which machine a link address lies.
+    forwards: BTreeMap<MacAddress, IpAddr>,
+    neighbours: BTreeMap<IpAddr, MacAddress>,
+}
+
+/// One request to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Forward(MacAddress, IpAddr),
+    NoForward(MacAddress, IpAddr),
+    Neighbour(IpAddr, MacAddress),
+    NoNeighbour(IpAddr, MacAddress),
+}
+
+fn mac_of(peer: &Peer) -> Option<MacAddress> {
+    let first = || peer.addresses.iter().find(|a| a.is_ipv4()).or(peer.addresses.first());
+    peer.mac.or_else(|| first().map(|a| MacAddress::standing_for(*a)))
+}
+
+impl Told {
+    fn come(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
+        let Some(mac) = mac_of(peer) else { return };
+        if self.forwards.insert(mac, peer.node) != Some(peer.node) {
+            steps.push(Step::Forward(mac, peer.node));
+        }
+        for address in &peer.addresses {
+            if self.neighbours.insert(*address, mac) != Some(mac) {
+                steps.push(Step::Neighbour(*address, mac));
+            }
+        }
+    }
+
+    /// Only what is still the peer's own: its address may be another's meanwhile.
+    fn go(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
+        let Some(mac) = mac_of(peer) else { return };
+        for address in &peer.addresses {
+            if self.neighbours.get(address) == Some(&mac) {
+                self.neighbours.remove(address);
+                steps.push(Step::NoNeighbour(*address, mac));
+            }
+        }
+        if self.forwards.get(&mac) == Some(&peer.node) {
+            self.forwards.remove(&mac);
+            steps.push(Step::NoForward(mac, peer.node));
+        }
+    }
+}
+
+fn link_name(network: &Network) -> String {
+    format!("hsv-{}", network.id.get(..11).unwrap_or(&network.id))
+}
+
+impl Core {
+    /// Leaves room in each packet for what the tunnel puts around it.
+    pub(super) fn fit_tunnel(&mut self, network: &Network, settings: &mut BridgeSettings) -> Result<(), Error> {
+        let Some(overlay) = &network.overlay else { return Ok(()) };
+        let action = || format!("look up the interface with address {}", overlay.local);
+        let addresses = self.rtnl.addresses().map_err(refused(action()))?;
+        let Some((index, ..)) = addresses.into_iter().find(|(_, address, _)| *address == overlay.local) else {
+            return Err(Error::Overlay {
+                network: network.spec.name.clone(),
+                reason: format!("no interface of this machine has the address {} of its data path", overlay.local),
+            });
+        };
+        let links = self.rtnl.links().map_err(refused(action()))?;
+        let outer = links.iter().find(|l| l.index == index).map_or(1500, |l| l.mtu.min(65535));
+        let around = if overlay.local.is_ipv6() { AROUND_IPV6 } else { AROUND_IPV4 };
+        // A person who names an MTU may know of a path that is narrower than the first link.
+        if !network.spec.options.contains_key("com.docker.network.driver.mtu") {
+            settings.mtu = Some(settings.mtu.unwrap_or(outer).min(outer.saturating_sub(around)));
+        }
+        Ok(())
+    }
+
+    /// Makes the tunnel, or takes over the one that is there with all that the kernel knows of it.
+    pub(super) fn ensure_tunnel(
+        &mut self,
+        network: &Network,
+        overlay: &Overlay,
+        bridge: u32,
+        settings: &BridgeSettings,
+    ) -> Result<Tunnel, Error> {
+        let name = link_name(network);
+        let action = || format!("set up the tunnel {name} of network {}", network.spec.name);
+        let mut told = Told::default();
+        let index = if let Some(link) = self.rtnl.link(&name).map_err(refused(action()))? {
+            told.forwards = self.rtnl.forwards(link.index).map_err(refused(action()))?.into_iter().collect();
+            told.neighbours = self.rtnl.neighbours(link.index).map_err(refused(action()))?.into_iter().collect();
+            link.index
+        } else {
+            let mut batch = Batch::default();
+            batch.add_tunnel(&name, overlay, settings.mtu);
+            batch.set_alias(&name, &bridge::label(&self.options.instance, &network.id));
+            self.rtnl.send(batch).map_err(refused_batch(action()))?;
+            let made = self.rtnl.link(&name).map_err(refused(action()))?;
+            made.ok_or_else(|| Error::Interface { name: name.clone(), reason: "it vanished".into() })?.index
+        };
+        let mut batch = Batch::default();
+        batch.no_automatic_ipv6(&name);
+        batch.set_master(&name, bridge);
+        batch.set_up(&name);
+        self.rtnl.send(batch).map_err(refused_batch(action()))?;
+        Ok(Tunnel { index, peers: HashMap::new(), told })
+    }
+
+    pub(super) fn remove_tunnel(&mut self, network: &Network) -> Result<(), Error> {
+        let name = link_name(network);
+        let action = || format!("remove the tunnel {name} of network {}", network.spec.name);
+        if self.rtnl.link(&name).map_err(refused(action()))?.is_none() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        batch.delete_link(&name);
+        self.rtnl.send(batch).map_err(refused_batch(action()))
+    }
+
+    pub(crate) fn change_peers(&mut self, network: &str, come: Vec<Peer>, gone: &[String]) -> Result<(), Error> {
+        let network = self.find(network)?.network.clone();
+        let Self { networks, rtnl, directory, .. } = self;
+        let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
+        let mut steps = Vec::new();
+        for id in gone {
+            if let Some(peer) = tunnel.peers.remove(id) {
+                directory.forget(&network.id, &peer);
+                tunnel.told.go(&peer, &mut steps);
+            }
+        }
+        for peer in come {
+            if tunnel.peers.get(&peer.id) == Some(&peer) {
+                continue;
+            }
+            if let Some(before) = tunnel.peers.remove(&peer.id) {
+                directory.forget(&network.id, &before);
+                tunnel.told.go(&before, &mut steps);
+            }
+            directory.learn(&network.id, &network.spec.name, &peer);
+            tunnel.told.come(&peer, &mut steps);
+            tunnel.peers.insert(peer.id.clone(), peer);
+        }
+        tell(rtnl, tunnel.index, &steps)
+            .map_err(refused(format!("change the far side of network {}", network.spec.name)))
+    }
+
+    pub(crate) fn replace_peers(&mut self, name: &str, all: Vec<Peer>) -> Result<(), Error> {
+        let network = self.find(name)?.network.clone();
+        let tunnel = tunnel(self.networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
+        let ids: HashSet<&str> = all.iter().map(|peer| peer.id.as_str()).collect();
+        let gone: Vec<String> = tunnel.peers.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
+        self.change_peers(&network.id, all, &gone)?;
+        self.sweep(&network)
+    }
+
+    /// What the kernel knows from an earlier daemon, and nobody says any more.
+    fn sweep(&mut self, network: &Network) -> Result<(), Error> {
+        let Self { networks, rtnl, .. } = self;
+        let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), network)?;
+        let mut wanted = Told::default();
+        tunnel.peers.values().for_each(|peer| wanted.come(peer, &mut Vec::new()));
+        let stale = tunnel.told.neighbours.iter().filter(|(a, _)| !wanted.neighbours.contains_key(a));
+        let mut steps: Vec<Step> = stale.map(|(a, mac)| Step::NoNeighbour(*a, *mac)).collect();
+        let stale = tunnel.told.forwards.iter().filter(|(mac, _)| !wanted.forwards.contains_key(mac));
+        steps.extend(stale.map(|(mac, node)| Step::NoForward(*mac, *node)));
+        tunnel.told = wanted;
+        tell(rtnl, tunnel.index, &steps)
+            .map_err(refused(format!("clear the far side of network {}", network.spec.name)))
+    }
+}
+
+fn tunnel<'a>(kind: Option<&'a mut Kind>, network: &Network) -> Result<&'a mut Tunnel, Error> {
+    let tunnel = match kind {
+        Some(Kind::Bridge(bridge)) => bridge.tunnel.as_mut(),
+        _ => None,
+    };
+    tunnel.ok_or_else(|| Error::Overlay {
+        network: network.spec.name.clone(),
+        reason: "it was made for this machine alone".into(),
+    })
+}
+
+/// Says all of it, whatever the kernel refuses of it; what is to go and is gone is no error.
+fn tell(rtnl: &mut Rtnl, tunnel: u32, steps: &[Step]) -> Result<(), Refusal> {
+    let mut result = Ok(());
+    for steps in steps.chunks(BATCH) {
+        let mut batch = Batch::default();
+        for step in steps {
+            match *step {
+                Step::Forward(mac, node) => batch.set_forward(tunnel, mac, node),
+                Step::NoForward(mac, node) => batch.delete_forward(tunnel, mac, node),
+                Step::Neighbour(address, mac) => batch.set_neighbour(tunnel, address, mac),
+                Step::NoNeighbour(address, mac) => batch.delete_neighbour(tunnel, address, mac),
+            }
+        }
+        if let Err((_, refusal)) = rtnl.send(batch)
+            && refusal.errno != nix::errno::Errno::ENOENT
+        {
+            result = result.and(Err(refusal));
+        }
+    }
+    result
+}
