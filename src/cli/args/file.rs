@@ -83,6 +83,7 @@ pub struct UpdateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist secret inspect --pretty key")]
 pub struct InspectArgs {
     /// json or a Go template
     #[arg(short, long, value_name = "FORMAT")]
@@ -95,6 +96,7 @@ pub struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist secret ls --filter name=key")]
 pub struct LsArgs {
     /// Only those that match: id, label, name
     #[arg(short, long = "filter", value_name = "KEY=VALUE")]
@@ -107,6 +109,7 @@ pub struct LsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist secret rm key")]
 pub struct RmArgs {
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,

@@ -229,6 +229,7 @@ pub struct LogsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist job attach --rank 1 12")]
 pub struct OneArgs {
     /// Which task of several, from 0
     #[arg(long, value_name = "RANK", default_value = "0")]
@@ -239,6 +240,7 @@ pub struct OneArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist job cancel 12 13_4 train")]
 pub struct NamesArgs {
     /// Number (of an array, all of it), NUMBER_INDEX or name
     #[arg(value_name = "JOB", required = true)]

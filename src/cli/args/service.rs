@@ -461,6 +461,7 @@ pub struct PsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist service rm web")]
 pub struct NamesArgs {
     #[arg(value_name = "SERVICE", required = true)]
     pub services: Vec<String>,

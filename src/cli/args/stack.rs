@@ -74,6 +74,7 @@ pub struct DeployArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist stack ls --format '{{.Name}}'")]
 pub struct LsArgs {
     #[command(flatten)]
     pub format: ListFormat,
@@ -100,6 +101,7 @@ pub struct RmArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist stack services shop")]
 pub struct ServicesArgs {
     /// Only those that match: id, label, mode, name
     #[arg(short, long = "filter", value_name = "KEY=VALUE")]
