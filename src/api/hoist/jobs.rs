@@ -10,8 +10,8 @@ use hoist_proto::spec::{Job, JobRequest, QueueSpec, Submitted, Task, UsageRow};
 use crate::api::{State, body::ExactBody, error::ApiError, peer::Peer};
 
 /// `GET /hoist/v1/jobs`.
-pub async fn list(With(state): With<State>) -> Json<Vec<Job>> {
-    Json(state.control.jobs())
+pub async fn list(With(state): With<State>) -> Result<Json<Vec<Job>>, ApiError> {
+    Ok(Json(state.control()?.jobs()))
 }
 
 /// `POST /hoist/v1/jobs`.
@@ -20,23 +20,23 @@ pub async fn submit(
     peer: Peer,
     ExactBody(request): ExactBody<JobRequest>,
 ) -> Result<(StatusCode, Json<Submitted>), ApiError> {
-    let submitted = state.control.submit(peer.caller(), request).await?;
+    let submitted = state.control()?.submit(peer.caller(), request).await?;
     Ok((StatusCode::CREATED, Json(submitted)))
 }
 
 /// `GET /hoist/v1/jobs/{name}`: one job, or all of an array.
 pub async fn inspect(With(state): With<State>, Path(name): Path<String>) -> Result<Json<Vec<Job>>, ApiError> {
-    Ok(Json(state.control.jobs_called(&name)?))
+    Ok(Json(state.control()?.jobs_called(&name)?))
 }
 
 /// `GET /hoist/v1/jobs/{name}/tasks`: the tasks of their last attempts, by rank.
 pub async fn tasks(With(state): With<State>, Path(name): Path<String>) -> Result<Json<Vec<Task>>, ApiError> {
-    Ok(Json(state.control.job_tasks(&name)?))
+    Ok(Json(state.control()?.job_tasks(&name)?))
 }
 
 /// `POST /hoist/v1/jobs/{name}/wait`: answers when they have ended.
 pub async fn wait(With(state): With<State>, Path(name): Path<String>) -> Result<Json<Vec<Job>>, ApiError> {
-    Ok(Json(state.control.wait_for_jobs(&name).await?))
+    Ok(Json(state.control()?.wait_for_jobs(&name).await?))
 }
 
 /// `POST /hoist/v1/jobs/{name}/cancel`.
@@ -45,7 +45,7 @@ pub async fn cancel(
     peer: Peer,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(state.control.cancel_jobs(peer.caller(), &name).await?))
+    Ok(Json(state.control()?.cancel_jobs(peer.caller(), &name).await?))
 }
 
 /// `POST /hoist/v1/jobs/{name}/hold`.
@@ -54,7 +54,7 @@ pub async fn hold(
     peer: Peer,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(state.control.hold_jobs(peer.caller(), &name, true).await?))
+    Ok(Json(state.control()?.hold_jobs(peer.caller(), &name, true).await?))
 }
 
 /// `POST /hoist/v1/jobs/{name}/release`.
@@ -63,7 +63,7 @@ pub async fn release(
     peer: Peer,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(state.control.hold_jobs(peer.caller(), &name, false).await?))
+    Ok(Json(state.control()?.hold_jobs(peer.caller(), &name, false).await?))
 }
 
 /// `POST /hoist/v1/jobs/{name}/requeue`.
@@ -72,7 +72,7 @@ pub async fn requeue(
     peer: Peer,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(state.control.requeue_jobs(peer.caller(), &name).await?))
+    Ok(Json(state.control()?.requeue_jobs(peer.caller(), &name).await?))
 }
 
 /// `DELETE /hoist/v1/jobs/{name}`.
@@ -81,12 +81,12 @@ pub async fn remove(
     peer: Peer,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<String>>, ApiError> {
-    Ok(Json(state.control.remove_jobs(peer.caller(), &name).await?))
+    Ok(Json(state.control()?.remove_jobs(peer.caller(), &name).await?))
 }
 
 /// `GET /hoist/v1/queue`: the queue's rules.
-pub async fn rules(With(state): With<State>) -> Json<QueueSpec> {
-    Json(state.control.queue_spec())
+pub async fn rules(With(state): With<State>) -> Result<Json<QueueSpec>, ApiError> {
+    Ok(Json(state.control()?.queue_spec()))
 }
 
 /// `PUT /hoist/v1/queue`.
@@ -95,11 +95,11 @@ pub async fn set_rules(
     peer: Peer,
     ExactBody(spec): ExactBody<QueueSpec>,
 ) -> Result<StatusCode, ApiError> {
-    state.control.set_queue_spec(peer.caller(), spec).await?;
+    state.control()?.set_queue_spec(peer.caller(), spec).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /hoist/v1/usage`.
-pub async fn usage(With(state): With<State>) -> Json<Vec<UsageRow>> {
-    Json(state.control.usage())
+pub async fn usage(With(state): With<State>) -> Result<Json<Vec<UsageRow>>, ApiError> {
+    Ok(Json(state.control()?.usage()))
 }
