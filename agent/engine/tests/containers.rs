@@ -25,6 +25,7 @@ fn main() -> std::process::ExitCode {
         ("health_is_found_out", health_is_found_out),
         ("pause_stops_everything", pause_stops_everything),
         ("logs_are_kept_and_followed", logs_are_kept_and_followed),
+        ("compressed_logs_are_read_and_followed", compressed_logs_are_read_and_followed),
         ("lines_go_to_the_journal", lines_go_to_the_journal),
         ("a_slow_reader_loses_nothing", a_slow_reader_loses_nothing),
         ("files_go_in_and_out", files_go_in_and_out),
@@ -498,6 +499,39 @@ fn logs_are_kept_and_followed() {
 fn logging(driver: &str, options: &[(&str, &str)]) -> Logging {
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Logging { driver: Some(driver.into()), options }
+}
+
+fn compressed_logs_are_read_and_followed() {
+    machine(|m| async move {
+        let engine = m.engine().await;
+        let script = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; while [ ! -e /go ]; do sleep 0.05; done; \
+                      while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; done";
+        let options = [("max-size", "20k"), ("max-file", "100"), ("compress", "true")];
+        let made = engine.create(ContainerSpec { logging: logging("local", &options), ..spec(script) }).await.unwrap();
+        let id = made.id.as_str();
+        engine.start(id).await.unwrap();
+        let options = LogOptions { stdout: true, follow: true, ..LogOptions::default() };
+        let mut stream = engine.logs(id, options).await.unwrap();
+        for number in 1..=3000 {
+            let entry = stream.next().await.unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&entry.line), format!("line {number}\n"));
+        }
+        exec(&engine, id, "touch /go").await;
+        engine.wait(id, WaitCondition::NotRunning).await.unwrap();
+        // Nothing of it was read while more than the pipe between holds was rotated and compressed.
+        for number in 3001..=6000 {
+            let entry = stream.next().await.unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&entry.line), format!("line {number}\n"));
+        }
+        assert!(stream.next().await.unwrap().is_none());
+        let names = std::fs::read_dir(m.data().join("containers").join(id)).unwrap();
+        assert!(names.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "gz")).count() > 10);
+        let last = log(&engine, id, LogOptions { tail: Some(1000), ..LogOptions::default() }).await;
+        assert_eq!((last.len(), last[0].as_str(), last[999].as_str()), (1000, "line 5001", "line 6000"));
+        assert_eq!(log(&engine, id, LogOptions::default()).await.len(), 6000);
+        engine.remove(id, RemoveOptions::default()).await.unwrap();
+        engine.close().await;
+    });
 }
 
 fn lines_go_to_the_journal() {
