@@ -100,6 +100,7 @@ fn a_gang_shares_a_network_and_a_compose_service_is_a_job() {
     host.hoist(&["job", "submit", "--tasks", "2", "--name", "gang", "busybox", "sh", "-c", talk]).ok();
     assert_eq!(host.hoist(&["job", "wait", "gang"]).ok(), "1 completed (0)\n");
     assert_eq!(host.hoist(&["job", "logs", "--rank", "1", "gang"]).ok(), "hello\n");
+    host.hoist(&["job", "rm", "gang"]).ok();
     assert!(wait_until(|| !host.hoist(&["network", "ls"]).ok().contains("job-1")), "its network goes with it");
 
     let file = host.write(
