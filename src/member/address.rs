@@ -16,6 +16,8 @@ fn split(text: &str, usual: u16) -> Result<(String, u16), MemberError> {
         return Ok((text.to_owned(), usual));
     }
     let (host, port) = match text.rsplit_once(':') {
+        // An address in brackets whose colons are its own.
+        Some(_) if text.starts_with('[') && text.ends_with(']') => (text, usual),
         Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
         None => (text, usual),
     };

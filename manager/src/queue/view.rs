@@ -175,7 +175,10 @@ impl View {
 
     fn jobs(&mut self, tables: &Tables) {
         let ended = Ended::of(tables);
-        for job in tables.jobs().iter().filter(|job| !job.status.state.is_final()) {
+        let mut open: Vec<_> = tables.jobs().iter().filter(|job| !job.status.state.is_final()).collect();
+        // Jobs of one moment go in the order of their numbers.
+        open.sort_by_key(|job| (job.number, job.array.map(|array| array.index)));
+        for job in open {
             let label = job.label();
             self.jobs.insert(label.clone(), job.id.clone());
             let account = Account { user: job.user.clone(), project: job.spec.project.clone() };

@@ -147,7 +147,7 @@ fn what_is_near_is_given_together() {
     let device = |index: u32| {
         let mut device = Device::named(format!("G{index}"), index);
         for other in (0..4).filter(|other| *other != index) {
-            let near = if (index + other) % 2 == 0 { near::NVLINK } else { near::SAME_NUMA_NODE };
+            let near = if (index + other).is_multiple_of(2) { near::NVLINK } else { near::SAME_NUMA_NODE };
             device.facts.links.insert(format!("G{other}"), near);
         }
         device
