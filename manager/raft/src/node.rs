@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use hoist_store::{Change, ProposeError, Store, decode_changes, encode_changes, encode_snapshot};
 use protobuf::Message as _;
 use raft::{
-    RawNode, StateRole,
+    GetEntriesContext, RawNode, StateRole,
     eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, Snapshot},
 };
 use tokio::sync::oneshot;
@@ -108,13 +108,18 @@ impl Node {
     }
 
     /// Takes a proposal; its waiter hears of it when it is applied or lost.
-    pub(crate) fn propose(&mut self, changes: &[Change], waiter: Waiter) {
+    ///
+    /// A manager that has just begun to lead may have entries of its predecessor that were not applied yet when the
+    /// changes were worked out, on tables as of `base`: these would undo what the entries say, and are refused.
+    pub(crate) fn propose(&mut self, base: u64, changes: &[Change], waiter: Waiter) {
         let data = encode_changes(changes);
         let refusal = if data.len() > MAX_PROPOSAL {
             Some(ProposeError::TooLarge { size: data.len(), limit: MAX_PROPOSAL })
         } else if !self.is_leader() {
             let leader = self.raw.raft.leader_id;
             Some(ProposeError::NotLeader { leader: (leader != raft::INVALID_ID).then_some(leader) })
+        } else if self.predecessor_wrote_after(base) {
+            Some(ProposeError::NotLeader { leader: None })
         } else {
             let id = self.next_proposal;
             self.next_proposal += 1;
@@ -133,6 +138,24 @@ impl Node {
             // Whoever has stopped waiting does not need the answer.
             let _ = waiter.send(Err(refusal));
         }
+    }
+
+    /// Whether the log has changes after `base` that were proposed before this term.
+    fn predecessor_wrote_after(&self, base: u64) -> bool {
+        let (log, term) = (&self.raw.raft.raft_log, self.raw.raft.term);
+        let last = log.last_index();
+        if base >= last {
+            return false;
+        }
+        // What cannot be read any more was applied; then the tables tell whether they have changed.
+        log.slice(base + 1, last + 1, None, GetEntriesContext::empty(false)).map_or(
+            self.store.index() != base,
+            |entries| {
+                entries.iter().any(|entry| {
+                    entry.term < term && entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty()
+                })
+            },
+        )
     }
 
     /// Proposes another membership; the waiter hears of it when it is applied or lost.

@@ -24,6 +24,8 @@ use crate::{
 
 /// Raft's unit of time, when there are peers. An election takes ten to twenty of them.
 const TICK: Duration = Duration::from_millis(40);
+/// A log that failed is opened again after so long, whoever asks.
+const REOPEN: Duration = Duration::from_secs(1);
 /// So many requests share one write at most.
 const BATCH: usize = 256;
 
@@ -48,7 +50,7 @@ pub enum Begin {
 }
 
 enum Request {
-    Propose { changes: Vec<Change>, waiter: Waiter },
+    Propose { base: u64, changes: Vec<Change>, waiter: Waiter },
     Step(Box<Message>),
     ChangeMembership { change: ConfChangeV2, waiter: Waiter },
     ReadIndex(Waiter),
@@ -168,9 +170,9 @@ impl Raft {
 }
 
 impl Proposer for Raft {
-    fn propose(&self, changes: Vec<Change>) -> Proposal<'_> {
+    fn propose(&self, base: u64, changes: Vec<Change>) -> Proposal<'_> {
         let (waiter, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Propose { changes, waiter });
+        let sent = self.requests.send(Request::Propose { base, changes, waiter });
         Box::pin(async move {
             sent.map_err(|_| ProposeError::Stopped)?;
             answer.await.unwrap_or(Err(ProposeError::Stopped))
@@ -183,7 +185,7 @@ struct Driver {
     config: Config,
     store: Store,
     transport: Box<dyn Transport>,
-    /// `None` after a write failed; the next proposal opens the log again.
+    /// `None` after a write failed; the next request opens the log again, and so does time.
     node: Option<Node>,
     report: watch::Sender<Status>,
 }
@@ -202,7 +204,10 @@ impl Driver {
         loop {
             let first = match self.wait(requests, next_tick) {
                 Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.reopen();
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let mut stopping = false;
@@ -238,10 +243,11 @@ impl Driver {
 
     /// A node alone needs no clock: it sleeps until somebody asks for something.
     fn wait(&self, requests: &Receiver<Request>, next_tick: Instant) -> Result<Request, RecvTimeoutError> {
-        if self.node.as_ref().is_none_or(Node::is_sole_voter) {
-            requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            requests.recv_timeout(next_tick.saturating_duration_since(Instant::now()))
+        match &self.node {
+            Some(node) if node.is_sole_voter() => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(_) => requests.recv_timeout(next_tick.saturating_duration_since(Instant::now())),
+            // Nobody need ask for anything: a leader's loops end with its log.
+            None => requests.recv_timeout(REOPEN),
         }
     }
 
@@ -267,10 +273,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Opens a log that failed, if it can be written again.
+    fn reopen(&mut self) {
+        if self.node.is_none()
+            && let Err(err) = self.open()
+        {
+            tracing::error!("the cluster's log cannot be opened: {}", chain(&err));
+        }
+    }
+
     fn take(&mut self, request: Request) {
         match request {
             Request::Stop => {}
-            Request::Propose { changes, waiter } => {
+            Request::Propose { base, changes, waiter } => {
                 if self.node.is_none()
                     && let Err(err) = self.open()
                 {
@@ -278,20 +293,13 @@ impl Driver {
                     return;
                 }
                 if let Some(node) = &mut self.node {
-                    node.propose(&changes, waiter);
+                    node.propose(base, &changes, waiter);
                 }
             }
             Request::Step(message) => {
                 // A follower has nobody who proposes: what a peer says opens the log again.
-                if self.node.is_none()
-                    && let Err(err) = self.open()
-                {
-                    tracing::error!("the cluster's log cannot be opened: {}", chain(&err));
-                    return;
-                }
-                if let Some(node) = &mut self.node {
-                    node.step(*message);
-                }
+                self.reopen();
+                self.with_node(|node| node.step(*message));
             }
             Request::ChangeMembership { change, waiter } => match &mut self.node {
                 Some(node) => node.change_membership(change, waiter),

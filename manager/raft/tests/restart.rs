@@ -9,7 +9,7 @@ use hoist_proto::{
     spec::{Meta, Service, ServiceSpec},
 };
 use hoist_raft::{Alone, Begin, Config, Raft};
-use hoist_store::{Store, StoreError};
+use hoist_store::{Change, Object, ProposeError, Proposer as _, Store, StoreError};
 
 fn service(name: &str) -> Service {
     Service {
@@ -105,4 +105,20 @@ async fn proposals_that_arrive_together_all_get_in_and_the_log_is_compacted() {
     raft.stop().await;
     let size = fs_err::metadata(dir.path().join("log.redb")).unwrap().len();
     assert!(size < 32 << 20, "{size}");
+}
+
+/// A leader that begins has its predecessor's entries to apply; what was worked out before that is not taken.
+#[tokio::test]
+async fn what_was_worked_out_on_old_tables_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, store) = start(dir.path()).await;
+    store.update(|tx| tx.put(service("a"))).await.unwrap();
+    raft.stop().await;
+    let (raft, store) = start(dir.path()).await;
+    let changes = || vec![Change::Put { object: Object::Service(Arc::new(service("b"))) }];
+    let refused = raft.propose(0, changes()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: None }), "the tables at 0 had no service yet");
+    assert!(raft.propose(store.index(), changes()).await.is_ok());
+    assert_eq!(names(&store), ["a", "b"]);
+    raft.stop().await;
 }

@@ -13,8 +13,9 @@ pub type Proposal<'a> = Pin<Box<dyn Future<Output = Result<u64, ProposeError>> +
 
 /// Commits changes. When the proposal's future ends well, [`Store::apply`] has been called with them.
 pub trait Proposer: Send + Sync + 'static {
-    /// Proposes a list that is committed whole or not at all.
-    fn propose(&self, changes: Vec<Change>) -> Proposal<'_>;
+    /// Proposes a list that is committed whole or not at all. `base` is the index up to which the tables knew the log
+    /// when the changes were worked out: what was worked out on tables that lack others' committed writes is refused.
+    fn propose(&self, base: u64, changes: Vec<Change>) -> Proposal<'_>;
 }
 
 /// Commits at once, in memory: for tests and simulations.
@@ -34,7 +35,7 @@ impl Local {
 }
 
 impl Proposer for Local {
-    fn propose(&self, changes: Vec<Change>) -> Proposal<'_> {
+    fn propose(&self, _: u64, changes: Vec<Change>) -> Proposal<'_> {
         let index = self.index.fetch_add(1, Ordering::SeqCst) + 1;
         self.store.apply(index, changes);
         Box::pin(std::future::ready(Ok(index)))

@@ -104,7 +104,7 @@ impl Store {
     ) -> Result<R, E> {
         let proposer = self.inner.proposer.get().ok_or(StoreError::Propose(ProposeError::Stopped))?;
         let mut working = self.inner.working.lock().await;
-        self.freshen(&mut working);
+        let base = self.freshen(&mut working);
         let (outcome, changes) = {
             let mut tx = Tx::new(&mut working, self.inner.clock.now());
             let outcome = write(&mut tx);
@@ -115,7 +115,7 @@ impl Store {
         }
         self.mark(changes.iter().map(Change::key));
         let result = outcome?;
-        proposer.propose(changes).await.map_err(StoreError::Propose)?;
+        proposer.propose(base, changes).await.map_err(StoreError::Propose)?;
         Ok(result)
     }
 
@@ -154,19 +154,20 @@ impl Store {
         }
     }
 
-    /// Makes the working copy equal to what is committed.
-    fn freshen(&self, working: &mut Tables) {
+    /// Makes the working copy equal to what is committed, and gives the index up to which that is.
+    fn freshen(&self, working: &mut Tables) -> u64 {
         self.read(|committed| {
             // Taken under the lock that `apply` and `restore` write under: what is marked later is applied later.
             let stale = std::mem::take(&mut *self.inner.stale.lock().unwrap_or_else(PoisonError::into_inner));
             if stale.everything {
                 *working = committed.tables.clone();
-                return;
+                return committed.index;
             }
             for (kind, id) in stale.keys {
                 working.copy_from(&committed.tables, kind, &id);
             }
-        });
+            committed.index
+        })
     }
 }
 

@@ -160,7 +160,7 @@ async fn a_snapshot_restores_everything() {
 struct Refuses;
 
 impl Proposer for Refuses {
-    fn propose(&self, _: Vec<Change>) -> Proposal<'_> {
+    fn propose(&self, _: u64, _: Vec<Change>) -> Proposal<'_> {
         Box::pin(std::future::ready(Err(ProposeError::NotLeader { leader: Some(7) })))
     }
 }
