@@ -152,3 +152,32 @@ fn a_manager_without_the_others_makes_the_cluster_anew() {
     // The worker finds the manager that is left.
     assert!(until(|| cluster.nodes(1).iter().any(|line| *line == format!("{worker} Ready"))), "{:?}", cluster.nodes(1));
 }
+
+#[test]
+fn a_task_is_reached_from_a_manager_wherever_it_runs() {
+    let cluster = Cluster::new(2);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    cluster.hosts.iter().for_each(|host| host.busybox());
+    let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    let command = ["busybox", "sh", "-c", "echo from far; echo and ill >&2; exec sleep 600"];
+    let create =
+        ["service", "create", "--name", "far", "--constraint", "node.role==worker", "--stop-grace-period", "0s"];
+    manager.hoist(&[&create[..], &command[..]].concat()).ok();
+    let container = worker.hoist(&["ps", "-q"]).ok().trim().to_owned();
+    assert_eq!(manager.hoist(&["ps", "-q"]).ok(), "", "it runs on the worker alone");
+
+    let logs = manager.hoist(&["service", "logs", "--raw", "far"]);
+    assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("from far\n", "and ill\n"));
+    assert_eq!(manager.hoist(&["logs", "-n", "1", &container]).stderr, "and ill\n");
+    assert_eq!(manager.hoist(&["exec", &container, "echo", "inside"]).ok(), "inside\n");
+    manager.hoist(&["exec", &container, "sh", "-c", "exit 7"]).fails(7);
+    assert!(manager.hoist(&["top", &container]).ok().contains("sleep 600"));
+    let copied = manager.path().join("copied");
+    manager.hoist(&["cp", &format!("{container}:/bin/sh"), &copied.display().to_string()]).ok();
+    assert!(copied.symlink_metadata().is_ok());
+
+    manager.hoist(&["service", "rm", "far"]).ok();
+    assert!(until(|| worker.hoist(&["ps", "-aq"]).ok().is_empty()), "no container runs on without its service");
+}

@@ -22,6 +22,7 @@ mod transport;
 
 pub use error::{KeyError, LogError, StartError};
 pub use log::Log;
+pub use node::{ENTRIES_FOR_SLOW_FOLLOWERS, SNAPSHOT_INTERVAL};
 pub use raft::eraftpb as messages;
 pub use raft_handle::{Begin, Config, Raft};
 pub use status::{Member, Status};

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// After so much log a snapshot is made and the log is cut.
-const COMPACT_ENTRIES: u64 = 2_000;
+pub const SNAPSHOT_INTERVAL: u64 = 2_000;
 const COMPACT_BYTES: usize = 2 << 20;
 /// Entries that stay after a snapshot, for followers that are a little behind.
-const KEEP_ENTRIES: u64 = 100;
+pub const ENTRIES_FOR_SLOW_FOLLOWERS: u64 = 100;
 /// The largest proposal.
 const MAX_PROPOSAL: usize = 32 << 20;
 
@@ -330,15 +330,15 @@ impl Node {
 
     fn compact_if_due(&mut self) -> Result<(), LogError> {
         if std::mem::take(&mut self.joined) {
-            return self.compact(KEEP_ENTRIES);
+            return self.compact(ENTRIES_FOR_SLOW_FOLLOWERS);
         }
         let applied = self.raw.raft.raft_log.applied;
         let log = self.raw.store();
         let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
-        if since == 0 || (since < COMPACT_ENTRIES && log.entry_bytes < COMPACT_BYTES) {
+        if since == 0 || (since < SNAPSHOT_INTERVAL && log.entry_bytes < COMPACT_BYTES) {
             return Ok(());
         }
-        self.compact(KEEP_ENTRIES)
+        self.compact(ENTRIES_FOR_SLOW_FOLLOWERS)
     }
 
     /// Makes a snapshot, and cuts the log but for its last `keep` entries.

@@ -211,12 +211,6 @@ pub struct ClusterSpec {
     pub force_rotate: u64,
     /// Managers need the unlock key when they start.
     pub autolock: bool,
-    /// Entries between two snapshots of the log.
-    pub snapshot_interval: u64,
-    /// Snapshots kept beside the newest.
-    pub keep_old_snapshots: u64,
-    /// Entries kept after a snapshot, for managers that are a little behind.
-    pub entries_for_slow_followers: u64,
     /// Subnets of networks that span nodes are cut from these.
     pub address_pools: Vec<String>,
     pub subnet_size: u8,
@@ -232,9 +226,6 @@ impl Default for ClusterSpec {
             certificate_life: Duration::from_secs(90 * 24 * 3600),
             force_rotate: 0,
             autolock: false,
-            snapshot_interval: 10_000,
-            keep_old_snapshots: 0,
-            entries_for_slow_followers: 500,
             address_pools: vec!["10.0.0.0/8".into()],
             subnet_size: 24,
             data_port: 4789,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hoist_link::Trust;
 use hoist_proto::spec::{Availability, Cluster, ClusterSpec, Node, NodeSpec, NodeState, NodeTls, Role};
+use hoist_raft::{ENTRIES_FOR_SLOW_FOLLOWERS, SNAPSHOT_INTERVAL};
 use serde_json::{Map, Value, json};
 
 use super::time;
@@ -37,9 +38,9 @@ pub fn cluster(cluster: &Cluster) -> Value {
             "Labels": spec.labels,
             "Orchestration": { "TaskHistoryRetentionLimit": cluster.task_history_limit },
             "Raft": {
-                "SnapshotInterval": spec.snapshot_interval,
-                "KeepOldSnapshots": spec.keep_old_snapshots,
-                "LogEntriesForSlowFollowers": spec.entries_for_slow_followers,
+                "SnapshotInterval": SNAPSHOT_INTERVAL,
+                "KeepOldSnapshots": 0,
+                "LogEntriesForSlowFollowers": ENTRIES_FOR_SLOW_FOLLOWERS,
                 "ElectionTick": TICKS.0,
                 "HeartbeatTick": TICKS.1,
             },
@@ -95,11 +96,14 @@ pub fn set(record: &mut Cluster, spec: &dto::SwarmSpec) -> Result<(), ApiError> 
         if raft.keep_old_snapshots.is_some_and(|kept| kept != 0) {
             return refuse("KeepOldSnapshots is not supported: only the newest snapshot is kept");
         }
-        if let Some(interval) = raft.snapshot_interval.filter(|interval| *interval > 0) {
-            record.spec.snapshot_interval = interval;
-        }
-        if let Some(entries) = raft.log_entries_for_slow_followers.filter(|entries| *entries > 0) {
-            record.spec.entries_for_slow_followers = entries;
+        // Clients send what they were told, and 0 for what they do not care about.
+        for (given, only, name) in [
+            (raft.snapshot_interval, SNAPSHOT_INTERVAL, "SnapshotInterval"),
+            (raft.log_entries_for_slow_followers, ENTRIES_FOR_SLOW_FOLLOWERS, "LogEntriesForSlowFollowers"),
+        ] {
+            if given.is_some_and(|given| given != 0 && given != only) {
+                return refuse(&format!("{name} can only be {only}"));
+            }
         }
     }
     if let Some(period) = spec.dispatcher.as_ref().and_then(|one| one.heartbeat_period).filter(|period| *period != 0) {

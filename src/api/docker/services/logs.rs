@@ -1,6 +1,6 @@
 //! `GET /services/{id}/logs` and `GET /tasks/{id}/logs`: what containers of tasks wrote.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use axum::{
     body::Body,
@@ -9,14 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::BytesMut;
-use futures_util::{StreamExt, stream::SelectAll};
-use hoist_engine::{LogEntry, LogOptions, LogStream};
+use futures_util::{
+    StreamExt,
+    stream::{self as streams, BoxStream, SelectAll},
+};
+use hoist_engine::{LogEntry, LogOptions, StreamKind};
 use hoist_manager::control::Control;
 use hoist_proto::{
     id::{ServiceId, TaskId},
     spec::{ProjectEvent, Task},
 };
 
+use super::elsewhere;
 use crate::api::{
     State,
     docker::{
@@ -115,12 +119,8 @@ fn logs(state: State, of: Of, tty: bool, version: ApiVersion, params: &Params) -
     Ok(([(header::CONTENT_TYPE, stream::content_type(tty, version))], Body::from_stream(body)).into_response())
 }
 
-fn put(
-    form: &Form,
-    line: Result<LogEntry, hoist_engine::EngineError>,
-    tty: bool,
-) -> Result<bytes::Bytes, std::io::Error> {
-    let entry = line.map_err(std::io::Error::other)?;
+fn put(form: &Form, line: io::Result<LogEntry>, tty: bool) -> io::Result<bytes::Bytes> {
+    let entry = line?;
     let mut out = BytesMut::new();
     form.put(&mut out, &entry, tty);
     Ok(out.freeze())
@@ -154,7 +154,15 @@ impl Asked {
     /// The log of a task's container, unless it is open already or there is none.
     async fn open(&self, state: &State, task: &Task, known: &mut BTreeSet<TaskId>) -> Option<Source> {
         let container = task.status.container_id.as_ref().filter(|_| !known.contains(&task.id))?;
-        let lines = state.engine.logs(container, self.options.clone()).await.ok()?;
+        let lines = match (state.engine.logs(container, self.options.clone()).await, &task.node) {
+            (Ok(lines), _) => lines.map(|line| line.map_err(io::Error::other)).boxed(),
+            (Err(_), None) => return None,
+            (Err(_), Some(node)) => {
+                let tty = task.spec.container.tty;
+                let there = elsewhere::lines(state, node, container, &self.options, tty).await;
+                there.unwrap_or_else(|error| streams::iter([Ok(unread(state, task, &error))]).boxed())
+            }
+        };
         known.insert(task.id.clone());
         let details = self.details.then(|| {
             let node = task.node.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -167,13 +175,19 @@ impl Asked {
     }
 }
 
+/// Says among the lines that those of a task are missing.
+fn unread(state: &State, task: &Task, error: &ApiError) -> LogEntry {
+    let text = format!("hoist: what {}.{} wrote cannot be read: {}\n", task.service_name, task.slot, error.message);
+    LogEntry { time: state.now(), stream: StreamKind::Stderr, line: text.into() }
+}
+
 /// One container's log, and how its lines are written.
 struct Source {
     form: Arc<Form>,
-    lines: LogStream,
+    lines: BoxStream<'static, io::Result<LogEntry>>,
 }
 
-type Line = (Arc<Form>, Result<LogEntry, hoist_engine::EngineError>);
+type Line = (Arc<Form>, io::Result<LogEntry>);
 
 impl Source {
     fn lines(self) -> impl futures_util::Stream<Item = Line> + Send + Unpin {
@@ -184,7 +198,7 @@ impl Source {
 
 /// Logs that have an end, merged by time.
 struct Merged {
-    sources: Vec<(Source, Option<Result<LogEntry, hoist_engine::EngineError>>)>,
+    sources: Vec<(Source, Option<io::Result<LogEntry>>)>,
 }
 
 impl Merged {
@@ -199,7 +213,7 @@ impl Merged {
 
     async fn next(&mut self) -> Option<Line> {
         let time =
-            |line: &Option<Result<LogEntry, _>>| line.as_ref().and_then(|line| line.as_ref().ok()).map(|l| l.time);
+            |line: &Option<io::Result<LogEntry>>| line.as_ref().and_then(|line| line.as_ref().ok()).map(|l| l.time);
         let ready = self.sources.iter_mut().filter(|(_, line)| line.is_some());
         let (source, line) = ready.min_by_key(|(_, line)| time(line))?;
         let taken = line.take()?;

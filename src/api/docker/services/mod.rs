@@ -1,5 +1,6 @@
 //! `/services`.
 
 pub mod change;
+mod elsewhere;
 pub mod list;
 pub mod logs;
