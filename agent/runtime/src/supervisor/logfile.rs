@@ -79,7 +79,8 @@ impl LogFile {
         });
         self.batch.extend_from_slice(time.as_bytes());
         self.batch.extend_from_slice(b"\"}\n");
-        if self.settings.max_size.is_some_and(|max| self.size > 0 && self.size + self.batch.len() as u64 > max) {
+        let first = self.size == 0 && start == 0;
+        if self.settings.max_size.is_some_and(|max| !first && self.size + self.batch.len() as u64 > max) {
             let record = self.batch.split_off(start);
             self.flush();
             if self.size > 0 {
@@ -195,6 +196,16 @@ mod tests {
         io::Read::read_to_string(&mut packed, &mut text).unwrap();
         assert!(text.lines().count() > 1 && text.ends_with("\"}\n"), "{text}");
         assert!(packed.header().unwrap().comment().is_some());
+    }
+
+    #[test]
+    fn what_comes_in_one_piece_is_rotated_too() {
+        let (dir, mut log) = log(Some(200), 30);
+        let piece: String = (0..20).map(|number| format!("line {number}\n")).collect();
+        log.write(0, piece.as_bytes());
+        let sizes: Vec<u64> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).collect();
+        assert!(sizes.len() >= 10 && sizes.iter().all(|size| *size <= 200), "{sizes:?}");
     }
 
     fn read(path: PathBuf) -> Vec<(String, String)> {
