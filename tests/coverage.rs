@@ -158,14 +158,12 @@ fn values_table(host: &Host) -> String {
         let said = done.stderr.lines().next().unwrap_or_default().trim_start_matches("hoist: ").replace('|', "\\|");
         let _ = writeln!(out, "| `{flag}` | {} |", if done.code == 0 { "works" } else { said.as_str() });
     }
-    for driver in ["macvlan", "ipvlan", "overlay"] {
-        let done = host.hoist(&["network", "create", "-d", driver, "net"]);
+    for flags in ["-d macvlan", "-d ipvlan", "-d overlay", "--config-only", "--config-from bridge"] {
+        let words: Vec<&str> = flags.split(' ').collect();
+        let done = host.hoist(&[&["network", "create"], &words[..], &["net"]].concat());
         let said = done.stderr.lines().next().unwrap_or_default().trim_start_matches("hoist: ").to_owned();
-        let _ = writeln!(
-            out,
-            "| `network create -d {driver}` | {} |",
-            if done.code == 0 { "works" } else { said.as_str() }
-        );
+        let _ =
+            writeln!(out, "| `network create {flags}` | {} |", if done.code == 0 { "works" } else { said.as_str() });
     }
     out
 }
