@@ -219,3 +219,24 @@ fn a_device_is_set_aside_and_returned_and_a_specification_is_generated() {
     let model = lab.host.hoist(&["device", "inspect", "-f", "{{.Model}} {{.Source}}", "lab.example/gpu=1"]).ok();
     assert_eq!(model, "Lab 9 declared\n");
 }
+
+#[test]
+fn jobs_share_the_devices_with_plain_containers_by_turns() {
+    let lab = Lab::new();
+    let show = |job: &str| lab.host.hoist(&["job", "show", job, "--format", "{{.State}}"]).ok().trim().to_owned();
+    // Two of two, then one that waits for them, and one that is too large for ever.
+    let both = ["busybox", "sh", "-c", "ls /dev | grep lab; until [ -e /go ]; do sleep 0.1; done"];
+    assert_eq!(lab.host.hoist(&[&["job", "submit", "--gpus", "2"][..], &both[..]].concat()).ok(), "1\n");
+    let one = ["job", "submit", "--gpus", "1", "busybox", "sh", "-c", "ls /dev | grep lab"];
+    assert_eq!(lab.host.hoist(&one).ok(), "2\n");
+    let told = lab.host.hoist(&["job", "submit", "--gpus", "3", "busybox", "true"]).fails(125);
+    assert!(told.contains("no node has 3 gpu; the most that could be had: 2 gpu"), "{told}");
+    let running = || lab.host.hoist(&["ps", "-q", "--filter", "label=hoist.job.number=1"]).ok();
+    assert!(wait_until(|| show("1") == "running" && !running().is_empty()));
+    assert_eq!(show("2"), "pending");
+    lab.host.hoist(&["exec", running().trim(), "touch", "/go"]).ok();
+    assert_eq!(lab.host.hoist(&["job", "wait", "1", "2"]).ok(), "1 completed (0)\n2 completed (0)\n");
+    assert_eq!(lab.host.hoist(&["job", "logs", "1"]).ok(), "lab0\nlab1\n");
+    assert_eq!(lab.host.hoist(&["job", "logs", "2"]).ok(), "lab0\n", "it sees its own as the first, and no other");
+    assert!(wait_until(|| lab.holders() == "lab.example/gpu=0: lab.example/gpu=1: SSD=0: "), "{}", lab.holders());
+}

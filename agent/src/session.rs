@@ -57,6 +57,12 @@ async fn one(
 ) -> Status {
     let mut description = describe();
     description.tls = dispatchers.tls();
+    let engine = worker.inner.engine.clone();
+    // A driver that does not answer must not hold up the rest.
+    match tokio::task::spawn_blocking(move || engine.device_counts()).await {
+        Ok(counts) => description.generic_resources = counts,
+        Err(error) => tracing::error!(%error, "the machine's devices cannot be counted"),
+    }
     let description = serde_json::to_vec(&description).expect("a description has string keys");
     let request = SessionRequest { node_id: node.to_string(), description, session_id: String::new() };
     let opening = async {

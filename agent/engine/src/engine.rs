@@ -1,5 +1,6 @@
 //! The door: the parts, and every call that others may make.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -181,6 +182,20 @@ impl Engine {
     /// The devices of this machine, and who holds them.
     pub fn devices(&self) -> &Devices {
         &self.inner.options.devices
+    }
+
+    /// How many devices of each kind containers can be given here, by the kind's last word (`gpu` of
+    /// `nvidia.com/gpu`): what a scheduler counts. Those that are set aside are left out.
+    ///
+    /// It may ask a driver, and so wait.
+    pub fn device_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for kind in self.devices().inventory().kinds.iter().filter(|kind| !kind.open) {
+            let word = kind.name.rsplit('/').next().unwrap_or(&kind.name).to_owned();
+            let usable = kind.devices.iter().filter(|device| device.set_aside.is_none()).count();
+            *counts.entry(word).or_default() += usable as u64;
+        }
+        counts
     }
 
     pub fn events(&self) -> &EventBus {

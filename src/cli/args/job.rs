@@ -120,7 +120,7 @@ impl SubmitFlags {
 #[command(next_help_heading = "Job")]
 pub struct JobFlags {
     /// Tasks that start together or not at all, each with the resources given
-    #[arg(long, short = 'N', value_name = "N", default_value = "1")]
+    #[arg(long, short = 'N', value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub tasks: u32,
     /// How the tasks lie on nodes: packed, one-node or whole-nodes
     #[arg(long, value_name = "LAYOUT", default_value = "packed")]
