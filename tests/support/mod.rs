@@ -281,7 +281,18 @@ impl Host {
     }
 
     /// What would be left behind: interfaces, mounts, namespaces, processes of ours, once nothing should run.
+    ///
+    /// The kernel takes a namespace's interfaces away some time after its last process, behind all others that go.
     pub fn leftovers(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        wait_until(|| {
+            found = self.left_now();
+            found.is_empty()
+        });
+        found
+    }
+
+    fn left_now(&self) -> Vec<String> {
         let mut found = Vec::new();
         let links = self.other("ip", &["-o", "link"]).ok();
         // Sandboxes that are kept ready for the next container are on no bridge.

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use super::ClientError;
@@ -45,6 +46,9 @@ impl Autostart {
 
     fn spawn(&self, log_path: &std::path::Path) -> io::Result<(File, std::process::Child)> {
         fs_err::create_dir_all(&self.run_root)?;
+        // The daemon inherits the pipe's writing end, and no other may, nor may another start take it away: one at a time.
+        static STARTING: Mutex<()> = Mutex::new(());
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waits for the end of a pipe of this command's must not wait for the daemon's.
         hoist_runtime::inherit::pass_nothing_on()?;
         let log = fs_err::OpenOptions::new().create(true).append(true).open(log_path)?.into_file();
