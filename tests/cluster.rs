@@ -181,4 +181,9 @@ fn a_task_is_reached_from_a_manager_wherever_it_runs() {
 
     manager.hoist(&["service", "rm", "far"]).ok();
     assert!(until(|| worker.hoist(&["ps", "-aq"]).ok().is_empty()), "no container runs on without its service");
+
+    manager.hoist(&[&create[..], &command[..]].concat()).ok();
+    assert!(!worker.hoist(&["ps", "-q"]).ok().is_empty());
+    worker.hoist(&["swarm", "leave"]).ok();
+    assert!(until(|| worker.hoist(&["ps", "-aq"]).ok().is_empty()), "who leaves takes nothing along");
 }

@@ -36,6 +36,20 @@ pub fn set_node_id(data_root: &Path, id: &NodeId) -> Result<(), IdentityError> {
     Ok(write(&data_root.join("agent").join("node-id"), id.as_str().as_bytes())?)
 }
 
+/// The node has left its cluster, so that what it had to do there is to go: whoever gives orders next says what stays.
+pub fn forget_cluster(data_root: &Path) -> Result<(), IdentityError> {
+    let path = data_root.join("agent").join("assignments.json");
+    let bytes = match fs_err::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // What cannot be read is as none.
+    let Ok(serde_json::Value::Object(mut known)) = serde_json::from_slice(&bytes) else { return Ok(()) };
+    known.remove("cluster");
+    Ok(write(&path, serde_json::Value::Object(known).to_string().as_bytes())?)
+}
+
 /// Writes a file whole or not at all.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = path.parent().expect("the agent's files lie below its data root");

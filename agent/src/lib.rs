@@ -23,4 +23,4 @@ mod worker;
 
 pub use agent::{Agent, AgentConfig};
 pub use dispatchers::{Dispatchers, One};
-pub use identity::{IdentityError, node_id, set_node_id};
+pub use identity::{IdentityError, forget_cluster, node_id, set_node_id};

@@ -78,6 +78,7 @@ async fn one(
         Err(_) => return Status::deadline_exceeded("the dispatcher did not answer"),
     };
     let session = first.session_id.clone();
+    worker.belongs_to(&first.cluster_id);
     dispatchers.heard(first);
     *pause = FIRST_PAUSE;
     tracing::debug!(session, "registered with the dispatcher");

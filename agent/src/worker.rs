@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hoist_engine::Engine;
@@ -59,6 +62,8 @@ struct State {
 #[serde(default)]
 struct Assigned {
     format: u32,
+    /// Whose tasks these are.
+    cluster: Option<String>,
     tasks: BTreeMap<TaskId, Task>,
     networks: BTreeMap<NetworkId, ClusterNetwork>,
     volumes: BTreeMap<VolumeId, ClusterVolume>,
@@ -70,6 +75,8 @@ struct Running {
     task: watch::Sender<Task>,
     /// The manager wants to hear no more of it.
     forget: CancellationToken,
+    /// And its container stays.
+    left_alone: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -174,6 +181,36 @@ impl Worker {
     /// The file's statuses are older than what is known.
     pub(crate) fn note_change(&self) {
         self.inner.changed.notify_one();
+    }
+
+    /// Hears whose orders will come. A cluster that has lost its state is another one: that it does not know the
+    /// tasks that run here is no reason to end them.
+    pub(crate) fn belongs_to(&self, cluster: &str) {
+        if cluster.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        let known = state.assigned.cluster.replace(cluster.to_owned());
+        if let Some(known) = known.filter(|known| known != cluster) {
+            let tasks = std::mem::take(&mut state.assigned.tasks);
+            tracing::warn!(
+                before = known,
+                now = cluster,
+                tasks = tasks.len(),
+                "the node has come to another cluster; the containers of the one before stay as they are"
+            );
+            for id in tasks.keys() {
+                if let Some(running) = state.running.remove(id) {
+                    running.left_alone.store(true, Ordering::SeqCst);
+                    running.forget.cancel();
+                }
+                self.inner.reports.forget(id);
+            }
+            state.assigned.networks.clear();
+            state.assigned.volumes.clear();
+        }
+        drop(state);
+        self.note_change();
     }
 
     /// Takes changes; a complete set replaces what was known.
@@ -316,13 +353,14 @@ impl Worker {
     fn spawn(&self, task: Task) -> Running {
         let forget = self.inner.cancel.child_token();
         let (sender, receiver) = watch::channel(task);
-        let driver = task::Driver::new(self.clone(), receiver);
+        let left_alone = Arc::new(AtomicBool::new(false));
+        let driver = task::Driver::new(self.clone(), receiver, left_alone.clone());
         let token = forget.clone();
         self.inner.loops.spawn(async move {
             // A step that is under way is finished: half a container is worse than one too many.
             driver.run(token).await;
         });
-        Running { task: sender, forget }
+        Running { task: sender, forget, left_alone }
     }
 
     /// Waits for the loops, which were told to end.

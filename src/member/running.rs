@@ -39,7 +39,8 @@ pub fn forget_all(member: &Member) -> Result<(), MemberError> {
     let dir = dir(member);
     // Without this file the node is in no cluster, whatever else is left.
     remove(&dir, &["node.json", "node.key", "node.crt", "ca.crt"])?;
-    remove(&dir, &LOG)
+    remove(&dir, &LOG)?;
+    Ok(hoist_agent::forget_cluster(&member.inner.parts.data_root)?)
 }
 
 fn remove(dir: &std::path::Path, names: &[&str]) -> Result<(), MemberError> {

@@ -1,6 +1,12 @@
 //! The loop of one task.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hoist_proto::spec::{Health, Task, TaskState, TaskStatus};
 use tokio::sync::{Notify, watch};
@@ -20,6 +26,8 @@ pub(crate) struct Driver {
     pub(super) status: TaskStatus,
     pub(super) container: Option<Container>,
     retry: Duration,
+    /// Whoever wanted the task cannot say any more that it is to go: its container stays as it is.
+    left_alone: Arc<AtomicBool>,
 }
 
 /// What a step leads to.
@@ -33,9 +41,9 @@ enum Next {
 }
 
 impl Driver {
-    pub(crate) fn new(worker: Worker, desired: watch::Receiver<Task>) -> Self {
+    pub(crate) fn new(worker: Worker, desired: watch::Receiver<Task>, left_alone: Arc<AtomicBool>) -> Self {
         let status = desired.borrow().status.clone();
-        Self { worker, desired, status, container: None, retry: RETRY }
+        Self { worker, desired, status, container: None, retry: RETRY, left_alone }
     }
 
     /// Runs until the manager wants to hear no more of the task.
@@ -71,6 +79,9 @@ impl Driver {
 
     /// What the manager does not know any more must not run: its container goes.
     async fn clear_away(&mut self) {
+        if self.left_alone.load(Ordering::SeqCst) {
+            return;
+        }
         let cancel = self.worker.inner.cancel.clone();
         let task = self.desired.borrow().clone();
         while !cancel.is_cancelled() && self.status.state != TaskState::Remove {

@@ -32,5 +32,6 @@ pub(crate) fn of(tables: &Tables, node: &NodeId, session: &SessionId) -> Session
         managers: peers::managers(tables),
         roots: pki.map(ca::bundle).unwrap_or_default(),
         renew,
+        cluster_id: tables.cluster().map(|cluster| cluster.id.to_string()).unwrap_or_default(),
     }
 }
