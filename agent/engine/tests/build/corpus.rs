@@ -168,7 +168,7 @@ RUN echo $PLAIN $GIVEN $B $TARGETPLATFORM
 CMD echo shell
 ENTRYPOINT [\"/bin/echo\", \"entry\"]
 CMD [\"one\", \"two\"]
-HEALTHCHECK --interval=5s --retries=3 CMD test -f /x
+HEALTHCHECK --interval=5s --start-interval=1s --retries=3 CMD test -f /x
 EXPOSE 8000-8002/tcp 53/UDP $A
 VOLUME [\"/v1\", \"/v2\"]
 VOLUME /v3 /v$A

@@ -1,6 +1,7 @@
 //! Builds on the real kernel, from a Dockerfile to an image that runs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which a harness of their own runs")]
 
+mod beside_buildah;
 mod corpus;
 mod outputs;
 mod running;
@@ -33,7 +34,7 @@ fn main() -> std::process::ExitCode {
         ("the_cache_keeps_to_its_limit", running::the_cache_keeps_to_its_limit),
         ("results_go_where_they_are_asked", outputs::results_go_where_they_are_asked),
         ("the_same_sources_make_the_same_bytes", outputs::the_same_sources_make_the_same_bytes),
-        ("buildah_makes_the_same_files", outputs::buildah_makes_the_same_files),
+        ("buildah_makes_the_same_images", beside_buildah::buildah_makes_the_same_images),
     ])
 }
 

@@ -1,13 +1,11 @@
 //! Where results go, and that they are what they should be.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::process::Command;
 
 use hoist_build::*;
 
 use crate::support::*;
-use crate::{build, context, request, try_out};
+use crate::{build, context, request};
 
 const FILE: &str = "\
 FROM busybox AS build
@@ -78,84 +76,6 @@ pub fn the_same_sources_make_the_same_bytes() {
         assert_eq!(image.config.created.as_deref(), Some("2023-11-14T22:13:20Z"));
         wanted.source_date_epoch = Some(1_600_000_000);
         assert_ne!(build(&engine, wanted).await.image(), first);
-        engine.close().await;
-    });
-}
-
-/// Everything in an archive of a file tree, in words.
-fn tree(archive: impl Read) -> BTreeMap<String, String> {
-    let mut archive = tar::Archive::new(archive);
-    let mut tree = BTreeMap::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().to_string_lossy().trim_matches(['.', '/']).to_owned();
-        let header = entry.header().clone();
-        let mut content = String::new();
-        if header.entry_type().is_file() {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            content = match String::from_utf8(bytes) {
-                Ok(text) => text,
-                Err(error) => format!("{} bytes", error.as_bytes().len()),
-            };
-        }
-        let link = entry.link_name().unwrap().map(|link| link.display().to_string()).unwrap_or_default();
-        let mode = header.mode().unwrap() & 0o7777;
-        let owner = (header.uid().unwrap(), header.gid().unwrap());
-        tree.insert(path, format!("{:?} {mode:o} {owner:?} {content:?} {link}", header.entry_type()));
-    }
-    tree
-}
-
-const COMPARED: [&str; 2] = [
-    "FROM BASE\nCOPY src /app\nCOPY --chown=33:4 run.sh /bin/\nCOPY *.txt /texts/\nWORKDIR /work/here\nCOPY x.txt .\n",
-    "FROM BASE AS one\nCOPY src/ /s/\nFROM BASE\nCOPY --from=one /s/b /from\nADD src /added/\nCOPY --chmod=0711 run.sh /r\n",
-];
-
-/// Only where that program is installed; it runs in directories of the test's own.
-pub fn buildah_makes_the_same_files() {
-    if Command::new("buildah").arg("--version").output().is_err() {
-        return;
-    }
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let files = [("src/a.c", "a"), ("src/b/c.c", "c"), ("run.sh", "#!/bin/sh\n"), ("x.txt", "x"), ("y.txt", "y")];
-        let dir = context(m.root(), &files);
-        let archive = m.root().join("base.tar");
-        let file = tokio::fs::File::create(&archive).await.unwrap();
-        engine.images().save(&["busybox".into()], file, hoist_image::SaveFormat::Docker).await.unwrap();
-        let buildah = |args: &[&str]| {
-            let mut command = Command::new("buildah");
-            let (root, run) = (m.root().join("store"), m.root().join("runroot"));
-            command.arg("--root").arg(root).arg("--runroot").arg(run).args(["--storage-driver", "vfs"]).args(args);
-            let done = command.current_dir(m.root()).output().unwrap();
-            assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-            String::from_utf8(done.stdout).unwrap().trim().to_owned()
-        };
-        let id = buildah(&["pull", "-q", &format!("docker-archive:{}", archive.display())]);
-        buildah(&["tag", &id, "localhost/base"]);
-        for text in COMPARED {
-            std::fs::write(m.root().join("File"), text.replace("BASE", "localhost/base")).unwrap();
-            buildah(&["build", "--pull-never", "--isolation", "chroot", "-f", "File", "-t", "result", "context"]);
-            let container = buildah(&["from", "--pull-never", "localhost/result"]);
-            let root = buildah(&["mount", &container]);
-            let tar = Command::new("tar").args(["-C", &root, "-c", "."]).output().unwrap();
-            let theirs = tree(tar.stdout.as_slice());
-            let mut wanted = request(&text.replace("BASE", "busybox"), &dir);
-            let ours = m.root().join("ours.tar");
-            wanted.outputs = vec![Output::Tar(ours.clone()), Output::Image { oci: false, push: false }];
-            let built = build(&engine, wanted).await;
-            let image = built.image();
-            let ours = tree(std::fs::File::open(ours).unwrap());
-            // Their root directory has a mode of their own.
-            for (path, words) in theirs.iter().filter(|(path, _)| !path.is_empty()) {
-                assert_eq!(ours.get(path), Some(words), "{path}");
-            }
-            assert_eq!(ours.len(), theirs.len());
-            assert_eq!(try_out(&engine, &image, "test -d /bin && echo yes").await, "yes\n");
-            buildah(&["umount", &container]);
-            buildah(&["rm", &container]);
-        }
         engine.close().await;
     });
 }
