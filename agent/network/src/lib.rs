@@ -30,7 +30,7 @@ pub mod subnet;
 pub use error::{Error, Holder};
 pub use model::{
     AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, MacAddress, Network,
-    NetworkSpec, Overlay, Peer, PortRange, PortRequest, Protocol, PublishedPort, Sandbox,
+    NetworkSpec, Overlay, Peer, PortRange, PortRequest, Protocol, PublishedPort, Sandbox, VirtualService,
 };
 pub use networks::Networks;
 pub use options::{DnsOptions, Options, Pool};

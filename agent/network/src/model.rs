@@ -123,14 +123,31 @@ pub struct Overlay {
 pub struct Peer {
     /// Tells it from all others on its network.
     pub id: String,
-    /// The address of the machine that it runs on.
-    pub node: IpAddr,
+    /// The address of the machine that it runs on; none for this machine, whose containers are known better here.
+    pub node: Option<IpAddr>,
     /// Its link address; absent when it is the one that the address stands for, as is usual.
     #[serde(default)]
     pub mac: Option<MacAddress>,
     /// Its addresses on the network, at most one of a family.
     pub addresses: Vec<IpAddr>,
     /// The names that are answered for it; the first is answered for its addresses.
+    pub names: Vec<String>,
+    /// The [`VirtualService`] that it stands behind, by its id.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// It takes new connections; the names of others are answered before those of one that does not.
+    #[serde(default)]
+    pub serving: bool,
+}
+
+/// A service that containers of a network that spans machines reach by one address, wherever its members are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualService {
+    /// Tells it from all others on its network.
+    pub id: String,
+    /// At most one of a family.
+    pub addresses: Vec<IpAddr>,
+    /// The names that are answered with them.
     pub names: Vec<String>,
 }
 

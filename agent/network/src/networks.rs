@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::files;
 use crate::model::{
     AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, Network, NetworkSpec, Overlay, Peer, PortRequest,
-    PublishedPort, Sandbox,
+    PublishedPort, Sandbox, VirtualService,
 };
 use crate::options::Options;
 
@@ -100,6 +100,30 @@ impl Networks {
     pub async fn replace_peers(&self, network: &str, all: Vec<Peer>) -> Result<(), Error> {
         let network = network.to_owned();
         self.with(move |core| core.replace_peers(&network, all)).await
+    }
+
+    /// Tells of services that came to a network that spans machines (or changed) and, by their ids, of those
+    /// that went. New connections to a service's address go to its serving peers in turn; those that exist stay.
+    ///
+    /// # Errors
+    /// As [`change_peers`](Self::change_peers).
+    pub async fn change_services(
+        &self,
+        network: &str,
+        come: Vec<VirtualService>,
+        gone: Vec<String>,
+    ) -> Result<(), Error> {
+        let network = network.to_owned();
+        self.with(move |core| core.change_services(&network, come, &gone)).await
+    }
+
+    /// Tells of all services; which is not among them is gone.
+    ///
+    /// # Errors
+    /// As [`change_peers`](Self::change_peers).
+    pub async fn replace_services(&self, network: &str, all: Vec<VirtualService>) -> Result<(), Error> {
+        let network = network.to_owned();
+        self.with(move |core| core.replace_services(&network, all)).await
     }
 
     /// Removes a network that no container is on.

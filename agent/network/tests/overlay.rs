@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use hoist_network::{
     AttachRequest, ConnectRequest, IpamConfig, NetworkSpec, Networks, Options, Overlay, Peer, Sandbox,
+    VirtualService,
 };
 use support::{Inside, connect, machine, run};
 
@@ -79,10 +80,12 @@ fn peer(name: &str, node: &str, last: u8) -> Peer {
     let addresses: [String; 2] = [format!("10.20.3.{last}"), format!("fd00:20::{last}")];
     Peer {
         id: format!("task-{name}"),
-        node: node.parse().unwrap(),
+        node: Some(node.parse().unwrap()),
         mac: None,
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         names: vec![name.into(), "web".into(), "tasks.web".into()],
+        service: None,
+        serving: true,
     }
 }
 
@@ -189,6 +192,86 @@ fn what_a_daemon_told_the_kernel_outlives_it_and_is_corrected_by_the_next() {
     });
 }
 
+/// A task of service `web`, on this machine when `node` is none.
+fn task(name: &str, node: Option<&str>, last: u8) -> Peer {
+    Peer {
+        node: node.map(|node| node.parse().unwrap()),
+        names: vec![name.into(), "tasks.web".into()],
+        service: Some("web".into()),
+        ..peer(name, FAR, last)
+    }
+}
+
+fn web() -> VirtualService {
+    let addresses = ["10.20.3.200", "fd00:20::200"].map(|a| a.parse().unwrap()).into();
+    VirtualService { id: "web".into(), addresses, names: vec!["web".into()] }
+}
+
+/// Who answers, in so many tries.
+fn answers(inside: &Inside, address: &str) -> String {
+    let all: std::collections::BTreeSet<String> =
+        (0..40).map(|_| inside.ask(address).unwrap_or_else(|why| why)).collect();
+    all.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_virtual_address_leads_to_whoever_serves_on_whichever_machine() {
+    machine(async |machine| {
+        let other = Other::new(machine.root.join("other"));
+        let networks = machine.networks().await;
+        networks.create_overlay(spec(), overlay(NEAR)).await.unwrap();
+        other.on(other.networks.create_overlay(spec(), overlay(FAR))).unwrap();
+        let near = inside(&networks.attach("c-near", at("near", 2)).await.unwrap().sandbox);
+        let far = inside(&other.on(other.networks.attach("c-far", at("far", 3))).unwrap().sandbox);
+        near.serve_text("[::]:80", "near");
+        far.serve_text("[::]:80", "far");
+        far.serve_tcp("[::]:81");
+        let here = vec![peer("near", NEAR, 2), peer("late", NEAR, 4)];
+        other.on(other.networks.change_peers("wide", here, Vec::new())).unwrap();
+
+        networks.change_services("wide", vec![web()], Vec::new()).await.unwrap();
+        assert_eq!(resolve(&near, "web."), "10.20.3.200");
+        assert_eq!(near.ask("10.20.3.200:80").unwrap_err(), "connection refused", "nobody stands behind it yet");
+        assert_eq!(near.ask("[fd00:20::200]:80").unwrap_err(), "connection refused");
+
+        let both = vec![task("far", Some(FAR), 3), task("near", None, 2)];
+        networks.change_peers("wide", both.clone(), Vec::new()).await.unwrap();
+        assert_eq!(answers(&near, "10.20.3.200:80"), "far near");
+        assert_eq!(answers(&near, "[fd00:20::200]:80"), "far near");
+        assert_eq!(resolve(&near, "web."), "10.20.3.200");
+        // Whoever comes later knows all of it too.
+        let late = inside(&networks.attach("c-late", at("late", 4)).await.unwrap().sandbox);
+        assert_eq!(answers(&late, "10.20.3.200:80"), "far near");
+
+        // One that is about to stop gets no new connections, and keeps those that it has.
+        let mut held = near.connect("10.20.3.3:82", "10.20.3.200:82", &far);
+        let leaving = Peer { serving: false, ..task("far", Some(FAR), 3) };
+        networks.change_peers("wide", vec![leaving], Vec::new()).await.unwrap();
+        assert_eq!(answers(&near, "10.20.3.200:80"), "near");
+        assert_eq!(held.echo("still there"), "still there");
+        assert_eq!(near.ask("10.20.3.3:80").unwrap(), "far", "by its own address");
+
+        // The caller's own address is what is seen.
+        networks.change_peers("wide", vec![task("far", Some(FAR), 3)], vec!["task-near".into()]).await.unwrap();
+        assert_eq!(near.ask("10.20.3.200:81").unwrap(), "::ffff:10.20.3.2");
+
+        // The next daemon says the same again, and corrects it.
+        drop(networks);
+        assert_eq!(answers(&near, "10.20.3.200:80"), "far");
+        let networks = machine.networks().await;
+        networks.replace_services("wide", vec![web()]).await.unwrap();
+        networks.replace_peers("wide", both).await.unwrap();
+        assert_eq!(answers(&near, "10.20.3.200:80"), "far near");
+        assert_eq!(resolve(&near, "web."), "10.20.3.200");
+        networks.change_services("wide", Vec::new(), vec!["web".into()]).await.unwrap();
+        assert!(!near.reaches("10.20.3.200:80"), "it is nobody's");
+        assert_eq!(resolve(&near, "web."), "");
+        assert!(near.run(support::nft).contains("table inet hoist-services"));
+        assert!(!near.run(support::nft).contains("10.20.3.200"));
+        other.end();
+    });
+}
+
 #[test]
 fn thousands_of_peers_come_and_go() {
     machine(async |machine| {
@@ -198,10 +281,12 @@ fn thousands_of_peers_come_and_go() {
         let many: Vec<Peer> = (0..3000_u32)
             .map(|n| Peer {
                 id: n.to_string(),
-                node: IpAddr::from([198, 51, 100, 2 + (n % 200) as u8]),
+                node: Some(IpAddr::from([198, 51, 100, 2 + (n % 200) as u8])),
                 mac: None,
                 addresses: vec![IpAddr::from([10, 20, (n / 250) as u8 + 1, (n % 250) as u8])],
                 names: vec![format!("web-{n}"), "web".into()],
+                service: None,
+                serving: true,
             })
             .collect();
         let count = || run("bridge", "fdb show").lines().filter(|l| l.contains(" dst ")).count();

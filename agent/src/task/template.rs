@@ -140,6 +140,7 @@ mod tests {
             start_after: None,
             restarts: 0,
             started_with: Default::default(),
+            addresses: Vec::new(),
         }
     }
 

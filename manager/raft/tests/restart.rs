@@ -19,6 +19,7 @@ fn service(name: &str) -> Service {
         previous: None,
         spec_hash: String::new(),
         update: None,
+        virtual_ips: Vec::new(),
     }
 }
 

@@ -69,6 +69,7 @@ fn task(service: &ServiceId, spread: bool) -> Task {
         start_after: None,
         restarts: 0,
         started_with: Default::default(),
+        addresses: Vec::new(),
     }
 }
 

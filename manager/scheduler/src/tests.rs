@@ -46,6 +46,7 @@ fn task(service: &ServiceId) -> Task {
         start_after: None,
         restarts: 0,
         started_with: Default::default(),
+        addresses: Vec::new(),
     }
 }
 

@@ -87,6 +87,7 @@ impl Control {
                     spec,
                     previous: None,
                     update: None,
+                    virtual_ips: Vec::new(),
                 };
                 put(tx, service)
             })

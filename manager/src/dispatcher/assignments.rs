@@ -11,14 +11,22 @@ use hoist_store::{Kind, Object, Record, Store, Tables, Wake};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
-use super::json;
+use super::{
+    json,
+    topology::{self, Stale, Topology},
+};
 
 /// What an agent holds: each record's fingerprint and itself.
 type Set = BTreeMap<(Kind, String), (u64, Object)>;
 
 /// Sends the node's assignments until the receiver is gone or `cancel` fires.
 pub(crate) async fn feed(store: Store, node: NodeId, sender: Sender<AssignmentsMessage>, cancel: CancellationToken) {
-    let (mut sent, mut watch) = store.watch(|tables| assigned(tables, &node));
+    let (first, mut watch) = store.watch(|tables| {
+        let mut topology = Topology::default();
+        topology.refresh(tables, topology::networks_of(tables, &node), Stale::everything());
+        (assigned(tables, &node), topology)
+    });
+    let (mut sent, mut topology) = first;
     let mut number = 0_u64;
     let complete = AssignmentsMessage {
         kind: assignments_message::Kind::Complete.into(),
@@ -29,20 +37,33 @@ pub(crate) async fn feed(store: Store, node: NodeId, sender: Sender<AssignmentsM
             .filter(|((kind, _), _)| *kind != Kind::Task)
             .chain(sent.iter().filter(|((kind, _), _)| *kind == Kind::Task))
             .map(|(_, (_, object))| update(object))
+            .chain(topology.told())
             .collect(),
     };
     if sender.send(complete).await.is_err() {
         return;
     }
     loop {
-        tokio::select! {
+        let wake = tokio::select! {
             () = cancel.cancelled() => return,
             () = sender.closed() => return,
-            wake = watch.next() => if matches!(wake, Wake::Closed) { return },
+            wake = watch.next() => wake,
+        };
+        let changes = store.view(|tables| {
+            let mut stale = Stale::default();
+            match &wake {
+                Wake::Commits(commits) => commits.iter().for_each(|commit| stale.note(tables, commit)),
+                Wake::Resync | Wake::Closed => stale = Stale::everything(),
+            }
+            let now = assigned(tables, &node);
+            let mut changes = difference(&sent, &now);
+            sent = now;
+            changes.extend(topology.refresh(tables, topology::networks_of(tables, &node), stale));
+            changes
+        });
+        if matches!(wake, Wake::Closed) {
+            return;
         }
-        let now = store.view(|tables| assigned(tables, &node));
-        let changes = difference(&sent, &now);
-        sent = now;
         if changes.is_empty() {
             continue;
         }

@@ -7,6 +7,7 @@ mod assignments;
 mod news;
 mod session;
 mod status;
+mod topology;
 
 use std::{
     collections::HashMap,

@@ -75,5 +75,6 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
         start_after: None,
         restarts: 0,
         started_with: Default::default(),
+        addresses: Vec::new(),
     }
 }

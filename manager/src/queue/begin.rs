@@ -34,6 +34,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         spec,
         previous: None,
         update: None,
+        virtual_ips: Vec::new(),
     };
     // What is written is what the orchestrator would find: it makes no second task for a rank.
     for (rank, node) in nodes.iter().enumerate() {
@@ -135,6 +136,7 @@ fn shared_network(tx: &mut Tx<'_>, job: &Job, name: &str) -> Result<Option<(Netw
         key: None,
         external: false,
         removing: false,
+        allocation: None,
     })?;
     Ok(Some((id, name.to_owned())))
 }

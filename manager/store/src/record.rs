@@ -50,6 +50,8 @@ pub enum Index {
     Project,
     Service,
     Node,
+    /// Of records that were given addresses on it.
+    Network,
 }
 
 /// A type that the store keeps a table of.
@@ -123,11 +125,16 @@ records! {
     Cluster(Cluster, ClusterId, clusters, unique: true, |this| named(&this.name, None)),
     Node(Node, NodeId, nodes, unique: false, |this| named(&this.description.hostname, None)),
     Service(Service, ServiceId, services, unique: true,
-        |this| named(&this.spec.name, this.spec.compose.as_ref().map(|origin| origin.project.as_str()))),
+        |this| {
+            let mut keys = named(&this.spec.name, this.spec.compose.as_ref().map(|origin| origin.project.as_str()));
+            keys.extend(this.virtual_ips.iter().map(|given| (Index::Network, given.network.as_str())));
+            keys
+        }),
     Task(Task, TaskId, tasks, unique: false, |this| {
         let mut keys = vec![(Index::Service, this.service.as_str())];
         keys.extend(this.node.as_ref().map(|node| (Index::Node, node.as_str())));
         keys.extend(this.project.as_deref().map(|project| (Index::Project, project)));
+        keys.extend(this.addresses.iter().map(|given| (Index::Network, given.network.as_str())));
         keys
     }),
     Network(ClusterNetwork, NetworkId, networks, unique: true,

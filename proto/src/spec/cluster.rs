@@ -1,11 +1,11 @@
 //! The cluster's other records: nodes, networks, volumes, secrets, configs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Meta, NetworkSpec, VolumeSpec};
+use super::{Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec};
 use crate::id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId};
 
 /// A machine of the cluster.
@@ -26,6 +26,16 @@ pub struct Node {
     /// Its place among the managers, once it has asked for one.
     #[serde(default)]
     pub raft: Option<RaftMember>,
+}
+
+impl Node {
+    /// The address of traffic between containers; none while the cluster is this node alone.
+    pub fn data_path(&self) -> Option<IpAddr> {
+        let text = if self.data_address.is_empty() { &self.address } else { &self.data_address };
+        // With or without a port; an IPv6 address that has one is in brackets.
+        let bare = text.parse().ok();
+        bare.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+    }
 }
 
 /// A manager's place among the managers.
@@ -126,6 +136,16 @@ pub struct ClusterNetwork {
     /// Goes as soon as no task uses it.
     #[serde(default)]
     pub removing: bool,
+    /// Of a network that spans nodes, once the allocator has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<NetworkAllocation>,
+}
+
+impl ClusterNetwork {
+    /// Whether it spans nodes.
+    pub fn spans_nodes(&self) -> bool {
+        !self.external && self.spec.driver == OVERLAY
+    }
 }
 
 /// A volume of a project; made on each node that needs it.

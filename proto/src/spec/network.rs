@@ -7,6 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::{NetworkId, NodeId, ServiceId};
+
+/// The driver of networks that span nodes.
+pub const OVERLAY: &str = "overlay";
+
 /// A network as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -79,4 +84,53 @@ pub struct NetworkAttachment {
     pub priority: i32,
     /// The highest gives the default route.
     pub gateway_priority: i32,
+}
+
+/// What the cluster decided for a network that spans nodes; the same on every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkAllocation {
+    /// The network's VXLAN identifier, 24 bits.
+    pub vni: u32,
+    /// UDP port of the tunnels.
+    pub port: u16,
+    /// Each with its subnet and gateway; the gateway is every node's own address on the network.
+    pub pools: Vec<IpamPool>,
+}
+
+/// What a task or a service was given on a network that spans nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkAddresses {
+    pub network: NetworkId,
+    /// At most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The names that are answered with them, besides the container's own.
+    pub names: Vec<String>,
+}
+
+/// A task on a network that spans nodes, as the network's nodes must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkMember {
+    /// Of the task; unique on the network.
+    pub id: String,
+    pub network: NetworkId,
+    pub node: NodeId,
+    /// Where its node's tunnels end.
+    pub node_address: IpAddr,
+    pub addresses: Vec<IpAddr>,
+    /// All names that are answered for it, its container's first.
+    pub names: Vec<String>,
+    /// The service behind whose virtual address it stands.
+    pub service: Option<ServiceId>,
+    /// It takes new connections: it runs, is not unhealthy, and is to go on.
+    pub serving: bool,
+}
+
+/// A service's virtual address on a network that spans nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualService {
+    pub service: ServiceId,
+    pub network: NetworkId,
+    /// At most one of each family.
+    pub addresses: Vec<IpAddr>,
+    pub names: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::TaskSpec;
+use super::{NetworkAddresses, TaskSpec};
 use crate::id::ServiceId;
 
 /// What every record of the store carries.
@@ -29,6 +29,9 @@ pub struct Service {
     /// A digest of what in `spec` makes a task new when it changes.
     pub spec_hash: String,
     pub update: Option<UpdateStatus>,
+    /// Its virtual addresses on networks that span nodes, given by the allocator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_ips: Vec<NetworkAddresses>,
 }
 
 /// What a person asks of a service.

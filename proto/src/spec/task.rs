@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Meta, Placement, ServiceRestart};
+use super::{ContainerSpec, Meta, NetworkAddresses, Placement, ServiceRestart};
 use crate::id::{NetworkId, NodeId, ServiceId, TaskId, VolumeId};
 
 /// One instance of a service.
@@ -34,6 +34,9 @@ pub struct Task {
     /// The [`super::Service::spec_hash`] of each dependency with `restart: true` when this task was started.
     #[serde(default)]
     pub started_with: std::collections::BTreeMap<String, String>,
+    /// Its addresses on networks that span nodes, given by the allocator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<NetworkAddresses>,
 }
 
 /// What a task runs and where it may run.

@@ -58,7 +58,7 @@ impl Core {
         held.record.endpoints.push(endpoint.clone());
         if !exclusive {
             self.directory.join(&endpoint);
-            if let Err(error) = self.route(container) {
+            if let Err(error) = self.route(container).and_then(|()| self.balance_all(container, &network.id)) {
                 let _ = self.leave(container, &network.id);
                 return Err(error);
             }

@@ -4,6 +4,7 @@
 //! kernel allows, then writes down what is; what fails is taken back.
 
 mod attach;
+mod balance;
 mod bridge;
 mod endpoint;
 mod network;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use self::overlay::Tunnel;
 use crate::dns::{Directory, Server};
 use crate::error::{Error, Holder};
-use crate::firewall::{BridgeRules, Connections, Firewall, Names};
+use crate::firewall::{Balancer, BridgeRules, Connections, Firewall, Names};
 use crate::ipam::Addresses;
 use crate::model::Network;
 use crate::netlink::{Refusal, Rtnl};
@@ -91,6 +92,8 @@ struct Live {
     links: HashMap<String, u32>,
     /// The name server; it ends when this is dropped.
     server: Option<Server>,
+    /// What leads virtual addresses to their members, once there are any.
+    balancer: Option<Balancer>,
 }
 
 impl Core {

@@ -4,12 +4,13 @@
 //! for link addresses, so each container finds its own machine's. Whom the tunnel leads to is told
 //! by the cluster and never learnt from packets.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::{Core, Kind, bridge, refused, refused_batch};
+use crate::dns::Directory;
 use crate::error::Error;
-use crate::model::{MacAddress, Network, Overlay, Peer};
+use crate::model::{MacAddress, Network, Overlay, Peer, VirtualService};
 use crate::netlink::{Batch, Refusal, Rtnl};
 use crate::settings::BridgeSettings;
 
@@ -22,8 +23,11 @@ const BATCH: usize = 512;
 /// The way to other machines.
 pub(super) struct Tunnel {
     index: u32,
-    /// All containers of other machines, by their ids.
-    peers: HashMap<String, Peer>,
+    /// All containers that the cluster told of, by their ids.
+    pub(super) peers: HashMap<String, Peer>,
+    pub(super) services: HashMap<String, VirtualService>,
+    /// The ids of the peers behind each service that take new connections.
+    pub(super) serving: HashMap<String, BTreeSet<String>>,
     /// What the kernel was told.
     told: Told,
 }
@@ -45,6 +49,65 @@ enum Step {
     NoNeighbour(IpAddr, MacAddress),
 }
 
+/// A service has names and addresses as a container has.
+fn as_peer(service: &VirtualService) -> Peer {
+    Peer {
+        id: format!("service {}", service.id),
+        node: None,
+        mac: None,
+        addresses: service.addresses.clone(),
+        names: service.names.clone(),
+        service: None,
+        serving: true,
+    }
+}
+
+impl Tunnel {
+    fn announce(
+        &mut self,
+        network: &Network,
+        directory: &Directory,
+        peer: Peer,
+        steps: &mut Vec<Step>,
+        unbalanced: &mut BTreeSet<String>,
+    ) {
+        if peer.node.is_some() {
+            directory.learn(&network.id, &network.spec.name, &peer);
+            directory.set_healthy(&peer.id, peer.serving);
+        }
+        self.told.come(&peer, steps);
+        if let Some(service) = peer.service.as_ref().filter(|_| peer.serving) {
+            self.serving.entry(service.clone()).or_default().insert(peer.id.clone());
+            unbalanced.insert(service.clone());
+        }
+        self.peers.insert(peer.id.clone(), peer);
+    }
+
+    fn withdraw(
+        &mut self,
+        network: &Network,
+        directory: &Directory,
+        peer: &Peer,
+        steps: &mut Vec<Step>,
+        unbalanced: &mut BTreeSet<String>,
+    ) {
+        if peer.node.is_some() {
+            directory.forget(&network.id, peer);
+            directory.set_healthy(&peer.id, true);
+        }
+        self.told.go(peer, steps);
+        if let Some(service) = &peer.service
+            && let Some(serving) = self.serving.get_mut(service)
+            && serving.remove(&peer.id)
+        {
+            if serving.is_empty() {
+                self.serving.remove(service);
+            }
+            unbalanced.insert(service.clone());
+        }
+    }
+}
+
 fn mac_of(peer: &Peer) -> Option<MacAddress> {
     let first = || peer.addresses.iter().find(|a| a.is_ipv4()).or(peer.addresses.first());
     peer.mac.or_else(|| first().map(|a| MacAddress::standing_for(*a)))
@@ -52,9 +115,9 @@ fn mac_of(peer: &Peer) -> Option<MacAddress> {
 
 impl Told {
     fn come(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
-        let Some(mac) = mac_of(peer) else { return };
-        if self.forwards.insert(mac, peer.node) != Some(peer.node) {
-            steps.push(Step::Forward(mac, peer.node));
+        let Some((mac, node)) = mac_of(peer).zip(peer.node) else { return };
+        if self.forwards.insert(mac, node) != Some(node) {
+            steps.push(Step::Forward(mac, node));
         }
         for address in &peer.addresses {
             if self.neighbours.insert(*address, mac) != Some(mac) {
@@ -65,16 +128,16 @@ impl Told {
 
     /// Only what is still the peer's own: its address may be another's meanwhile.
     fn go(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
-        let Some(mac) = mac_of(peer) else { return };
+        let Some((mac, node)) = mac_of(peer).zip(peer.node) else { return };
         for address in &peer.addresses {
             if self.neighbours.get(address) == Some(&mac) {
                 self.neighbours.remove(address);
                 steps.push(Step::NoNeighbour(*address, mac));
             }
         }
-        if self.forwards.get(&mac) == Some(&peer.node) {
+        if self.forwards.get(&mac) == Some(&node) {
             self.forwards.remove(&mac);
-            steps.push(Step::NoForward(mac, peer.node));
+            steps.push(Step::NoForward(mac, node));
         }
     }
 }
@@ -133,7 +196,8 @@ impl Core {
         batch.set_master(&name, bridge);
         batch.set_up(&name);
         self.rtnl.send(batch).map_err(refused_batch(action()))?;
-        Ok(Tunnel { index, peers: HashMap::new(), told })
+        let (services, serving) = (HashMap::new(), HashMap::new());
+        Ok(Tunnel { index, peers: HashMap::new(), services, serving, told })
     }
 
     pub(super) fn remove_tunnel(&mut self, network: &Network) -> Result<(), Error> {
@@ -152,10 +216,10 @@ impl Core {
         let Self { networks, rtnl, directory, .. } = self;
         let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
         let mut steps = Vec::new();
+        let mut unbalanced = BTreeSet::new();
         for id in gone {
             if let Some(peer) = tunnel.peers.remove(id) {
-                directory.forget(&network.id, &peer);
-                tunnel.told.go(&peer, &mut steps);
+                tunnel.withdraw(&network, directory, &peer, &mut steps, &mut unbalanced);
             }
         }
         for peer in come {
@@ -163,15 +227,13 @@ impl Core {
                 continue;
             }
             if let Some(before) = tunnel.peers.remove(&peer.id) {
-                directory.forget(&network.id, &before);
-                tunnel.told.go(&before, &mut steps);
+                tunnel.withdraw(&network, directory, &before, &mut steps, &mut unbalanced);
             }
-            directory.learn(&network.id, &network.spec.name, &peer);
-            tunnel.told.come(&peer, &mut steps);
-            tunnel.peers.insert(peer.id.clone(), peer);
+            tunnel.announce(&network, directory, peer, &mut steps, &mut unbalanced);
         }
-        tell(rtnl, tunnel.index, &steps)
-            .map_err(refused(format!("change the far side of network {}", network.spec.name)))
+        let told = tell(rtnl, tunnel.index, &steps)
+            .map_err(refused(format!("change the far side of network {}", network.spec.name)));
+        told.and(self.balance(&network.id, &unbalanced))
     }
 
     pub(crate) fn replace_peers(&mut self, name: &str, all: Vec<Peer>) -> Result<(), Error> {
@@ -181,6 +243,47 @@ impl Core {
         let gone: Vec<String> = tunnel.peers.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
         self.change_peers(&network.id, all, &gone)?;
         self.sweep(&network)
+    }
+
+    pub(crate) fn change_services(
+        &mut self,
+        network: &str,
+        come: Vec<VirtualService>,
+        gone: &[String],
+    ) -> Result<(), Error> {
+        let network = self.find(network)?.network.clone();
+        let Self { networks, directory, .. } = self;
+        let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
+        let mut unbalanced = BTreeSet::new();
+        let mut withdrawn = Vec::new();
+        for id in gone {
+            if let Some(service) = tunnel.services.remove(id) {
+                directory.forget(&network.id, &as_peer(&service));
+                withdrawn.extend(service.addresses);
+            }
+        }
+        for service in come {
+            if tunnel.services.get(&service.id) == Some(&service) {
+                continue;
+            }
+            if let Some(before) = tunnel.services.remove(&service.id) {
+                directory.forget(&network.id, &as_peer(&before));
+                withdrawn.extend(before.addresses.into_iter().filter(|a| !service.addresses.contains(a)));
+            }
+            directory.learn(&network.id, &network.spec.name, &as_peer(&service));
+            unbalanced.insert(service.id.clone());
+            tunnel.services.insert(service.id.clone(), service);
+        }
+        let gone = self.unbalance(&network.id, &withdrawn);
+        gone.and(self.balance(&network.id, &unbalanced))
+    }
+
+    pub(crate) fn replace_services(&mut self, name: &str, all: Vec<VirtualService>) -> Result<(), Error> {
+        let network = self.find(name)?.network.clone();
+        let tunnel = tunnel(self.networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
+        let ids: HashSet<&str> = all.iter().map(|service| service.id.as_str()).collect();
+        let gone: Vec<String> = tunnel.services.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
+        self.change_services(&network.id, all, &gone)
     }
 
     /// What the kernel knows from an earlier daemon, and nobody says any more.
@@ -199,7 +302,7 @@ impl Core {
     }
 }
 
-fn tunnel<'a>(kind: Option<&'a mut Kind>, network: &Network) -> Result<&'a mut Tunnel, Error> {
+pub(super) fn tunnel<'a>(kind: Option<&'a mut Kind>, network: &Network) -> Result<&'a mut Tunnel, Error> {
     let tunnel = match kind {
         Some(Kind::Bridge(bridge)) => bridge.tunnel.as_mut(),
         _ => None,

@@ -71,6 +71,16 @@ pub(super) struct Element {
 }
 
 impl Element {
+    /// Any key that leads to a chain.
+    pub(super) fn to_chain(key: Vec<u8>, chain: String) -> Self {
+        Self { key, data: Some(Data::Goto(chain)), interval_end: false }
+    }
+
+    /// Any key that leads to a value.
+    pub(super) fn to_value(key: Vec<u8>, data: Vec<u8>) -> Self {
+        Self { key, data: Some(Data::Value(data)), interval_end: false }
+    }
+
     /// A bridge in a set.
     pub(super) fn bridge(name: &str) -> Self {
         Self { key: interface(name).into(), data: None, interval_end: false }

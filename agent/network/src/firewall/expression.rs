@@ -179,6 +179,35 @@ impl Rule<'_, '_> {
         });
     }
 
+    /// Sends the connection to the address in a register; the port stays.
+    pub(super) fn lead_to(&mut self, family: u8, address: u32) {
+        const DESTINATION: u32 = 1;
+        self.add("nat", |a| {
+            a.be32(1, DESTINATION).be32(2, u32::from(family)).be32(3, address);
+        });
+    }
+
+    /// A number below `modulus`, by chance, in the host's byte order.
+    pub(super) fn chance(&mut self, modulus: u32, register: u32) -> &mut Self {
+        const RANDOM: u32 = 1;
+        self.add("numgen", |a| {
+            a.be32(1, register).be32(2, modulus).be32(3, RANDOM).be32(4, 0);
+        })
+    }
+
+    /// Answers as a host does whose port is closed.
+    pub(super) fn refuse(&mut self, tcp: bool) {
+        const TCP_RESET: u32 = 1;
+        const UNREACHABLE: u32 = 2;
+        const PORT: u8 = 1;
+        self.add("reject", |a| {
+            a.be32(1, if tcp { TCP_RESET } else { UNREACHABLE });
+            if !tcp {
+                a.bytes(2, &[PORT]);
+            }
+        });
+    }
+
     /// Hides the connection's source behind the address of the interface it leaves by.
     pub(super) fn masquerade(&mut self) {
         self.add("masq", |_| {});

@@ -18,6 +18,7 @@
 //! Published ports are elements of maps and networks are elements of verdict maps: a packet costs
 //! the same, and a change is one small transaction, however many there are.
 
+mod balance;
 mod conntrack;
 mod elements;
 mod expression;
@@ -27,6 +28,7 @@ mod silence;
 mod table;
 mod wire;
 
+pub(crate) use balance::{Balancer, Virtual};
 pub(crate) use conntrack::Connections;
 pub(crate) use elements::Forward;
 pub(crate) use names::Names;

@@ -94,6 +94,27 @@ pub fn run(program: &str, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Both ends of a connection.
+pub struct Echo {
+    near: TcpStream,
+    far: TcpStream,
+}
+
+impl Echo {
+    /// Sends a text to the far end, and gives what comes back from there.
+    pub fn echo(&mut self, text: &str) -> String {
+        let mut buffer = vec![0; text.len()];
+        for stream in [&self.near, &self.far] {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        self.near.write_all(text.as_bytes()).unwrap();
+        self.far.read_exact(&mut buffer).unwrap();
+        self.far.write_all(&buffer).unwrap();
+        self.near.read_exact(&mut buffer).unwrap();
+        String::from_utf8(buffer).unwrap()
+    }
+}
+
 /// The inside of a sandbox.
 #[derive(Clone)]
 pub struct Inside(Arc<File>);
@@ -142,6 +163,37 @@ impl Inside {
                 let _ = write!(stream, "{}", stream.peer_addr().unwrap().ip());
             }
         });
+    }
+
+    /// A server that answers each connection with a text.
+    pub fn serve_text(&self, address: &str, text: &'static str) {
+        let listener = self.run(|| TcpListener::bind(address).unwrap_or_else(|e| panic!("{address}: {e}")));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let _ = stream.write_all(text.as_bytes());
+            }
+        });
+    }
+
+    /// A connection to `virtual_address` of which `server`, who has `own`, sends back all that comes.
+    pub fn connect(&self, own: &str, virtual_address: &str, server: &Inside) -> Echo {
+        let port = own.rsplit_once(':').unwrap().1;
+        let listener = server.run(|| TcpListener::bind(format!("[::]:{port}")).unwrap());
+        listener.set_nonblocking(true).unwrap();
+        let address: SocketAddr = virtual_address.parse().unwrap();
+        // By chance it leads to others, who refuse.
+        for _ in 0..200 {
+            let Ok(near) = self.run(|| TcpStream::connect_timeout(&address, Duration::from_secs(5))) else { continue };
+            for _ in 0..100 {
+                if let Ok((far, _)) = listener.accept() {
+                    far.set_nonblocking(false).unwrap();
+                    return Echo { near, far };
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        panic!("{virtual_address} never led to {own}");
     }
 
     /// A server that answers each datagram with the address of its sender.

@@ -25,6 +25,7 @@ pub(super) fn networks(planner: &mut Planner<'_>) -> Result<BTreeMap<String, Net
             key: (!external).then(|| wanted.key.clone()),
             external,
             removing: false,
+            allocation: None,
         };
         let id = match there {
             Some(there) if wanted.external => there.id.clone(),

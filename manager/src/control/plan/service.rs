@@ -127,6 +127,7 @@ fn one(planner: &mut Planner<'_>, wanted: &DesiredService, mut spec: ServiceSpec
             spec,
             previous: None,
             update: None,
+            virtual_ips: Vec::new(),
         };
         for slot in 1..=slots(service.spec.mode) {
             let name = container_name(&service, slot);

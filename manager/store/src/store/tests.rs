@@ -17,6 +17,7 @@ fn service(name: &str) -> Service {
         previous: None,
         spec_hash: String::new(),
         update: None,
+        virtual_ips: Vec::new(),
     }
 }
 
@@ -36,6 +37,7 @@ fn task(service: &Service) -> Task {
         start_after: None,
         restarts: 0,
         started_with: Default::default(),
+        addresses: Vec::new(),
     }
 }
 

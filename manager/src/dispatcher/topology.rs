@@ -1,0 +1,209 @@
+//! Who is on the networks of a node that span nodes, and behind which virtual addresses they stand.
+//!
+//! Each member and each virtual service is a thing of its own, so that what is told grows with the change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hoist_proto::{
+    id::{NetworkId, NodeId, ServiceId, TaskId},
+    spec::{
+        ClusterNetwork, Health, NetworkAddresses, NetworkMember, Node, NodeState, Service, Task, TaskState,
+        VirtualService,
+    },
+    wire::{AssignmentChange, assignment_change},
+};
+use hoist_store::{Commit, Index, Tables};
+
+use super::json;
+use crate::allocator::holds_addresses;
+
+/// What an agent was told of its networks.
+#[derive(Debug, Default)]
+pub(super) struct Topology {
+    /// The node's networks that span nodes.
+    networks: BTreeSet<NetworkId>,
+    members: BTreeMap<(NetworkId, TaskId), NetworkMember>,
+    services: BTreeMap<(NetworkId, ServiceId), VirtualService>,
+}
+
+/// What may be otherwise than was told.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    everything: bool,
+    tasks: BTreeSet<TaskId>,
+    services: BTreeSet<ServiceId>,
+}
+
+impl Stale {
+    pub(super) fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    pub(super) fn note(&mut self, tables: &Tables, commit: &Commit) {
+        for event in &commit.events {
+            if let Some((before, after)) = event.of::<Task>() {
+                let on_networks = |task: &&Arc<Task>| !task.addresses.is_empty();
+                self.tasks.extend(after.or(before).filter(on_networks).map(|task| task.id.clone()));
+            } else if let Some((before, after)) = event.of::<Service>() {
+                let given = |service: Option<&Arc<Service>>| service.map(|service| service.virtual_ips.clone());
+                if given(before).unwrap_or_default() != given(after).unwrap_or_default()
+                    && let Some(service) = after.or(before)
+                {
+                    self.services.insert(service.id.clone());
+                    // Whether its tasks stand behind it has changed with it.
+                    self.tasks.extend(tables.tasks_of(&service.id).map(|task| task.id.clone()));
+                }
+            } else if let Some((before, after)) = event.of::<Node>() {
+                let seen = |node: Option<&Arc<Node>>| node.map(|node| (node.status.state, node.data_path()));
+                if seen(before) != seen(after)
+                    && let Some(node) = after.or(before)
+                {
+                    let tasks = tables.tasks_on(&node.id).filter(|task| !task.addresses.is_empty());
+                    self.tasks.extend(tasks.map(|task| task.id.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Topology {
+    /// All that there is, to be told first.
+    pub(super) fn told(&self) -> Vec<AssignmentChange> {
+        let services = self.services.values().map(|service| change(service_item(service), false));
+        services.chain(self.members.values().map(|member| change(member_item(member), false))).collect()
+    }
+
+    /// Makes it what the tables say, and gives what is to be told. `own` are the node's tasks' networks.
+    pub(super) fn refresh(
+        &mut self,
+        tables: &Tables,
+        own: BTreeSet<NetworkId>,
+        stale: Stale,
+    ) -> Vec<AssignmentChange> {
+        let mut changes = Vec::new();
+        let (mut tasks, mut services) = (stale.tasks, stale.services);
+        let come: Vec<NetworkId> =
+            own.iter().filter(|id| stale.everything || !self.networks.contains(*id)).cloned().collect();
+        if stale.everything {
+            tasks.extend(self.members.keys().map(|(_, task)| task.clone()));
+            services.extend(self.services.keys().map(|(_, service)| service.clone()));
+        }
+        for network in come {
+            tasks.extend(tables.tasks().by(Index::Network, network.as_str()).map(|task| task.id.clone()));
+            services.extend(tables.services().by(Index::Network, network.as_str()).map(|service| service.id.clone()));
+        }
+        self.networks = own;
+        let left = |id: &NetworkId| !self.networks.contains(id);
+        let gone: Vec<_> = self.members.keys().filter(|(network, _)| left(network)).cloned().collect();
+        for key in gone {
+            changes.extend(self.members.remove(&key).map(|member| change(member_item(&member), true)));
+        }
+        let gone: Vec<_> = self.services.keys().filter(|(network, _)| left(network)).cloned().collect();
+        for key in gone {
+            changes.extend(self.services.remove(&key).map(|service| change(service_item(&service), true)));
+        }
+        for id in services {
+            let service = tables.services().get(&id);
+            for network in &self.networks {
+                let now = service.and_then(|service| virtual_service(service, network));
+                differ(&mut self.services, (network.clone(), id.clone()), now, service_item, &mut changes);
+            }
+        }
+        for id in tasks {
+            let task = tables.tasks().get(&id);
+            for network in &self.networks {
+                let now = task.and_then(|task| member(tables, task, network));
+                differ(&mut self.members, (network.clone(), id.clone()), now, member_item, &mut changes);
+            }
+        }
+        changes
+    }
+}
+
+/// Makes one thing what it is now, and notes the difference.
+fn differ<K: Ord, V: PartialEq>(
+    told: &mut BTreeMap<K, V>,
+    key: K,
+    now: Option<V>,
+    item: impl Fn(&V) -> assignment_change::Item,
+    changes: &mut Vec<AssignmentChange>,
+) {
+    match now {
+        None => changes.extend(told.remove(&key).map(|before| change(item(&before), true))),
+        Some(now) if told.get(&key) == Some(&now) => {}
+        Some(now) => {
+            changes.push(change(item(&now), false));
+            told.insert(key, now);
+        }
+    }
+}
+
+fn change(item: assignment_change::Item, remove: bool) -> AssignmentChange {
+    let action = if remove { assignment_change::Action::Remove } else { assignment_change::Action::Update };
+    AssignmentChange { action: action.into(), item: Some(item) }
+}
+
+fn member_item(member: &NetworkMember) -> assignment_change::Item {
+    assignment_change::Item::NetworkMember(json(member))
+}
+
+fn service_item(service: &VirtualService) -> assignment_change::Item {
+    assignment_change::Item::VirtualService(json(service))
+}
+
+/// The networks that span nodes on which a node has tasks that have not ended.
+pub(super) fn networks_of(tables: &Tables, node: &NodeId) -> BTreeSet<NetworkId> {
+    let tasks = tables.tasks_on(node).filter(|task| holds_addresses(task) && task.status.state >= TaskState::Assigned);
+    tasks.flat_map(|task| task.addresses.iter().map(|given| given.network.clone())).collect()
+}
+
+fn on<'a>(given: &'a [NetworkAddresses], network: &NetworkId) -> Option<&'a NetworkAddresses> {
+    given.iter().find(|one| one.network == *network)
+}
+
+fn virtual_service(service: &Service, network: &NetworkId) -> Option<VirtualService> {
+    let given = on(&service.virtual_ips, network)?;
+    Some(VirtualService {
+        service: service.id.clone(),
+        network: network.clone(),
+        addresses: given.addresses.clone(),
+        names: given.names.clone(),
+    })
+}
+
+/// A task as the others on the network see it: from the moment it has a node, so that nobody who hears from
+/// it has to look for it; by its names once it runs.
+fn member(tables: &Tables, task: &Task, network: &NetworkId) -> Option<NetworkMember> {
+    let given = on(&task.addresses, network)?;
+    if !holds_addresses(task) || task.status.state < TaskState::Assigned {
+        return None;
+    }
+    tables.get::<ClusterNetwork>(network)?;
+    let node = tables.get::<Node>(task.node.as_ref()?)?;
+    let service = tables.services().get(&task.service);
+    let behind = service.filter(|service| on(&service.virtual_ips, network).is_some());
+    let status = &task.status;
+    let runs = status.state == TaskState::Running;
+    let mut names = Vec::new();
+    if runs {
+        names.push(task.spec.container.name.clone());
+        names.extend(given.names.iter().filter(|name| **name != task.spec.container.name).cloned());
+    }
+    Some(NetworkMember {
+        id: task.id.to_string(),
+        network: network.clone(),
+        node: node.id.clone(),
+        node_address: node.data_path()?,
+        addresses: given.addresses.clone(),
+        names,
+        service: behind.map(|service| service.id.clone()),
+        serving: runs
+            && matches!(status.health, Health::None | Health::Healthy)
+            && task.desired <= TaskState::Running
+            // One that is down may come back with its tasks running; until then nobody is sent there.
+            && node.status.state != NodeState::Down,
+    })
+}
