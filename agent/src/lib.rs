@@ -14,6 +14,7 @@ mod describe;
 mod dispatchers;
 mod identity;
 pub mod local;
+mod overlay;
 mod progress;
 mod report;
 mod resources;

@@ -1,12 +1,13 @@
 //! The cluster's networks and volumes, made on this node when a task first needs them, and removed
 //! when their records go.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use hoist_engine::Engine;
+use hoist_network::Overlay;
 use hoist_proto::{
     id::{NetworkId, VolumeId},
-    spec::{ClusterNetwork, ClusterVolume, NetworkSpec},
+    spec::{ClusterNetwork, ClusterVolume, OVERLAY},
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -45,17 +46,19 @@ impl Resources {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Makes sure that the network is here. The error is for people.
-    pub(crate) async fn network(&self, record: &ClusterNetwork) -> Result<(), String> {
+    /// Makes sure that the network is here, and says whether it is new; `data_path` is where the node's tunnels
+    /// end. The error is for people.
+    pub(crate) async fn network(&self, record: &ClusterNetwork, data_path: Option<IpAddr>) -> Result<bool, String> {
         let name = &record.spec.name;
         let deadline = tokio::time::Instant::now() + REPLACED;
         loop {
             let freed = self.inner.freed.notified();
             let holder = {
                 let _making = self.inner.making.lock().await;
-                match self.try_network(record).await? {
-                    None => return Ok(()),
-                    Some(holder) => holder,
+                match self.try_network(record, data_path).await? {
+                    Found::There => return Ok(false),
+                    Found::Made => return Ok(true),
+                    Found::Held(holder) => holder,
                 }
             };
             // The containers of the network that this one replaces are on their way out.
@@ -66,7 +69,7 @@ impl Resources {
     }
 
     /// Gives who holds the name, when it is a network that this one replaces.
-    async fn try_network(&self, record: &ClusterNetwork) -> Result<Option<String>, String> {
+    async fn try_network(&self, record: &ClusterNetwork, data_path: Option<IpAddr>) -> Result<Found, String> {
         let networks = self.inner.engine.networks();
         let name = &record.spec.name;
         let there = match networks.inspect(name).await {
@@ -74,29 +77,39 @@ impl Resources {
             Err(hoist_network::Error::NotFound(_)) => None,
             Err(error) => return Err(chain(&error)),
         };
+        let overlay = overlay(record, data_path);
         let label = |key: &str| there.as_ref().and_then(|there| there.spec.labels.get(key).cloned());
         match (&there, record.external) {
-            (Some(_), true) => return Ok(None),
+            (Some(_), true) => return Ok(Found::There),
             (None, true) => return Err(format!("network {name} is declared as external, and does not exist")),
             (Some(_), false) if label(PROJECT).as_ref() != record.project.as_ref() => {
                 return Err(format!(
                     "network {name} exists, and was not made for this project; declare it as external"
                 ));
             }
-            (Some(_), false) if label(CONFIG_HASH).as_ref() == record.spec.labels.get(CONFIG_HASH) => return Ok(None),
+            (Some(there), false)
+                if label(CONFIG_HASH).as_ref() == record.spec.labels.get(CONFIG_HASH) && there.overlay == overlay =>
+            {
+                return Ok(Found::There);
+            }
             (Some(_), false) => match networks.remove(name).await {
                 Ok(_) | Err(hoist_network::Error::NotFound(_)) => {}
-                Err(error @ hoist_network::Error::InUse { .. }) => return Ok(Some(error.to_string())),
+                Err(error @ hoist_network::Error::InUse { .. }) => return Ok(Found::Held(error.to_string())),
                 Err(error) => return Err(chain(&error)),
             },
             (None, false) => {}
         }
         let resource = format!("Network {name}");
         self.inner.progress.resource(&resource, "Creating", None);
-        match networks.create(network_spec(&record.spec)?).await {
+        let spec = network_spec(record, overlay.is_some())?;
+        let made = match overlay {
+            Some(overlay) => networks.create_overlay(spec, overlay).await,
+            None => networks.create(spec).await,
+        };
+        match made {
             Ok(_) => {
                 self.inner.progress.resource(&resource, "Created", None);
-                Ok(None)
+                Ok(Found::Made)
             }
             Err(error) => {
                 let error = format!("network {name}: {}", chain(&error));
@@ -156,6 +169,7 @@ impl Resources {
         let ours = there.as_ref().is_ok_and(|there| {
             there.spec.labels.get(PROJECT) == record.project.as_ref()
                 && there.spec.labels.get(CONFIG_HASH) == record.spec.labels.get(CONFIG_HASH)
+                && there.overlay.map(|overlay| overlay.vni) == record.allocation.as_ref().map(|given| given.vni)
         });
         // Another network may have taken the name meanwhile.
         let removed = if ours { networks.remove(&name).await.map(|_| ()) } else { Ok(()) };
@@ -212,8 +226,24 @@ impl Resources {
     }
 }
 
+/// How a network was found.
+enum Found {
+    There,
+    Made,
+    /// An older one of its name is still in use, by whom.
+    Held(String),
+}
+
+/// How the node takes part in a network that spans nodes; a machine alone has a bridge of its own instead.
+fn overlay(record: &ClusterNetwork, data_path: Option<IpAddr>) -> Option<Overlay> {
+    let (allocation, local) = record.allocation.as_ref().zip(data_path)?;
+    Some(Overlay { vni: allocation.vni, port: allocation.port, local })
+}
+
 /// The engine's own form of a network's definition.
-fn network_spec(spec: &NetworkSpec) -> Result<hoist_network::NetworkSpec, String> {
+fn network_spec(record: &ClusterNetwork, overlay: bool) -> Result<hoist_network::NetworkSpec, String> {
+    let spec = &record.spec;
+    let pools = record.allocation.as_ref().filter(|_| overlay).map_or(&spec.ipam.pools, |given| &given.pools);
     let subnet = |what: &str, text: &Option<String>| match text {
         Some(text) => {
             text.parse().map(Some).map_err(|_| format!("network {}: {what} {text:?} is not a subnet", spec.name))
@@ -221,7 +251,7 @@ fn network_spec(spec: &NetworkSpec) -> Result<hoist_network::NetworkSpec, String
         None => Ok(None),
     };
     let mut config = Vec::new();
-    for pool in &spec.ipam.pools {
+    for pool in pools {
         config.push(hoist_network::IpamConfig {
             subnet: subnet("subnet", &pool.subnet)?,
             ip_range: subnet("ip_range", &pool.ip_range)?,
@@ -232,7 +262,11 @@ fn network_spec(spec: &NetworkSpec) -> Result<hoist_network::NetworkSpec, String
     let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
     Ok(hoist_network::NetworkSpec {
         name: spec.name.clone(),
-        driver: or(&spec.driver, "bridge"),
+        driver: match spec.driver.as_str() {
+            "" => "bridge".to_owned(),
+            OVERLAY if !overlay => "bridge".to_owned(),
+            driver => driver.to_owned(),
+        },
         internal: spec.internal,
         attachable: spec.attachable,
         ingress: false,

@@ -79,13 +79,17 @@ async fn one(
     };
     let session = first.session_id.clone();
     worker.belongs_to(&first.cluster_id);
+    worker.know_node(&first.node);
     dispatchers.heard(first);
     *pause = FIRST_PAUSE;
     tracing::debug!(session, "registered with the dispatcher");
     let alive = async {
         loop {
             match messages.next().await {
-                Some(Ok(news)) => dispatchers.heard(news),
+                Some(Ok(news)) => {
+                    worker.know_node(&news.node);
+                    dispatchers.heard(news);
+                }
                 Some(Err(error)) => return error,
                 None => return Status::unavailable("the dispatcher closed the session"),
             }

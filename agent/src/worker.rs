@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,7 +13,7 @@ use std::{
 use hoist_engine::Engine;
 use hoist_proto::{
     clock::SharedClock,
-    id::{ConfigId, NetworkId, SecretId, ServiceId, TaskId, VolumeId},
+    id::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
     spec::{ClusterNetwork, ClusterVolume, Config, Secret, Task},
     wire::{
         AssignmentChange,
@@ -23,7 +24,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{agent::AgentConfig, identity, progress::Progress, report::Reports, resources::Resources, task};
+use crate::{
+    agent::AgentConfig,
+    identity,
+    overlay::{self, Overlays},
+    progress::Progress,
+    report::Reports,
+    resources::Resources,
+    task,
+};
 
 /// The node's work. Clones are the same.
 #[derive(Clone)]
@@ -38,8 +47,11 @@ pub(crate) struct Inner {
     pub(crate) progress: Progress,
     pub(crate) reports: Reports,
     pub(crate) cancel: CancellationToken,
+    node: NodeId,
     file: PathBuf,
     state: Mutex<State>,
+    /// Held while what is known of the far side is made known here, so that nothing older comes later.
+    telling: tokio::sync::Mutex<()>,
     /// The file is older than the state.
     changed: Notify,
     /// Containers that tasks wait on, by id.
@@ -67,6 +79,7 @@ struct Assigned {
     tasks: BTreeMap<TaskId, Task>,
     networks: BTreeMap<NetworkId, ClusterNetwork>,
     volumes: BTreeMap<VolumeId, ClusterVolume>,
+    overlays: Overlays,
 }
 
 const FORMAT: u32 = 1;
@@ -91,8 +104,10 @@ impl Worker {
             progress,
             reports: Reports::default(),
             cancel,
+            node: config.node.clone(),
             file,
             state: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             watched: Mutex::default(),
             loops: TaskTracker::new(),
@@ -107,7 +122,31 @@ impl Worker {
             }
             state.assigned = assigned;
         }
+        let spanning: Vec<_> = {
+            let state = worker.state();
+            state.assigned.networks.values().filter(|network| network.spans_nodes()).cloned().collect()
+        };
+        for network in spanning {
+            worker.fill_network(&network).await;
+        }
         worker
+    }
+
+    /// Tells a network that spans nodes, and is new here, who else is on it.
+    pub(crate) async fn fill_network(&self, network: &ClusterNetwork) {
+        let _telling = self.inner.telling.lock().await;
+        let all = self.state().assigned.overlays.of(&network.id);
+        overlay::fill(self.inner.engine.networks(), &self.inner.node, &network.spec.name, all).await;
+    }
+
+    /// Hears the manager's record of the node.
+    pub(crate) fn know_node(&self, record: &[u8]) {
+        self.state().assigned.overlays.know_node(record);
+    }
+
+    /// Where the node's own tunnels end; none while it is no node of many.
+    pub(crate) fn data_path(&self) -> Option<IpAddr> {
+        self.state().assigned.overlays.data_path
     }
 
     pub(crate) fn reports(&self) -> &Reports {
@@ -208,6 +247,7 @@ impl Worker {
             }
             state.assigned.networks.clear();
             state.assigned.volumes.clear();
+            state.assigned.overlays.forget_all();
         }
         drop(state);
         self.note_change();
@@ -216,20 +256,33 @@ impl Worker {
     /// Takes changes; a complete set replaces what was known.
     pub(crate) async fn assign(&self, changes: Vec<AssignmentChange>, complete: bool) {
         let (mut networks, mut volumes) = (Vec::new(), Vec::new());
-        {
+        let telling = self.inner.telling.lock().await;
+        let mut topology = overlay::Changes::default();
+        let known = {
             let mut state = self.state();
             let mut seen = Seen::default();
             for change in changes {
                 let remove = change.action() == Action::Remove;
                 let Some(item) = change.item else { continue };
-                if let Err(error) = self.take(&mut state, item, remove, &mut seen, &mut networks, &mut volumes) {
+                let taken = match item {
+                    Item::NetworkMember(json) => serde_json::from_slice(&json)
+                        .map(|member| state.assigned.overlays.take_member(member, remove, &mut topology)),
+                    Item::VirtualService(json) => serde_json::from_slice(&json)
+                        .map(|service| state.assigned.overlays.take_service(service, remove, &mut topology)),
+                    item => self.take(&mut state, item, remove, &mut seen, &mut networks, &mut volumes),
+                };
+                if let Err(error) = taken {
                     tracing::error!(%error, "an assignment cannot be read");
                 }
             }
             if complete {
                 self.forget_unseen(&mut state, &seen, &mut networks, &mut volumes);
+                state.assigned.overlays.forget_unseen(&mut topology);
             }
-        }
+            state.assigned.networks.clone()
+        };
+        overlay::apply(self.inner.engine.networks(), &self.inner.node, &known, topology).await;
+        drop(telling);
         self.note_change();
         if networks.is_empty() && volumes.is_empty() {
             return;
@@ -300,6 +353,7 @@ impl Worker {
                     state.configs.insert(config.id.clone(), config);
                 }
             }
+            Item::NetworkMember(_) | Item::VirtualService(_) => unreachable!("the caller takes them"),
         }
         Ok(())
     }

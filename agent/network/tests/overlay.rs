@@ -9,8 +9,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hoist_network::{
-    AttachRequest, ConnectRequest, IpamConfig, NetworkSpec, Networks, Options, Overlay, Peer, Sandbox,
-    VirtualService,
+    AttachRequest, ConnectRequest, IpamConfig, NetworkSpec, Networks, Options, Overlay, Peer, Sandbox, VirtualService,
 };
 use support::{Inside, connect, machine, run};
 

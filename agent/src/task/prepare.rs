@@ -1,7 +1,7 @@
 //! Everything that must be there before a container can be started: networks, volumes, secrets, the
 //! image, and the container itself: the one that is there, if it is of the same definition.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use hoist_engine::ErrorKind;
 use hoist_image::{Auth, Platform, PullOptions, Reference};
@@ -28,7 +28,10 @@ impl Driver {
             return Err(Some("its networks or volumes are not known to the node".into()));
         }
         for network in &networks {
-            self.worker.inner.resources.network(network).await.map_err(Some)?;
+            let made = self.worker.inner.resources.network(network, self.worker.data_path()).await.map_err(Some)?;
+            if made && network.spans_nodes() {
+                self.worker.fill_network(network).await;
+            }
         }
         for volume in &volumes {
             self.worker.inner.resources.volume(volume).await.map_err(Some)?;
@@ -46,6 +49,7 @@ impl Driver {
         self.fetch(task).await?;
         self.check_wanted()?;
         let mut spec = task.spec.container.clone();
+        take_addresses(&mut spec, task);
         spec.pull = PullPolicy::Missing;
         if !task.spec.renew_anon_volumes {
             take_over(&mut spec, left);
@@ -86,7 +90,8 @@ impl Driver {
             Err(error) => return Err(Some(chain(&error))),
         };
         let label = |key: &str| found.effective.labels.get(key).map(String::as_str);
-        if label(SERVICE) == Some(task.service.as_str()) && label(SPEC_HASH) == Some(task.spec_hash.as_str()) {
+        let same = label(SERVICE) == Some(task.service.as_str()) && label(SPEC_HASH) == Some(task.spec_hash.as_str());
+        if same && has_addresses(&found.spec, task) {
             return Ok(Present::Ours(found.id.to_string()));
         }
         let same_project = task.project.is_some() && label(PROJECT) == task.project.as_deref();
@@ -182,6 +187,31 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// The addresses and names that the cluster gave the task.
+fn take_addresses(spec: &mut ContainerSpec, task: &Task) {
+    for (id, attachment) in task.spec.networks.iter().zip(&mut spec.networks) {
+        let Some(given) = task.addresses.iter().find(|given| given.network == *id) else { continue };
+        for address in &given.addresses {
+            match address {
+                IpAddr::V4(v4) => attachment.ipv4 = Some(*v4),
+                IpAddr::V6(v6) => attachment.ipv6 = Some(*v6),
+            }
+        }
+        attachment.aliases.clone_from(&given.names);
+    }
+}
+
+/// Whether a container that is there has them already.
+fn has_addresses(there: &ContainerSpec, task: &Task) -> bool {
+    let mut wanted = ContainerSpec { networks: task.spec.container.networks.clone(), ..ContainerSpec::default() };
+    take_addresses(&mut wanted, task);
+    let mut pairs = task.spec.networks.iter().zip(wanted.networks.iter().zip(&there.networks));
+    pairs.all(|(id, (wanted, there))| {
+        let given = task.addresses.iter().any(|given| given.network == *id);
+        !given || (wanted.ipv4, wanted.ipv6) == (there.ipv4, there.ipv6)
+    })
 }
 
 /// Tells the container which service, task and node it is, unless its definition says otherwise.

@@ -145,8 +145,7 @@ fn virtual_networks(tables: &Tables, service: &Service) -> Vec<NetworkId> {
     if spec.endpoint_mode != EndpointMode::Vip || spec.mode.is_job() || spec.lifecycle == Lifecycle::Removed {
         return Vec::new();
     }
-    let spans =
-        |id: &&NetworkId| tables.networks().get(id).is_some_and(|n| n.spans_nodes() && n.allocation.is_some());
+    let spans = |id: &&NetworkId| tables.networks().get(id).is_some_and(|n| n.spans_nodes() && n.allocation.is_some());
     spec.task.networks.iter().filter(spans).cloned().collect()
 }
 
@@ -243,11 +242,7 @@ mod tests {
             rotation: None,
             unlock_key: None,
         };
-        world
-            .store
-            .update(|tx| tx.modify::<Cluster>(&id, |cluster| cluster.pki = Some(pki)))
-            .await
-            .unwrap();
+        world.store.update(|tx| tx.modify::<Cluster>(&id, |cluster| cluster.pki = Some(pki))).await.unwrap();
         world
     }
 
@@ -291,7 +286,8 @@ networks:
             assert_eq!(allocation.vni, 4096);
             assert_eq!(allocation.pools[0].subnet.as_deref(), Some("10.0.0.0/24"));
             assert_eq!(allocation.pools[0].gateway, Some("10.0.0.1".parse().unwrap()));
-            let web = tables.tasks().iter().find(|task| task.service_name == "demo_web" || task.service_name == "demo-web");
+            let web =
+                tables.tasks().iter().find(|task| task.service_name == "demo_web" || task.service_name == "demo-web");
             let names = &web.unwrap().addresses[0].names;
             assert!(names.contains(&"tasks.web".to_owned()) && !names.contains(&"web".to_owned()), "{names:?}");
             let db = tables.tasks().iter().find(|task| task.service_name.ends_with("db")).unwrap();

@@ -75,7 +75,8 @@ pub(crate) fn plan(
                 let parts = bases.iter().filter_map(|base| base.subnets(size.max(base.prefix_len())).ok()).flatten();
                 let free = |subnet: &IpNet| !taken.iter().any(|(other, _)| overlap(*subnet, *other));
                 let subnet = parts.take(1 << 20).find(free);
-                let subnet = subnet.ok_or_else(|| format!("the cluster's address pools have no {family} subnet left"))?;
+                let subnet =
+                    subnet.ok_or_else(|| format!("the cluster's address pools have no {family} subnet left"))?;
                 complete(IpamPool::default(), subnet)?
             }
         };

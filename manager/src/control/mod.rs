@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod images;
 mod jobs;
+mod networks;
 mod nodes;
 mod operations;
 pub(crate) mod plan;

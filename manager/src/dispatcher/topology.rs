@@ -77,12 +77,7 @@ impl Topology {
     }
 
     /// Makes it what the tables say, and gives what is to be told. `own` are the node's tasks' networks.
-    pub(super) fn refresh(
-        &mut self,
-        tables: &Tables,
-        own: BTreeSet<NetworkId>,
-        stale: Stale,
-    ) -> Vec<AssignmentChange> {
+    pub(super) fn refresh(&mut self, tables: &Tables, own: BTreeSet<NetworkId>, stale: Stale) -> Vec<AssignmentChange> {
         let mut changes = Vec::new();
         let (mut tasks, mut services) = (stale.tasks, stale.services);
         let come: Vec<NetworkId> =

@@ -4,7 +4,7 @@ use hoist_proto::{
     id::{NetworkId, NodeId, ServiceId, TaskId},
     spec::{
         ClusterNetwork, DeviceRequest, Job, JobState, Lifecycle, Meta, NetworkAttachment, NetworkMode, NetworkSpec,
-        Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskSpec, TaskState,
+        OVERLAY, Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskSpec, TaskState,
     },
 };
 use hoist_store::{StoreError, Tx};
@@ -128,10 +128,12 @@ fn shared_network(tx: &mut Tx<'_>, job: &Job, name: &str) -> Result<Option<(Netw
     }
     let id = NetworkId::random();
     let labels = [(JOB.to_owned(), job.id.to_string())].into();
+    let many = tx.cluster().is_some_and(|cluster| cluster.pki.is_some());
+    let driver = if many { OVERLAY.to_owned() } else { String::new() };
     tx.put(ClusterNetwork {
         id: id.clone(),
         meta: Meta::default(),
-        spec: NetworkSpec { name: name.to_owned(), labels, attachable: true, ..NetworkSpec::default() },
+        spec: NetworkSpec { name: name.to_owned(), driver, labels, attachable: true, ..NetworkSpec::default() },
         project: None,
         key: None,
         external: false,

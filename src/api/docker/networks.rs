@@ -1,5 +1,7 @@
 //! `/networks`.
 
+mod spanning;
+
 use std::collections::BTreeMap;
 
 use axum::{
@@ -9,6 +11,7 @@ use axum::{
 };
 use hoist_engine::Actor;
 use hoist_network::{Endpoint, IpamConfig, IpamSpec, Network, NetworkSpec};
+use hoist_proto::spec::OVERLAY;
 
 use crate::api::{
     State,
@@ -26,8 +29,15 @@ pub async fn list(With(state): With<State>, params: Params) -> Result<Json<Vec<d
         return Err(ApiError::bad_request(format!("invalid filter 'type={bad}'")));
     }
     let mut found = Vec::new();
+    let wide = spanning::all(&state);
+    for network in &wide {
+        let used = || spanning::is_used(&state, network);
+        if spanning::fits(network, &filters) && dangling.is_none_or(|wanted| wanted != used()) {
+            found.push(spanning::show(network));
+        }
+    }
     for network in state.engine.networks().list().await {
-        if !fits(&network, &filters) {
+        if !fits(&network, &filters) || spanning::is_part(&wide, &network) {
             continue;
         }
         if let Some(wanted) = dangling {
@@ -45,7 +55,7 @@ fn fits(network: &Network, filters: &Filters) -> bool {
     filters.any("driver", |value| *value == driver(network))
         && filters.any("id", |value| network.id.starts_with(value.as_str()))
         && filters.any("name", |value| network.spec.name.contains(value.as_str()))
-        && filters.any("scope", |value| value == "local")
+        && filters.any("scope", |value| value == scope(network))
         && filters.any("type", |value| network.is_predefined() == (value == "builtin"))
         && filters.labels(&network.spec.labels)
 }
@@ -55,11 +65,26 @@ pub async fn inspect(
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Json<dto::Network>, ApiError> {
-    if params.text("scope").is_some_and(|scope| scope != "local") {
-        return Err(ApiError::not_found(format!("network {id} not found")));
+    let scoped = params.text("scope").map(str::to_owned);
+    let wide = spanning::find(&state, &id);
+    if let Some(wide) = wide.filter(|_| scoped.as_deref().is_none_or(|scope| scope == "swarm")) {
+        let mut shown = spanning::show(&wide);
+        if let Some(network) = spanning::part(&state, &wide).await {
+            members(&state, &network, &mut shown).await;
+        }
+        return Ok(Json(shown));
     }
     let network = state.engine.networks().inspect(&id).await?;
+    if scoped.is_some_and(|wanted| wanted != scope(&network)) {
+        return Err(ApiError::not_found(format!("network {id} not found")));
+    }
     let mut shown = show(&network);
+    members(&state, &network, &mut shown).await;
+    Ok(Json(shown))
+}
+
+/// The containers of this machine that are on a network.
+async fn members(state: &State, network: &Network, shown: &mut dto::Network) {
     for endpoint in state.engine.networks().endpoints(&network.id).await {
         let name = match state.engine.inspect(&endpoint.container).await {
             Ok(container) => container.name,
@@ -67,7 +92,6 @@ pub async fn inspect(
         };
         shown.containers.insert(endpoint.container.clone(), member(name, &endpoint));
     }
-    Ok(Json(shown))
 }
 
 fn member(name: String, endpoint: &Endpoint) -> dto::NetworkContainer {
@@ -89,13 +113,17 @@ fn driver(network: &Network) -> &str {
     }
 }
 
+fn scope(network: &Network) -> &'static str {
+    if network.overlay.is_some() { "swarm" } else { "local" }
+}
+
 fn show(network: &Network) -> dto::Network {
     let spec = &network.spec;
     dto::Network {
         name: spec.name.clone(),
         id: network.id.clone(),
         created: time::moment(Some(network.created)),
-        scope: "local".to_owned(),
+        scope: scope(network).to_owned(),
         driver: driver(network).to_owned(),
         enable_ipv4: spec.enable_ipv4,
         enable_ipv6: spec.enable_ipv6,
@@ -128,6 +156,9 @@ pub async fn create(
     With(state): With<State>,
     JsonBody(body): JsonBody<dto::Create>,
 ) -> Result<(StatusCode, Json<dto::Created>), ApiError> {
+    if body.driver == OVERLAY {
+        return spanning::create(&state, body).await;
+    }
     let network = state.engine.networks().create(spec(body)?).await?;
     publish(&state, "create", &network, None);
     Ok((StatusCode::CREATED, Json(dto::Created { id: network.id, warning: String::new() })))
@@ -197,6 +228,9 @@ fn publish(state: &State, action: &str, network: &Network, container: Option<&st
 }
 
 pub async fn remove(With(state): With<State>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    if spanning::find(&state, &id).is_some() {
+        return spanning::remove(&state, &id).await;
+    }
     let network = state.engine.networks().remove(&id).await?;
     publish(&state, "destroy", &network, None);
     Ok(StatusCode::NO_CONTENT)
@@ -236,8 +270,16 @@ pub async fn prune(
     let until = filters.until(state.now())?;
     let used: std::collections::BTreeSet<String> = attached(&state).await?;
     let mut deleted = Vec::new();
+    let wide = spanning::all(&state);
+    for network in wide.iter().filter(|network| network.project.is_none() && filters.labels(&network.spec.labels)) {
+        let old = until.is_none_or(|until| network.meta.created < until);
+        if old && spanning::remove(&state, network.id.as_str()).await.is_ok() {
+            deleted.push(network.spec.name.clone());
+        }
+    }
     for network in state.engine.networks().list().await {
         let wanted = !network.is_predefined()
+            && network.overlay.is_none()
             && filters.labels(&network.spec.labels)
             && until.is_none_or(|until| network.created < until)
             && !used.contains(&network.id)

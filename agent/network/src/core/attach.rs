@@ -198,6 +198,16 @@ impl Core {
 impl Live {
     pub(super) fn new(prepared: Prepared) -> (Self, ResolverSockets) {
         let Prepared { namespace, rtnl, pair, resolver } = prepared;
-        (Self { namespace: Arc::new(namespace), rtnl, spare: pair, links: HashMap::new(), server: None, balancer: None }, resolver)
+        (
+            Self {
+                namespace: Arc::new(namespace),
+                rtnl,
+                spare: pair,
+                links: HashMap::new(),
+                server: None,
+                balancer: None,
+            },
+            resolver,
+        )
     }
 }

@@ -58,8 +58,8 @@ impl Core {
                 continue;
             }
             let Some(live) = &mut held.live else { continue };
-            let changed = change(live, &each)
-                .map_err(refused(format!("balance virtual addresses in container {container}")));
+            let changed =
+                change(live, &each).map_err(refused(format!("balance virtual addresses in container {container}")));
             result = result.and(changed);
         }
         result

@@ -157,9 +157,7 @@ fn put_fixed(t: &mut Transaction) {
     for (v6, offset, length) in [(false, 16, 4), (true, 24, 16)] {
         for tcp in [true, false] {
             rule(t, REFUSE, |r| {
-                if v6 { r.ipv6() } else { r.ipv4() }
-                    .payload(Base::Network, offset, length, R0)
-                    .within(R0, alone(v6));
+                if v6 { r.ipv6() } else { r.ipv4() }.payload(Base::Network, offset, length, R0).within(R0, alone(v6));
                 if tcp {
                     r.load(Meta::Protocol, R0).is(R0, &[libc::IPPROTO_TCP as u8]);
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hoist_proto::{
     id::{NetworkId, VolumeId},
-    spec::{ClusterNetwork, ClusterVolume, Meta, PlanAction, ResourceKind},
+    spec::{ClusterNetwork, ClusterVolume, Meta, NetworkSpec, OVERLAY, PlanAction, ResourceKind},
 };
 
 use super::Planner;
@@ -17,10 +17,11 @@ pub(super) fn networks(planner: &mut Planner<'_>) -> Result<BTreeMap<String, Net
     for wanted in &desired.networks {
         let name = &wanted.spec.name;
         let there = planner.tables.networks().named(name).cloned();
+        let spec = fit(planner, &wanted.spec, wanted.external);
         let new = |external: bool| ClusterNetwork {
             id: NetworkId::random(),
             meta: Meta::default(),
-            spec: wanted.spec.clone(),
+            spec: spec.clone(),
             project: (!external).then(|| desired.project.clone()),
             key: (!external).then(|| wanted.key.clone()),
             external,
@@ -51,7 +52,10 @@ pub(super) fn networks(planner: &mut Planner<'_>) -> Result<BTreeMap<String, Net
                     "network {name:?} exists already {whose}; declare it as external to use it"
                 )));
             }
-            Some(there) if there.spec.labels.get(CONFIG_HASH) != wanted.spec.labels.get(CONFIG_HASH) => {
+            Some(there)
+                if there.spec.labels.get(CONFIG_HASH) != wanted.spec.labels.get(CONFIG_HASH)
+                    || there.spec.driver != spec.driver =>
+            {
                 let network = new(false);
                 let id = network.id.clone();
                 planner.step(PlanAction::Recreate, ResourceKind::Network, name, None, "its definition changed");
@@ -72,6 +76,25 @@ pub(super) fn networks(planner: &mut Planner<'_>) -> Result<BTreeMap<String, Net
         ids.insert(wanted.key.clone(), id);
     }
     Ok(ids)
+}
+
+/// A network of which nothing else is said spans nodes, as soon as there are any to span.
+fn fit(planner: &mut Planner<'_>, wanted: &NetworkSpec, external: bool) -> NetworkSpec {
+    let mut spec = wanted.clone();
+    let many = planner.tables.cluster().is_some_and(|cluster| cluster.pki.is_some());
+    if external || !many {
+        return spec;
+    }
+    match spec.driver.as_str() {
+        "" => spec.driver = OVERLAY.to_owned(),
+        "bridge" if planner.tables.nodes().len() > 1 => planner.warn(format!(
+            "network {:?} has the driver bridge: its containers reach only those on the same node; leave the driver \
+             out, or say overlay, for one that spans nodes",
+            spec.name
+        )),
+        _ => {}
+    }
+    spec
 }
 
 /// Plans the volumes. One that changed is kept: its data is worth more than its definition.
