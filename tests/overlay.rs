@@ -1,0 +1,140 @@
+//! Networks that span nodes: names, virtual addresses and balancing from any container to any other.
+#![allow(clippy::unwrap_used)] // what a helper cannot do fails the test
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::cluster::{Cluster, until};
+
+/// A manager and a worker that have the image.
+fn two() -> Cluster {
+    let cluster = Cluster::new(2);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    cluster.hosts.iter().for_each(|host| host.busybox());
+    cluster
+}
+
+/// One line to whoever connects: its own host name.
+const SERVER: &str = "while :; do hostname | nc -l -p 80; done";
+
+/// The only container of a service on a host.
+fn container(cluster: &Cluster, at: usize, service: &str) -> String {
+    let mut found = String::new();
+    let filter = format!("label=hoist.service.name={service}");
+    assert!(
+        until(|| {
+            found = cluster.hosts[at].hoist(&["ps", "-q", "-f", &filter]).ok().trim().to_owned();
+            !found.is_empty()
+        }),
+        "{service} has no container on host {at}"
+    );
+    found.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn the_compose_file_of_a_laptop_spans_the_machines() {
+    let cluster = two();
+    let manager = &cluster.hosts[0];
+    manager.write(
+        "compose.yaml",
+        &format!(
+            "
+name: shop
+services:
+  web:
+    image: busybox
+    command: [sh, -c, '{SERVER}']
+    stop_grace_period: 0s
+    deploy: {{ replicas: 2, placement: {{ max_replicas_per_node: 1 }} }}
+  db:
+    image: busybox
+    command: [sh, -c, '{SERVER}']
+    stop_grace_period: 0s
+    deploy: {{ endpoint_mode: dnsrr, placement: {{ constraints: [node.role==worker] }} }}
+  client:
+    image: busybox
+    command: [sleep, '600']
+    stop_grace_period: 0s
+    deploy: {{ placement: {{ constraints: [node.role==manager] }} }}
+"
+        ),
+    );
+    manager.hoist(&["up", "-d"]).ok();
+    let network = manager.hoist(&["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"]).ok();
+    assert!(network.contains("shop_default overlay swarm"), "{network}");
+    let client = container(&cluster, 0, "shop_client");
+    let inside = |command: &str| manager.hoist(&["exec", &client, "sh", "-c", command]);
+
+    // By its name a service has one address, wherever its tasks are.
+    let web: BTreeSet<String> = ["shop_web"; 2]
+        .iter()
+        .enumerate()
+        .map(|(at, service)| container(&cluster, at, service).chars().take(12).collect())
+        .collect();
+    let mut answers = BTreeSet::new();
+    let both = until(|| {
+        answers.insert(inside("nc -w 2 web 80 </dev/null").stdout.trim().to_owned());
+        web.iter().all(|id| answers.contains(id))
+    });
+    assert!(both, "{answers:?} are not all of {web:?}");
+    let one = inside("nslookup web | grep -c '^Address.*10\\.0\\.'").stdout;
+    assert_eq!(one.trim(), "1", "{}", inside("nslookup web").stdout);
+    let each = inside("nslookup tasks.web | grep -c '^Address.*10\\.0\\.'").stdout;
+    assert_eq!(each.trim(), "2", "{}", inside("nslookup tasks.web").stdout);
+
+    // Without a virtual address its name is its task's.
+    let db: String = container(&cluster, 1, "shop_db").chars().take(12).collect();
+    assert!(until(|| inside("nc -w 2 db 80 </dev/null").stdout.trim() == db), "{}", inside("nslookup db").stdout);
+
+    // A task that is gone is nobody's answer any more.
+    manager.hoist(&["service", "scale", "shop_web=1"]).ok();
+    let left = |at: usize| cluster.hosts[at].hoist(&["ps", "-q", "-f", "label=hoist.service.name=shop_web"]).ok();
+    assert!(until(|| (left(0) + &left(1)).lines().count() == 1));
+    let left: String = (left(0) + &left(1)).trim().chars().take(12).collect();
+    for _ in 0..8 {
+        assert_eq!(inside("nc -w 2 web 80 </dev/null").stdout.trim(), left);
+    }
+
+    manager.hoist(&["down"]).ok();
+    let gone = |at: usize| !cluster.hosts[at].hoist(&["network", "ls", "-q", "-f", "driver=overlay"]).ok().contains(|c| c > ' ');
+    assert!(until(|| gone(0) && gone(1)), "nothing of it is left on either machine");
+}
+
+#[test]
+fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
+    let cluster = two();
+    let manager = &cluster.hosts[0];
+    let id = manager
+        .hoist(&["network", "create", "-d", "overlay", "--subnet", "10.9.0.0/20", "--ipv6", "--label", "a=b", "wide"])
+        .ok();
+    let id = id.trim();
+    let shown = |what: &str| manager.hoist(&["network", "inspect", "-f", what, "wide"]).ok().trim().to_owned();
+    assert_eq!(shown("{{.Id}} {{.Driver}} {{.Scope}} {{.Labels.a}}"), format!("{id} overlay swarm b"));
+    assert!(until(|| shown("{{json .IPAM.Config}}").contains("\"Gateway\":\"10.9.0.1\"")), "{}", shown("{{json .IPAM}}"));
+    let twice = manager.hoist(&["network", "create", "-d", "overlay", "wide"]).fails(1);
+    assert!(twice.contains("already exists"), "{twice}");
+    let overlap = manager.hoist(&["network", "create", "-d", "overlay", "--subnet", "10.9.4.0/24", "other"]).fails(1);
+    assert!(overlap.contains("subnet 10.9.4.0/24 overlaps with 10.9.0.0/20 of network wide"), "{overlap}");
+    let worker = cluster.hosts[1].hoist(&["network", "create", "-d", "overlay", "other"]).fails(1);
+    assert!(worker.contains("not a swarm manager"), "{worker}");
+
+    let create = ["service", "create", "--name", "one", "--network", "wide", "--replicas", "4", "--stop-grace-period", "0s"];
+    manager.hoist(&[&create[..], &["busybox", "sleep", "600"]].concat()).ok();
+    let addresses = |at: usize| -> Vec<String> {
+        let host = &cluster.hosts[at];
+        let format = "{{(index .NetworkSettings.Networks \"wide\").IPAddress}} {{(index .NetworkSettings.Networks \"wide\").GlobalIPv6Address}}";
+        let ids = host.hoist(&["ps", "-q"]).ok();
+        ids.lines().map(|id| host.hoist(&["inspect", "-f", format, id]).ok().trim().to_owned()).collect()
+    };
+    let all: Vec<String> = (0..2).flat_map(addresses).collect();
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "no address is given twice: {all:?}");
+    assert!(all.iter().all(|both| both.starts_with("10.9.") && both.contains(" fd")), "{all:?}");
+    let held = manager.hoist(&["network", "rm", "wide"]).fails(1);
+    assert!(held.contains("network wide is in use by service one"), "{held}");
+    manager.hoist(&["service", "rm", "one"]).ok();
+    assert!(until(|| manager.hoist(&["network", "rm", "wide"]).code == 0));
+}
