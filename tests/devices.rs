@@ -240,3 +240,71 @@ fn jobs_share_the_devices_with_plain_containers_by_turns() {
     assert_eq!(lab.host.hoist(&["job", "logs", "2"]).ok(), "lab0\n", "it sees its own as the first, and no other");
     assert!(wait_until(|| lab.holders() == "lab.example/gpu=0: lab.example/gpu=1: SSD=0: "), "{}", lab.holders());
 }
+
+#[test]
+fn commands_of_builds_have_devices_that_are_allowed() {
+    let lab = Lab::new();
+    let zero = lab.cdi.parent().unwrap().join("two");
+    let card = |name: &str, notes: serde_json::Value| {
+        serde_json::json!({ "name": name, "annotations": notes, "containerEdits": {
+            "env": [format!("CARD_{name}=1")],
+            "deviceNodes": [{ "path": format!("/dev/{name}"), "hostPath": zero, "permissions": "r" }],
+            "mounts": [{ "hostPath": lab.cdi, "containerPath": "/specs", "options": ["ro", "bind"] }] } })
+    };
+    let class = serde_json::json!({ "org.mobyproject.buildkit.device.class": "fast" });
+    let free = serde_json::json!({ "org.mobyproject.buildkit.device.autoallow": "true" });
+    let spec = serde_json::json!({
+        "cdiVersion": "0.6.0", "kind": "vendor.com/card",
+        "devices": [card("one", free), card("two", class.clone()), card("three", class)],
+    });
+    std::fs::write(lab.cdi.join("card.json"), spec.to_string()).unwrap();
+    let build = |file: &str, flags: &[&str]| {
+        lab.host.write("context/Dockerfile", &format!("FROM busybox\n{file}\n"));
+        let head = ["build", "--network", "none", "--progress", "plain", "-t", "made"];
+        lab.host.hoist(&[&head[..], flags, &["context"]].concat())
+    };
+    let show = "echo $(ls /dev | grep -E 'one|two|three|lab') $(env | grep -c CARD_) > /seen";
+    let seen = || lab.host.hoist(&["run", "--rm", "made", "sh", "-c", "test ! -e /specs && cat /seen"]).stdout;
+    // Its owner lets anybody have the first; the others must be allowed, by their names or by what they were asked for.
+    build(&format!("RUN --device=vendor.com/card {show} && head -c 1 /dev/one && ls /specs"), &[]).ok();
+    assert_eq!(seen(), "one 1\n");
+    let two = format!("RUN --device=vendor.com/card=two,required {show}");
+    let told = build(&two, &[]).fails(1);
+    assert!(told.contains("Dockerfile:2") && told.contains("--allow device=vendor.com/card=two"), "{told}");
+    let told = build(&two, &["--allow", "device=vendor.com/card=three"]).fails(1);
+    assert!(told.contains("is not allowed"), "{told}");
+    for (asked, allowed, want) in [
+        ("vendor.com/card=two", "device=vendor.com/card=two", "two 1\n"),
+        ("vendor.com/card=three", "device=vendor.com/card", "three 1\n"),
+        ("fast", "device=fast", "three two 2\n"),
+        ("vendor.com/card=*", "device", "one three two 3\n"),
+        ("lab.example/gpu=1", "device=lab.example/gpu=1", "lab0 0\n"),
+    ] {
+        build(&format!("RUN --device={asked} {show}"), &["--allow", allowed]).ok();
+        assert_eq!(seen(), want, "{asked}");
+    }
+    // A device is part of what a step is; the same step is known.
+    let again = build(&format!("RUN --device=vendor.com/card=* {show}"), &["--allow", "device"]);
+    assert!(again.stderr.contains("CACHED"), "{}", again.stderr);
+    // What is not there is missed only by those that need it.
+    let none = build(&format!("RUN --device=vendor.com/none {show}"), &[]);
+    assert!(
+        none.stderr.contains("WARNING: Dockerfile:2:1: --device=vendor.com/none: no such device"),
+        "{}",
+        none.stderr
+    );
+    none.ok();
+    let told = build("RUN --device=vendor.com/none,required true", &[]).fails(1);
+    assert!(told.contains("Dockerfile:2") && told.contains("there are vendor.com/card=one"), "{told}");
+    let told = build("RUN true", &["--allow", "devices"]).fails(1);
+    assert!(told.contains("unknown entitlement \"devices\""), "{told}");
+    // Commands that want the same wait for each other, but not for a container.
+    let hold = "test ! -e /cache/busy && touch /cache/busy && sleep 0.2 && /bin/busybox rm /cache/busy";
+    let hold = format!("RUN --device=vendor.com/card=one --mount=type=cache,id=both,target=/cache {hold}");
+    build(&format!("{hold}\nFROM busybox\n{hold} && true\nCOPY --from=0 /etc/passwd /both"), &[]).ok();
+    lab.start("holder", &["--device", "vendor.com/card=one"]);
+    let told = build(&format!("{hold} && true; true"), &[]).fails(1);
+    assert!(told.contains("1 of 1 is held by holder"), "{told}");
+    lab.host.hoist(&["rm", "-f", "holder"]).ok();
+    build(&format!("{hold} && true; true"), &[]).ok();
+}

@@ -10,7 +10,9 @@ use tokio::sync::OnceCell;
 
 use crate::dockerfile::Platform;
 use crate::graph::Bases;
-use crate::{BaseImage, BuildError, BuildEvent, BuildRequest, Events, ImageRequest, StepId, StepInfo, Worker};
+use crate::{
+    BaseImage, BuildError, BuildEvent, BuildRequest, Events, ImageRequest, NamedDevices, StepId, StepInfo, Worker,
+};
 
 type Wanted = (String, Option<String>);
 
@@ -71,5 +73,9 @@ impl<'a, W: Worker> Resolver<'a, W> {
 impl<W: Worker> Bases for Resolver<'_, W> {
     fn image(&self, reference: String, platform: Option<String>) -> BoxFuture<'_, Result<BaseImage, BuildError>> {
         self.get(reference, platform).boxed()
+    }
+
+    fn devices(&self, pattern: String) -> BoxFuture<'_, Result<NamedDevices, BuildError>> {
+        self.worker.devices(pattern).boxed()
     }
 }

@@ -41,5 +41,5 @@ pub use request::{
 pub use result::{BuildResult, CacheEntry, PruneOptions, PruneReport};
 pub use worker::{
     BaseImage, CacheDocument, CachePlace, Compression, Draft, ImageRequest, IndexedImage, LayerBlob, LayerDigest,
-    MountSource, NewImage, NewIndex, Report, RunMount, RunRequest, Sink, Worker,
+    MountSource, NamedDevices, NewImage, NewIndex, Report, RunMount, RunRequest, Sink, Worker,
 };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
@@ -115,12 +116,34 @@ impl From<NetworkMode> for NetworkChoice {
 }
 
 /// What a build is allowed beyond the usual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Entitlement {
     /// `RUN --network=host`.
     NetworkHost,
     /// `RUN --security=insecure`.
     SecurityInsecure,
+    /// `RUN --device`: one device or pattern as the Dockerfile or its owner calls it, or any.
+    Device(Option<String>),
+}
+
+impl FromStr for Entitlement {
+    type Err = String;
+
+    /// `network.host`, `security.insecure`, `device`, `device=NAME`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some(("device", name)) if !name.is_empty() => Ok(Self::Device(Some(name.to_owned()))),
+            _ => match text {
+                "network.host" => Ok(Self::NetworkHost),
+                "security.insecure" => Ok(Self::SecurityInsecure),
+                "device" => Ok(Self::Device(None)),
+                other => Err(format!(
+                    "unknown entitlement {other:?}: network.host, security.insecure, device and device=NAME can be \
+                     allowed"
+                )),
+            },
+        }
+    }
 }
 
 /// A secret's bytes; never shown.

@@ -99,6 +99,17 @@ pub struct RunRequest {
     pub cgroup_parent: Option<String>,
     /// Its own limits.
     pub resources: Resources,
+    /// Whole names of devices that it is given, and nobody else as long as it runs.
+    pub devices: Vec<String>,
+}
+
+/// Devices that a Dockerfile asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedDevices {
+    /// Whole names.
+    pub names: Vec<String>,
+    /// Their owner lets any build have them.
+    pub allowed: bool,
 }
 
 /// Hears what a command writes.
@@ -295,6 +306,12 @@ pub trait Worker: Send + Sync + 'static {
         index: NewIndex,
         to: PathBuf,
     ) -> impl Future<Output = Result<(String, String), BuildError>> + Send;
+
+    /// The devices that a name or pattern of `RUN --device` stands for, whoever has them at the moment.
+    ///
+    /// # Errors
+    /// `NotFound` with those that there are.
+    fn devices(&self, pattern: String) -> impl Future<Output = Result<NamedDevices, BuildError>> + Send;
 
     /// Why commands of a platform cannot be run on this machine, and what to do; `None` if they can.
     fn cannot_run(&self, platform: &str) -> Option<String>;

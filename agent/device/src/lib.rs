@@ -16,6 +16,7 @@ mod error;
 mod grant;
 mod inventory;
 mod ledger;
+mod pattern;
 mod request;
 mod select;
 
@@ -23,6 +24,7 @@ pub use devices::{Assigned, Devices, Grant, Options};
 pub use error::DeviceError;
 pub use inventory::{Declared, DeclaredNode, Device, Facts, Inventory, Kind, Source, parse_generic};
 pub use ledger::Hold;
+pub use pattern::Named;
 pub use request::{Request, Share};
 
 /// What every call answers.

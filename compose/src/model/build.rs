@@ -15,7 +15,7 @@ pub struct Build {
     /// The Dockerfile's text; excludes `dockerfile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dockerfile_inline: Option<String>,
-    /// Privileges allowed to the build: `network.host`, `security.insecure`.
+    /// Privileges allowed to the build: `network.host`, `security.insecure`, `device`, `device=NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entitlements: Vec<String>,
     /// Values for `ARG`; `None` is taken from the project's environment.

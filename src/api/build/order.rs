@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use base64::Engine as _;
-use hoist_build::{BuildRequest, Context, Credentials, Entitlement, NamedContext, NetworkChoice, Output, Secret};
+use hoist_build::{BuildRequest, Context, Credentials, NamedContext, NetworkChoice, Output, Secret};
 
 use super::{Builds, ReadyContext};
 use crate::api::{
@@ -111,7 +111,12 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         cgroup_parent: order.cgroup_parent.filter(|parent| !parent.is_empty()),
         secrets: secrets.collect::<Result<_, _>>()?,
         ssh: order.ssh.into_iter().map(|(id, path)| (id, PathBuf::from(path))).collect(),
-        entitlements: order.allow.iter().map(|name| entitlement(name)).collect::<Result<_, _>>()?,
+        entitlements: order
+            .allow
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error: String| ApiError::bad_request(error))?,
         outputs,
         tags: order.tags,
         auth: credentials(&order.auth)?,
@@ -131,16 +136,6 @@ fn network(name: &str) -> NetworkChoice {
         "none" => NetworkChoice::None,
         "host" => NetworkChoice::Host,
         other => NetworkChoice::Named(other.to_owned()),
-    }
-}
-
-fn entitlement(name: &str) -> Result<Entitlement, ApiError> {
-    match name {
-        "network.host" => Ok(Entitlement::NetworkHost),
-        "security.insecure" => Ok(Entitlement::SecurityInsecure),
-        other => Err(ApiError::bad_request(format!(
-            "unknown entitlement {other:?}: network.host and security.insecure can be allowed"
-        ))),
     }
 }
 

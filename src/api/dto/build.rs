@@ -36,7 +36,7 @@ pub struct BuildOrder {
     pub secrets: BTreeMap<String, String>,
     /// Sockets of agents on the daemon's machine, by id.
     pub ssh: BTreeMap<String, String>,
-    /// `network.host`, `security.insecure`.
+    /// `network.host`, `security.insecure`, `device`, `device=NAME`.
     pub allow: Vec<String>,
     pub outputs: Vec<OutputOrder>,
     pub tags: Vec<String>,

@@ -114,7 +114,7 @@ pub struct BuildArgs {
     /// Parent cgroup of RUN steps
     #[arg(long, value_name = "CGROUP")]
     pub cgroup_parent: Option<String>,
-    /// Allow what is usually forbidden: network.host, security.insecure
+    /// Allow what is usually forbidden: network.host, security.insecure, device[=NAME]
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// Where the result goes: a directory, -, or type=local|tar|oci|docker|image|registry|cacheonly[,dest=…]
@@ -239,7 +239,7 @@ pub struct BakeArgs {
     /// Say which packages the images hold
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub sbom: Option<String>,
-    /// Allow what is usually forbidden: network.host, security.insecure
+    /// Allow what is usually forbidden: network.host, security.insecure, device[=NAME]
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// Write what is known of the results to a file, as JSON by target

@@ -75,13 +75,7 @@ impl Lowering {
             let why = "security.insecure is not allowed: build with --allow security.insecure";
             return Err(lower.wrong(instruction, why));
         }
-        for device in &run.devices {
-            if device.required {
-                let why = format!("--device={}: devices are not supported in builds", device.name.text);
-                return Err(lower.wrong(instruction, why));
-            }
-            lower.warnings.push((format!("the device {:?} is not there", device.name.text), instruction.span));
-        }
+        let devices = self.devices(lower, instruction, run).await?;
         let mut mounts = Vec::new();
         for mount in &run.mounts {
             mounts.extend(self.mount(lower, instruction, mount).await?);
@@ -105,11 +99,57 @@ impl Lowering {
             network,
             insecure,
             script,
+            devices,
             foreign: foreign(&self.stage.config),
         };
         let node = self.push(lower, instruction, instruction.source.clone(), Op::Run(Box::new(step)));
         self.history(said, Some(node));
         Ok(())
+    }
+
+    /// The devices that a command asks for, of those that are here.
+    async fn devices(
+        &self,
+        lower: &mut Lower<'_>,
+        instruction: &Instruction,
+        run: &dockerfile::Run,
+    ) -> Result<Vec<String>, BuildError> {
+        let mut all: Vec<String> = Vec::new();
+        for device in &run.devices {
+            let pattern = self.expand(lower, &device.name)?;
+            let found = match lower.bases.devices(pattern.clone()).await {
+                Ok(found) => found,
+                Err(BuildError::NotFound(why)) if device.required => {
+                    return Err(lower.wrong(instruction, format!("--device={pattern}: {why}")));
+                }
+                Err(BuildError::NotFound(why)) => {
+                    lower.warnings.push((format!("--device={pattern}: {why}"), instruction.span));
+                    continue;
+                }
+                Err(other) => return Err(lower.wrong(instruction, other.message())),
+            };
+            let permits = |name: &String| {
+                let said = |permitted: &Option<String>| match permitted {
+                    None => true,
+                    Some(permitted) => {
+                        let kind = name.split('=').next().unwrap_or_default();
+                        [pattern.as_str(), name, kind].contains(&permitted.trim_end_matches("=*"))
+                    }
+                };
+                let mut entitlements = lower.request.entitlements.iter();
+                entitlements.any(|one| matches!(one, Entitlement::Device(permitted) if said(permitted)))
+            };
+            if !found.allowed && !found.names.iter().all(permits) {
+                let why = format!("the device {pattern} is not allowed: build with --allow device={pattern}");
+                return Err(lower.wrong(instruction, why));
+            }
+            for name in found.names {
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            }
+        }
+        Ok(all)
     }
 
     async fn mount(

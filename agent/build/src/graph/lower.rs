@@ -8,11 +8,13 @@ use super::stage::Lowering;
 use super::{Graph, Node, NodeId, Op, Origin, Stage};
 use crate::config::ImageConfig;
 use crate::dockerfile::{self, Dockerfile, GlobalScope, Kind, Plan, Platform, Span};
-use crate::{BaseImage, BuildError, BuildRequest, NamedContext};
+use crate::{BaseImage, BuildError, BuildRequest, NamedContext, NamedDevices};
 
-/// Finds base images; the same one is asked for once.
+/// Finds what is not in the Dockerfile and its contexts: base images, each asked for once, and devices.
 pub(crate) trait Bases: Send + Sync {
     fn image(&self, reference: String, platform: Option<String>) -> BoxFuture<'_, Result<BaseImage, BuildError>>;
+
+    fn devices(&self, pattern: String) -> BoxFuture<'_, Result<NamedDevices, BuildError>>;
 }
 
 /// Everything that lowering looks at, and the graph that grows.

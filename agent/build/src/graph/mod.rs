@@ -83,6 +83,8 @@ pub(crate) struct Run {
     pub insecure: bool,
     /// A script of its own: its name and content.
     pub script: Option<(String, String)>,
+    /// Whole names of the devices that it is given.
+    pub devices: Vec<String>,
     /// The platform of its programs, if it is not this machine's.
     pub foreign: Option<String>,
 }

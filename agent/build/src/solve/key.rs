@@ -100,12 +100,16 @@ impl<W: Worker> Solve<W> {
         }
         let request = &self.request;
         let limits: Vec<_> = request.ulimits.iter().map(|limit| (&limit.name, limit.soft, limit.hard)).collect();
-        Ok(Some(digest(&json!({
+        let mut what = json!({
             "run": run.args, "on": parent, "env": run.env, "cwd": run.cwd, "user": run.user, "mounts": mounts,
             "network": format!("{:?}", run.network), "insecure": run.insecure, "script": run.script,
             "hosts": request.extra_hosts, "shm": request.shm_size, "limits": limits,
             "latest": request.source_date_epoch, "version": VERSION,
-        }))))
+        });
+        if !run.devices.is_empty() {
+            what["devices"] = json!(run.devices);
+        }
+        Ok(Some(digest(&what)))
     }
 
     /// What a definition led to before, here or elsewhere.

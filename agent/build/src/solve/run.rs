@@ -53,6 +53,7 @@ impl<W: Worker> Solve<W> {
             ulimits: self.request.ulimits.clone(),
             cgroup_parent: self.request.cgroup_parent.clone(),
             resources: self.request.resources.clone(),
+            devices: run.devices.clone(),
         };
         let heard = Arc::clone(&lines);
         let sink = Arc::new(move |stream, bytes: &[u8]| heard.write(stream, bytes));

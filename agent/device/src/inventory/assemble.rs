@@ -82,6 +82,8 @@ fn from_cdi(cache: &Cache) -> Vec<Kind> {
             None => {
                 let mut device = Device::named(name, 0);
                 device.edits = edits;
+                device.annotations = found.spec.annotations.clone();
+                device.annotations.extend(found.device.annotations.clone());
                 known.devices.push(device);
             }
         }
@@ -116,6 +118,7 @@ fn describe(known: &mut Kind, cdi: Kind) {
                 let more: Vec<String> = names.into_iter().filter(|name| !device.is(name)).cloned().collect();
                 device.aliases.extend(more);
                 device.edits = described.edits;
+                device.annotations = described.annotations;
             }
             None => known.devices.push(described),
         }

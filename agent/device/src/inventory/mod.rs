@@ -75,6 +75,9 @@ pub struct Device {
     /// Why it is set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// What its CDI specification notes of it, for whom it may concern.
+    #[serde(skip)]
+    pub annotations: BTreeMap<String, String>,
     #[serde(skip)]
     pub edits: Edits,
     /// Node paths may have `{index}`: the device's place in the container.
@@ -134,6 +137,7 @@ impl Device {
             facts: Facts::default(),
             shares: 1,
             set_aside: None,
+            annotations: BTreeMap::new(),
             edits: Edits::default(),
             renumbered: false,
         }

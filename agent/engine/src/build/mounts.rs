@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hoist_build::MountSource;
+use hoist_device::cdi::Edits;
 use hoist_image::BuildLayer;
 use hoist_image::unpack::SafeRoot;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
@@ -109,7 +110,7 @@ impl Mounts {
     }
 
     /// A layer with the places that the layers below lack; `None` when they lack none.
-    pub(super) async fn points(&self, place: &Place<'_>) -> Result<Option<BuildLayer>> {
+    pub(super) async fn points(&self, place: &Place<'_>, edits: &Edits) -> Result<Option<BuildLayer>> {
         let lower = &place.request.lower;
         if lower.is_empty() {
             return Ok(None);
@@ -128,11 +129,13 @@ impl Mounts {
         ];
         let mut wanted: Vec<(String, bool)> =
             standard.iter().map(|(path, directory)| ((*path).to_owned(), *directory)).collect();
-        for (mount, directory) in place.request.mounts.iter().zip(&self.directories) {
+        let own = place.request.mounts.iter().map(|mount| &mount.target).zip(self.directories.iter().copied());
+        let of_devices = edits.mounts.iter().map(|mount| (&mount.container_path, Path::new(&mount.host_path).is_dir()));
+        for (target, directory) in own.chain(of_devices) {
             // These are file systems of their own.
-            let elsewhere = ["/proc", "/dev", "/sys"].iter().any(|own| Path::new(&mount.target).starts_with(own));
+            let elsewhere = ["/proc", "/dev", "/sys"].iter().any(|own| Path::new(target).starts_with(own));
             if !elsewhere {
-                wanted.push((mount.target.clone(), *directory));
+                wanted.push((target.clone(), directory));
             }
         }
         wanted.push((place.request.cwd.clone(), true));

@@ -13,6 +13,7 @@ use hoist_runtime::supervisor::{Reply, Request, RootfsSpec, SPEC_FILE, StartRequ
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use super::devices::{self, Turns};
 use super::mounts::Mounts;
 use super::{network, sweep};
 use crate::container::{RECORD_VERSION, Record};
@@ -33,11 +34,12 @@ pub(super) struct Place<'a> {
     pub id: ContainerId,
     pub run_dir: PathBuf,
     pub request: &'a RunRequest,
+    turns: &'a Arc<Turns>,
 }
 
 /// Runs a command; returns its exit code. Nothing of it is left afterwards but what it wrote to its layer.
 pub(super) async fn run(
-    engine: &Arc<Inner>,
+    (engine, turns): (&Arc<Inner>, &Arc<Turns>),
     request: RunRequest,
     draft: &super::worker::Layer,
     output: Sink,
@@ -49,7 +51,7 @@ pub(super) async fn run(
     let cgroup = cgroup_of(engine, &request, &id);
     // For whoever finds it after this daemon was killed.
     fs_err::write(run_dir.join(sweep::CGROUP_FILE), &cgroup)?;
-    let place = Place { engine, id, run_dir, request: &request };
+    let place = Place { engine, id, run_dir, request: &request, turns };
     let ended = place.go(&draft.0, &cgroup, output, cancel).await;
     if let Err(error) = engine.options.networks.release(place.id.as_str()).await {
         tracing::warn!(build = %place.id, %error, "cannot give the network back");
@@ -70,9 +72,12 @@ impl Place<'_> {
     async fn go(&self, draft: &BuildLayer, cgroup: &str, output: Sink, cancel: CancellationToken) -> Result<i32> {
         let record = self.record();
         let network = network::attach(self, &record.spec).await?;
-        let mounts = Mounts::ready(self).await?;
         let mut lower = self.request.lower.clone();
-        let points = mounts.points(self).await?;
+        let asked = (&self.id, self.request.devices.as_slice(), self.request.env.as_slice());
+        let held = devices::take(self.engine, self.turns, asked, &Union::new(lower.clone()), &cancel).await?;
+        let edits = held.as_ref().map(|held| held.edits.clone()).unwrap_or_default();
+        let mounts = Mounts::ready(self).await?;
+        let points = mounts.points(self, &edits).await?;
         lower.extend(points.iter().map(BuildLayer::path));
         // The places for mounts are the topmost of the layers below.
         lower.rotate_right(usize::from(points.is_some()));
@@ -85,7 +90,7 @@ impl Place<'_> {
             files: network.files.clone(),
             namespaces: NamespacePaths { network: network.namespace.clone(), ..NamespacePaths::default() },
             devices: if self.request.insecure { all_host_devices() } else { Vec::new() },
-            edits: &hoist_device::cdi::Edits::default(),
+            edits: &edits,
             blocks: find_blocks(&record.spec.resources),
             cgroup,
             shm: None,
@@ -118,7 +123,7 @@ impl Place<'_> {
             return Err(hoist_build::BuildError::Canceled.into());
         }
         let ended = self.supervise(start, output, &cancel).await;
-        drop((mounts, points));
+        drop((mounts, points, held));
         if cancel.is_cancelled() {
             return Err(hoist_build::BuildError::Canceled.into());
         }

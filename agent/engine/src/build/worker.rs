@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hoist_build::{
     BaseImage, BuildError, CacheDocument, CachePlace, Compression, Credentials, Draft, ImageRequest, LayerBlob,
-    LayerDigest, NewImage, NewIndex, Report, RunRequest, Sink, Worker,
+    LayerDigest, NamedDevices, NewImage, NewIndex, Report, RunRequest, Sink, Worker,
 };
 use hoist_image::{
     Auth, BuildLayer, Error, Images, Phase, Platform, PullEvent, PullOptions, PullPolicy, PushOptions, Reference,
@@ -16,13 +16,14 @@ use hoist_image::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::caches;
+use super::{caches, devices};
 use crate::EngineError;
 use crate::engine::Inner;
 
 /// The engine, as builds see it.
 pub(crate) struct BuildWorker {
     pub(super) engine: Arc<Inner>,
+    turns: Arc<devices::Turns>,
 }
 
 /// A layer being made.
@@ -56,7 +57,7 @@ pub(super) fn engine_error(error: impl Into<EngineError>) -> BuildError {
 
 impl BuildWorker {
     pub(super) fn new(engine: &Arc<Inner>) -> Self {
-        Self { engine: Arc::clone(engine) }
+        Self { engine: Arc::clone(engine), turns: Arc::default() }
     }
 
     fn images(&self) -> &Images {
@@ -197,7 +198,7 @@ impl Worker for BuildWorker {
         output: Sink,
         cancel: CancellationToken,
     ) -> Result<i32, BuildError> {
-        super::run::run(&self.engine, request, draft, output, cancel).await.map_err(engine_error)
+        super::run::run((&self.engine, &self.turns), request, draft, output, cancel).await.map_err(engine_error)
     }
 
     async fn unpack(
@@ -238,6 +239,15 @@ impl Worker for BuildWorker {
         let (images, names) = (caches::index_images(index.images)?, names(&index.names)?);
         let (image, top) = self.images().save_index(images, &names, index.oci, file).await.map_err(engine_error)?;
         Ok((image.to_string(), top.to_string()))
+    }
+
+    async fn devices(&self, pattern: String) -> Result<NamedDevices, BuildError> {
+        let devices = self.engine.options.devices.clone();
+        let found = tokio::task::spawn_blocking(move || devices.matching(&pattern)).await;
+        match found.map_err(|error| BuildError::Engine(error.to_string()))? {
+            Ok(found) => Ok(NamedDevices { names: found.names, allowed: found.allowed }),
+            Err(there) => Err(BuildError::NotFound(format!("no such device: {there}"))),
+        }
     }
 
     fn cannot_run(&self, platform: &str) -> Option<String> {
