@@ -99,7 +99,9 @@ services:
     }
 
     manager.hoist(&["down"]).ok();
-    let gone = |at: usize| !cluster.hosts[at].hoist(&["network", "ls", "-q", "-f", "driver=overlay"]).ok().contains(|c| c > ' ');
+    let gone = |at: usize| {
+        !cluster.hosts[at].hoist(&["network", "ls", "-q", "-f", "driver=overlay"]).ok().contains(|c| c > ' ')
+    };
     assert!(until(|| gone(0) && gone(1)), "nothing of it is left on either machine");
 }
 
@@ -113,7 +115,11 @@ fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
     let id = id.trim();
     let shown = |what: &str| manager.hoist(&["network", "inspect", "-f", what, "wide"]).ok().trim().to_owned();
     assert_eq!(shown("{{.Id}} {{.Driver}} {{.Scope}} {{.Labels.a}}"), format!("{id} overlay swarm b"));
-    assert!(until(|| shown("{{json .IPAM.Config}}").contains("\"Gateway\":\"10.9.0.1\"")), "{}", shown("{{json .IPAM}}"));
+    assert!(
+        until(|| shown("{{json .IPAM.Config}}").contains("\"Gateway\":\"10.9.0.1\"")),
+        "{}",
+        shown("{{json .IPAM}}")
+    );
     let twice = manager.hoist(&["network", "create", "-d", "overlay", "wide"]).fails(1);
     assert!(twice.contains("already exists"), "{twice}");
     let overlap = manager.hoist(&["network", "create", "-d", "overlay", "--subnet", "10.9.4.0/24", "other"]).fails(1);
@@ -121,7 +127,8 @@ fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
     let worker = cluster.hosts[1].hoist(&["network", "create", "-d", "overlay", "other"]).fails(1);
     assert!(worker.contains("not a swarm manager"), "{worker}");
 
-    let create = ["service", "create", "--name", "one", "--network", "wide", "--replicas", "4", "--stop-grace-period", "0s"];
+    let create =
+        ["service", "create", "--name", "one", "--network", "wide", "--replicas", "4", "--stop-grace-period", "0s"];
     manager.hoist(&[&create[..], &["busybox", "sleep", "600"]].concat()).ok();
     let addresses = |at: usize| -> Vec<String> {
         let host = &cluster.hosts[at];
