@@ -4,6 +4,8 @@ mod bake;
 mod context;
 mod options;
 mod output;
+mod screen;
+mod several;
 mod storage;
 mod view;
 
@@ -15,6 +17,7 @@ pub use bake::run as bake;
 pub use context::Source;
 pub use options::{agent, attestations, cache};
 pub use output::Destination;
+pub use several::{Part, several};
 pub use storage::{du, inspect, ls, prune, version};
 pub use view::View;
 
@@ -66,6 +69,21 @@ pub async fn run(cx: &Context, args: BuildArgs) -> Outcome {
 
 /// Sends what is needed, builds, and fetches the results. `None` when only the checks were asked for.
 pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option<BuildResult>, Failure> {
+    let ready = prepare(cx, job, view).await?;
+    perform(cx, ready, view).await
+}
+
+/// A build whose contexts are with the daemon.
+struct Ready {
+    order: BuildOrder,
+    destinations: Vec<Destination>,
+    /// Where local caches go.
+    caches: Vec<PathBuf>,
+    sent: Vec<String>,
+}
+
+/// Sends what the daemon needs.
+async fn prepare(cx: &Context, job: Job, view: &mut View) -> Result<Ready, Failure> {
     let Job { source, file, inline, contexts, destinations, mut order } = job;
     if !order.ssh.is_empty() && !matches!(cx.client.host(), Host::Unix(_)) {
         return Err(Failure::usage(
@@ -73,12 +91,34 @@ pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option
         ));
     }
     let mut sent = Vec::new();
-    let outcome = async {
+    let sending = async {
         context::send_all(cx, source, file, inline, contexts, &mut order, &mut sent, view).await?;
         context::send_caches(cx, &mut order, &mut sent, view).await?;
         let caches = output::caches(&order.cache_to)?;
         order.auth = auth(cx, &order)?;
         order.outputs = destinations.iter().map(|destination| destination.order.clone()).collect();
+        Ok(caches)
+    };
+    match sending.await {
+        Ok(caches) => Ok(Ready { order, destinations, caches, sent }),
+        Err(failure) => {
+            forget(cx, sent).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn forget(cx: &Context, sent: Vec<String>) {
+    for id in sent {
+        // It would be dropped after a while anyway.
+        let _ = cx.client.delete(format!("/hoist/v1/build/contexts/{id}")).done().await;
+    }
+}
+
+/// Builds, and fetches the results.
+async fn perform(cx: &Context, ready: Ready, view: &mut View) -> Result<Option<BuildResult>, Failure> {
+    let Ready { order, destinations, caches, sent } = ready;
+    let outcome = async {
         view.dockerfile(&order.dockerfile_name, &order.dockerfile);
         let check = order.check;
         let mut lines = cx.client.post("/hoist/v1/build").json(&order)?.lines().await?;
@@ -122,10 +162,7 @@ pub async fn carry_out(cx: &Context, job: Job, view: &mut View) -> Result<Option
         Ok(Some(result))
     }
     .await;
-    for id in sent {
-        // It would be dropped after a while anyway.
-        let _ = cx.client.delete(format!("/hoist/v1/build/contexts/{id}")).done().await;
-    }
+    forget(cx, sent).await;
     outcome
 }
 

@@ -17,7 +17,7 @@ use crate::{
         Context, Exit, Outcome,
         args::build::Progress,
         client::path_segment,
-        commands::build::{Destination, Job, Source, View, agent, attestations, cache, carry_out},
+        commands::build::{Destination, Job, Part, Source, agent, attestations, cache, several},
         failure::Failure,
         progress::Mode,
     },
@@ -111,33 +111,35 @@ async fn build(
     choice: &Choice,
     quiet: bool,
 ) -> Result<bool, Failure> {
-    let mut found = false;
+    let mut parts = Vec::new();
+    let mut jobs = BTreeMap::new();
     for name in order(project, wanted)? {
         let Some(service) = project.services.get(&name).or_else(|| project.disabled_services.get(&name)) else {
             continue;
         };
         let Some(build) = &service.build else { continue };
-        let job = job(project, service, build, choice)?;
-        if args.dry_run {
-            context.printer.line(format!("build image {} of service {name}", project.image_of(service)))?;
-            continue;
-        }
-        let progress = match (quiet, args.progress.unwrap_or_default()) {
-            (true, _) | (_, Mode::Quiet) => Progress::Quiet,
-            (_, Mode::Auto) => Progress::Auto,
-            (_, Mode::Tty) => Progress::Tty,
-            (_, Mode::Plain) => Progress::Plain,
-            (_, Mode::Json) => Progress::Rawjson,
-        };
-        let mut view = View::new(context.printer, progress);
-        view.say(&format!(" Service {name}  Building"));
-        carry_out(context, job, &mut view)
-            .await
-            .map_err(|failure| Failure { message: format!("service {name}: {}", failure.message), ..failure })?;
-        found |= view.found_something();
-        view.say(&format!(" Service {name}  {}", if choice.check { "Checked" } else { "Built" }));
+        // What is wrong with one is known before any is built.
+        jobs.insert(name.clone(), job(project, service, build, choice)?);
+        let needs = build.additional_contexts.values().filter_map(|place| place.strip_prefix("service:"));
+        parts.push(Part { needs: needs.map(str::to_owned).collect(), name });
     }
-    Ok(found)
+    if args.dry_run {
+        for service in parts.iter().filter_map(|part| project.services.get(&part.name)) {
+            context.printer.line(format!("build image {} of service {}", project.image_of(service), service.name))?;
+        }
+        return Ok(false);
+    }
+    let progress = match (quiet, args.progress.unwrap_or_default()) {
+        (true, _) | (_, Mode::Quiet) => Progress::Quiet,
+        (_, Mode::Auto) => Progress::Auto,
+        (_, Mode::Tty) => Progress::Tty,
+        (_, Mode::Plain) => Progress::Plain,
+        (_, Mode::Json) => Progress::Rawjson,
+    };
+    let done = several(context, ("Service", &parts), (progress, choice.check), |name, _| {
+        jobs.remove(name).ok_or_else(|| Failure::new(format!("service {name} was to be built twice")))
+    });
+    Ok(done.await?.found)
 }
 
 /// The services to build, each behind those whose images it builds on (`service:NAME`).

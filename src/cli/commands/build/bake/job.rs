@@ -1,6 +1,9 @@
 //! A target's build: it is what `hoist build` would be called with, so that both can do the same.
 
+use std::collections::BTreeMap;
+
 use clap::{Args as _, FromArgMatches as _};
+use hoist_build::BuildResult;
 
 use super::{
     super::{Job, options},
@@ -18,7 +21,7 @@ use crate::cli::{
 pub fn job(
     name: &str,
     target: &Target,
-    built: &[(String, String)],
+    built: &BTreeMap<String, BuildResult>,
     flags: &BakeArgs,
     wanted: bool,
 ) -> Result<Job, Failure> {
@@ -78,7 +81,7 @@ pub fn job(
                         "target {name}: the context {key}=target:{other} is of one platform; a target for several cannot build on it"
                     )));
                 }
-                let image = built.iter().find(|(known, _)| known == other).map(|(_, image)| image.clone());
+                let image = built.get(other).and_then(|result| result.image.clone());
                 let image =
                     image.ok_or_else(|| Failure::new(format!("target {name}: {other} made no image to build on")))?;
                 format!("docker-image://{image}")

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{View, carry_out};
+use super::{Part, several};
 use crate::cli::{
     Context, Exit, Outcome,
     args::build::{BakeArgs, BakeList, Progress},
@@ -51,29 +51,20 @@ pub async fn run(cx: &Context, args: BakeArgs) -> Outcome {
         return Ok(Exit::OK);
     }
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
+    let parts: Vec<Part> =
+        plan.order.iter().map(|name| Part { name: name.clone(), needs: plan.targets[name].bases() }).collect();
+    let check = args.check;
+    let done = several(cx, ("Target", &parts), (progress, check), |name, built| {
+        job::job(name, &plan.targets[name], built, &args, plan.wanted.contains(name))
+    })
+    .await?;
     let mut metadata = Map::new();
-    let mut built: Vec<(String, String)> = Vec::new();
-    let (mut found, mut extra) = (false, Vec::new());
-    for name in &plan.order {
-        let target = &plan.targets[name];
-        let wanted = plan.wanted.contains(name);
-        let job = job::job(name, target, &built, &args, wanted)?;
-        let mut view = View::new(cx.printer, progress);
-        view.say(&format!(" Target {name}  Building"));
-        let result = carry_out(cx, job, &mut view)
-            .await
-            .map_err(|failure| Failure { message: format!("target {name}: {}", failure.message), ..failure })?;
-        found |= view.found_something();
-        view.say(&format!(" Target {name}  {}", if args.check { "Checked" } else { "Built" }));
-        let Some(result) = result else { continue };
-        if let Some(image) = &result.image {
-            if !wanted && result.names.is_empty() {
-                extra.push(image.clone());
-            }
-            built.push((name.clone(), image.clone()));
-        }
-        if wanted {
+    let mut extra = Vec::new();
+    for (name, result) in &done.results {
+        if plan.wanted.contains(name) {
             metadata.insert(name.clone(), json!(result.metadata));
+        } else if result.names.is_empty() {
+            extra.extend(result.image.clone());
         }
     }
     for image in extra {
@@ -83,7 +74,7 @@ pub async fn run(cx: &Context, args: BakeArgs) -> Outcome {
     if let Some(path) = &args.metadata_file {
         write(path, &Value::Object(metadata))?;
     }
-    Ok(if args.check && found { Exit::FAILED } else { Exit::OK })
+    Ok(if check && done.found { Exit::FAILED } else { Exit::OK })
 }
 
 fn write(path: &PathBuf, value: &Value) -> Result<(), Failure> {

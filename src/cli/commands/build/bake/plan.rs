@@ -134,10 +134,8 @@ impl Plan {
         let mut target = whole(definitions, name, &mut Vec::new())?;
         change(&mut target, name, overrides)?;
         path.push(name.to_owned());
-        for (_, place) in target.pairs("contexts") {
-            if let Some(other) = place.as_deref().and_then(|place| place.strip_prefix("target:")) {
-                self.add(definitions, other, overrides, path)?;
-            }
+        for other in target.bases() {
+            self.add(definitions, &other, overrides, path)?;
         }
         path.pop();
         self.targets.insert(name.to_owned(), target);

@@ -139,6 +139,12 @@ impl Target {
         self.attributes.get(name).and_then(|value| super::eval::text(value).ok())
     }
 
+    /// The targets that it builds on.
+    pub fn bases(&self) -> Vec<String> {
+        let places = self.pairs("contexts").into_iter().filter_map(|(_, place)| place);
+        places.filter_map(|place| place.strip_prefix("target:").map(str::to_owned)).collect()
+    }
+
     pub fn flag(&self, name: &str) -> bool {
         self.attributes.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
