@@ -100,7 +100,8 @@ services:
 
     manager.hoist(&["down"]).ok();
     let gone = |at: usize| {
-        !cluster.hosts[at].hoist(&["network", "ls", "-q", "-f", "driver=overlay"]).ok().contains(|c| c > ' ')
+        let links = cluster.hosts[at].other("ip", &["-br", "link"]).stdout;
+        !links.contains("hsv-") && cluster.hosts[at].hoist(&["network", "ls", "-q", "-f", "name=shop"]).ok().is_empty()
     };
     assert!(until(|| gone(0) && gone(1)), "nothing of it is left on either machine");
 }
@@ -144,4 +145,48 @@ fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
     assert!(held.contains("network wide is in use by service one"), "{held}");
     manager.hoist(&["service", "rm", "one"]).ok();
     assert!(until(|| manager.hoist(&["network", "rm", "wide"]).code == 0));
+}
+
+#[test]
+fn a_published_port_is_every_machines() {
+    let cluster = two();
+    let manager = &cluster.hosts[0];
+    let create =
+        ["service", "create", "--name", "web", "-p", "8080:80", "--replicas", "2", "--replicas-max-per-node", "1"];
+    let server = ["--stop-grace-period", "0s", "busybox", "sh", "-c", SERVER];
+    manager.hoist(&[&create[..], &server[..]].concat()).ok();
+    let shown = manager.hoist(&["service", "ls", "--format", "{{.Name}} {{.Ports}}"]).ok();
+    assert_eq!(shown.trim(), "web *:8080->80/tcp");
+    let both: BTreeSet<String> = (0..2).map(|at| container(&cluster, at, "web").chars().take(12).collect()).collect();
+    let call = |at: usize, to: &str| {
+        let script = format!("exec 3<>/dev/tcp/{to}/8080 && timeout 2 cat <&3");
+        cluster.hosts[at].other("bash", &["-c", &script]).stdout.trim().to_owned()
+    };
+    for (at, to) in [(0, "127.0.0.1"), (0, "10.77.0.2"), (1, "127.0.0.1"), (1, "10.77.0.1")] {
+        let mut answers = BTreeSet::new();
+        let all = until(|| {
+            answers.insert(call(at, to));
+            both.is_subset(&answers)
+        });
+        assert!(all, "host {at} to {to}: {answers:?}, not {both:?}");
+    }
+    let taken = manager.hoist(&["service", "create", "--name", "other", "-p", "8080:81", "busybox"]).fails(1);
+    assert!(taken.contains("port 8080/tcp is already in use by service web as an ingress port"), "{taken}");
+
+    // A node without a task leads to those that have one.
+    manager.hoist(&["service", "scale", "web=1"]).ok();
+    let left = |at: usize| cluster.hosts[at].hoist(&["ps", "-q", "-f", "label=hoist.service.name=web"]).ok();
+    assert!(until(|| (left(0) + &left(1)).lines().count() == 1));
+    let left: String = (left(0) + &left(1)).trim().chars().take(12).collect();
+    for at in [0, 1] {
+        assert!(until(|| call(at, "127.0.0.1") == left), "{}", call(at, "127.0.0.1"));
+    }
+    // One that leaves its port open gets one.
+    manager.hoist(&["service", "update", "--publish-rm", "80", "--publish-add", "81", "web"]).ok();
+    let port = manager.hoist(&["service", "inspect", "-f", "{{(index .Endpoint.Ports 0).PublishedPort}}", "web"]).ok();
+    assert_eq!(port.trim(), "30000");
+    assert!(until(|| call(0, "127.0.0.1").is_empty() && call(1, "127.0.0.1").is_empty()), "8080 is closed again");
+    manager.hoist(&["service", "rm", "web"]).ok();
+    let gone = |at: usize| cluster.hosts[at].other("ip", &["rule"]).stdout.matches("fwmark").count() == 0;
+    assert!(until(|| gone(0) && gone(1)), "{}", cluster.hosts[1].other("ip", &["rule"]).stdout);
 }

@@ -5,10 +5,10 @@ use std::{
     net::IpAddr,
 };
 
-use hoist_network::{Networks, Peer};
+use hoist_network::{MeshPort, Networks, Peer};
 use hoist_proto::{
     id::{NetworkId, NodeId},
-    spec::{ClusterNetwork, NetworkMember, Node, VirtualService},
+    spec::{ClusterNetwork, NetworkMember, Node, Protocol, VirtualService},
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,11 @@ impl Overlays {
         self.services.clear();
     }
 
+    /// The node's own address on the routing mesh's network.
+    pub(crate) fn own_address(&self, mesh: &NetworkId, node: &NodeId) -> Option<IpAddr> {
+        self.members.get(&format!("{mesh}/node-{node}")).and_then(|member| member.addresses.first().copied())
+    }
+
     /// All of one network.
     pub(crate) fn of(&self, network: &NetworkId) -> (Vec<NetworkMember>, Vec<VirtualService>) {
         let members = self.members.values().filter(|member| member.network == *network).cloned().collect();
@@ -122,6 +127,7 @@ fn peer(member: NetworkMember, own: &NodeId) -> Peer {
         addresses: member.addresses,
         names: member.names,
         service: member.service.map(|service| service.to_string()),
+        via: member.via,
         serving: member.serving,
     }
 }
@@ -131,6 +137,19 @@ fn virtual_service(service: VirtualService) -> hoist_network::VirtualService {
         id: service.service.to_string(),
         addresses: service.addresses,
         names: service.names,
+        ports: service.ports.into_iter().map(mesh_port).collect(),
+    }
+}
+
+fn mesh_port(port: hoist_proto::spec::MeshPort) -> MeshPort {
+    MeshPort {
+        protocol: match port.protocol {
+            Protocol::Tcp => hoist_network::Protocol::Tcp,
+            Protocol::Udp => hoist_network::Protocol::Udp,
+            Protocol::Sctp => hoist_network::Protocol::Sctp,
+        },
+        published: port.published,
+        target: port.target,
     }
 }
 

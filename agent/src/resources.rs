@@ -47,15 +47,20 @@ impl Resources {
     }
 
     /// Makes sure that the network is here, and says whether it is new; `data_path` is where the node's tunnels
-    /// end. The error is for people.
-    pub(crate) async fn network(&self, record: &ClusterNetwork, data_path: Option<IpAddr>) -> Result<bool, String> {
+    /// end, `own` its own address on the routing mesh's network. The error is for people.
+    pub(crate) async fn network(
+        &self,
+        record: &ClusterNetwork,
+        data_path: Option<IpAddr>,
+        own: Option<IpAddr>,
+    ) -> Result<bool, String> {
         let name = &record.spec.name;
         let deadline = tokio::time::Instant::now() + REPLACED;
         loop {
             let freed = self.inner.freed.notified();
             let holder = {
                 let _making = self.inner.making.lock().await;
-                match self.try_network(record, data_path).await? {
+                match self.try_network(record, data_path, own).await? {
                     Found::There => return Ok(false),
                     Found::Made => return Ok(true),
                     Found::Held(holder) => holder,
@@ -69,7 +74,12 @@ impl Resources {
     }
 
     /// Gives who holds the name, when it is a network that this one replaces.
-    async fn try_network(&self, record: &ClusterNetwork, data_path: Option<IpAddr>) -> Result<Found, String> {
+    async fn try_network(
+        &self,
+        record: &ClusterNetwork,
+        data_path: Option<IpAddr>,
+        own: Option<IpAddr>,
+    ) -> Result<Found, String> {
         let networks = self.inner.engine.networks();
         let name = &record.spec.name;
         let there = match networks.inspect(name).await {
@@ -101,7 +111,14 @@ impl Resources {
         }
         let resource = format!("Network {name}");
         self.inner.progress.resource(&resource, "Creating", None);
-        let spec = network_spec(record, overlay.is_some())?;
+        let mut spec = network_spec(record, overlay.is_some())?;
+        if record.spec.ingress {
+            let own = own.ok_or_else(|| "the node has no address on the routing mesh yet".to_owned())?;
+            let mut pools = spec.ipam.config.iter_mut();
+            if let Some(pool) = pools.find(|pool| pool.subnet.is_some_and(|subnet| subnet.contains(own))) {
+                pool.gateway = Some(own);
+            }
+        }
         let made = match overlay {
             Some(overlay) => networks.create_overlay(spec, overlay).await,
             None => networks.create(spec).await,
@@ -237,7 +254,7 @@ enum Found {
 /// How the node takes part in a network that spans nodes; a machine alone has a bridge of its own instead.
 fn overlay(record: &ClusterNetwork, data_path: Option<IpAddr>) -> Option<Overlay> {
     let (allocation, local) = record.allocation.as_ref().zip(data_path)?;
-    Some(Overlay { vni: allocation.vni, port: allocation.port, local })
+    Some(Overlay { vni: allocation.vni, port: allocation.port, local, mesh: record.spec.ingress })
 }
 
 /// The engine's own form of a network's definition.
@@ -269,7 +286,7 @@ fn network_spec(record: &ClusterNetwork, overlay: bool) -> Result<hoist_network:
         },
         internal: spec.internal,
         attachable: spec.attachable,
-        ingress: false,
+        ingress: spec.ingress,
         enable_ipv4: spec.enable_ipv4,
         enable_ipv6: spec.enable_ipv6,
         ipam: hoist_network::IpamSpec {

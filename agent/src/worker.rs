@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -139,14 +138,42 @@ impl Worker {
         overlay::fill(self.inner.engine.networks(), &self.inner.node, &network.spec.name, all).await;
     }
 
+    /// Makes the node part of the routing mesh, tasks or not, as soon as it knows its own place there.
+    async fn join_mesh(&self, mesh: &ClusterNetwork) {
+        let (own, data_path) = {
+            let state = self.state();
+            (state.assigned.overlays.own_address(&mesh.id, &self.inner.node), state.assigned.overlays.data_path)
+        };
+        if own.is_none() || data_path.is_none() {
+            return;
+        }
+        match self.inner.resources.network(mesh, data_path, own).await {
+            Ok(true) => {
+                let all = self.state().assigned.overlays.of(&mesh.id);
+                overlay::fill(self.inner.engine.networks(), &self.inner.node, &mesh.spec.name, all).await;
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(error, "the node cannot be part of the routing mesh"),
+        }
+    }
+
     /// Hears the manager's record of the node.
     pub(crate) fn know_node(&self, record: &[u8]) {
         self.state().assigned.overlays.know_node(record);
     }
 
-    /// Where the node's own tunnels end; none while it is no node of many.
-    pub(crate) fn data_path(&self) -> Option<IpAddr> {
-        self.state().assigned.overlays.data_path
+    /// Makes sure that a network is here, with all who are on it. The error is for people.
+    pub(crate) async fn network(&self, network: &ClusterNetwork) -> Result<(), String> {
+        let (own, data_path) = {
+            let state = self.state();
+            let own = network.spec.ingress.then(|| state.assigned.overlays.own_address(&network.id, &self.inner.node));
+            (own.flatten(), state.assigned.overlays.data_path)
+        };
+        let made = self.inner.resources.network(network, data_path, own).await?;
+        if made && network.spans_nodes() {
+            self.fill_network(network).await;
+        }
+        Ok(())
     }
 
     pub(crate) fn reports(&self) -> &Reports {
@@ -281,6 +308,10 @@ impl Worker {
             }
             state.assigned.networks.clone()
         };
+        let mesh = known.values().find(|network| network.spec.ingress).cloned();
+        if let Some(mesh) = mesh.filter(|mesh| mesh.allocation.is_some()) {
+            self.join_mesh(&mesh).await;
+        }
         overlay::apply(self.inner.engine.networks(), &self.inner.node, &known, topology).await;
         drop(telling);
         self.note_change();
@@ -452,7 +483,8 @@ impl Worker {
     /// The records that a task needs, as far as they are known.
     pub(crate) fn records(&self, task: &Task) -> (Vec<ClusterNetwork>, Vec<ClusterVolume>) {
         let state = self.state();
-        let networks = task.spec.networks.iter().filter_map(|id| state.assigned.networks.get(id).cloned()).collect();
+        let ids = task.spec.networks.iter().chain(task.mesh().map(|given| &given.network));
+        let networks = ids.filter_map(|id| state.assigned.networks.get(id).cloned()).collect();
         let volumes = task.spec.volumes.iter().filter_map(|id| state.assigned.volumes.get(id).cloned()).collect();
         (networks, volumes)
     }

@@ -306,5 +306,6 @@ fn own(node: &NodeId, hostname: &str) -> Node {
         address: String::new(),
         data_address: String::new(),
         raft: None,
+        mesh_address: None,
     }
 }

@@ -66,6 +66,7 @@ impl World {
                         address: String::new(),
                         data_address: String::new(),
                         raft: None,
+                        mesh_address: None,
                     })?;
                 }
                 Ok::<_, StoreError>(())

@@ -29,7 +29,7 @@ pub mod subnet;
 
 pub use error::{Error, Holder};
 pub use model::{
-    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, MacAddress, Network,
+    AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, MacAddress, MeshPort, Network,
     NetworkSpec, Overlay, Peer, PortRange, PortRequest, Protocol, PublishedPort, Sandbox, VirtualService,
 };
 pub use networks::Networks;

@@ -116,6 +116,9 @@ pub struct Overlay {
     pub port: u16,
     /// This machine's address, from which and to which tunnels lead.
     pub local: IpAddr,
+    /// It is the routing mesh's: the gateway is this machine's alone, and other machines know it as a peer.
+    #[serde(default)]
+    pub mesh: bool,
 }
 
 /// A container of another machine on a network that spans machines.
@@ -135,6 +138,9 @@ pub struct Peer {
     /// The [`VirtualService`] that it stands behind, by its id.
     #[serde(default)]
     pub service: Option<String>,
+    /// On the routing mesh's network: the address there of its machine, which packets for it have to pass.
+    #[serde(default)]
+    pub via: Option<IpAddr>,
     /// It takes new connections; the names of others are answered before those of one that does not.
     #[serde(default)]
     pub serving: bool,
@@ -149,6 +155,17 @@ pub struct VirtualService {
     pub addresses: Vec<IpAddr>,
     /// The names that are answered with them.
     pub names: Vec<String>,
+    /// On the routing mesh's network: ports of every machine that lead to its members.
+    #[serde(default)]
+    pub ports: Vec<MeshPort>,
+}
+
+/// A port of every machine, and the port of the members that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshPort {
+    pub protocol: Protocol,
+    pub published: u16,
+    pub target: u16,
 }
 
 impl Network {

@@ -4,55 +4,11 @@
 
 mod support;
 
-use std::future::Future;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
-use hoist_network::{
-    AttachRequest, ConnectRequest, IpamConfig, NetworkSpec, Networks, Options, Overlay, Peer, Sandbox, VirtualService,
-};
+use hoist_network::{AttachRequest, ConnectRequest, IpamConfig, NetworkSpec, Overlay, Peer, Sandbox, VirtualService};
+use support::other::{FAR, NEAR, Other};
 use support::{Inside, connect, machine, run};
-
-const NEAR: &str = "198.51.100.1";
-const FAR: &str = "198.51.100.2";
-
-/// The machine at the wire's other end.
-struct Other {
-    inside: Inside,
-    /// Its threads are born in the machine's namespace.
-    runtime: Option<tokio::runtime::Runtime>,
-    networks: Networks,
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        // A test that fails drops it where waiting is not allowed.
-        self.runtime.take().unwrap().shutdown_background();
-    }
-}
-
-impl Other {
-    fn new(root: PathBuf) -> Self {
-        let inside = Inside::neighbour(&format!("{NEAR}/24"), &format!("{FAR}/24"));
-        let (runtime, networks) = inside.run(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            let mut options = Options::new(root.join("data"), root.join("run"));
-            options.dns.servers = vec!["127.0.0.1".parse().unwrap()];
-            let networks = runtime.block_on(Networks::open(options)).unwrap();
-            (runtime, networks)
-        });
-        Self { inside, runtime: Some(runtime), networks }
-    }
-
-    fn on<T: Send>(&self, call: impl Future<Output = T> + Send) -> T {
-        self.inside.run(|| self.runtime.as_ref().unwrap().block_on(call))
-    }
-
-    /// Takes back what it pinned.
-    fn end(&self) {
-        self.on(self.networks.reconcile(&[])).unwrap();
-    }
-}
 
 fn spec() -> NetworkSpec {
     let config = |subnet: &str| IpamConfig { subnet: Some(subnet.parse().unwrap()), ..IpamConfig::default() };
@@ -63,7 +19,7 @@ fn spec() -> NetworkSpec {
 }
 
 fn overlay(local: &str) -> Overlay {
-    Overlay { vni: 4097, port: 4790, local: local.parse().unwrap() }
+    Overlay { vni: 4097, port: 4790, local: local.parse().unwrap(), mesh: false }
 }
 
 fn at(name: &str, last: u8) -> AttachRequest {
@@ -84,6 +40,7 @@ fn peer(name: &str, node: &str, last: u8) -> Peer {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         names: vec![name.into(), "web".into(), "tasks.web".into()],
         service: None,
+        via: None,
         serving: true,
     }
 }
@@ -203,7 +160,7 @@ fn task(name: &str, node: Option<&str>, last: u8) -> Peer {
 
 fn web() -> VirtualService {
     let addresses = ["10.20.3.200", "fd00:20::200"].map(|a| a.parse().unwrap()).into();
-    VirtualService { id: "web".into(), addresses, names: vec!["web".into()] }
+    VirtualService { id: "web".into(), addresses, names: vec!["web".into()], ports: Vec::new() }
 }
 
 /// Who answers, in so many tries.
@@ -285,6 +242,7 @@ fn thousands_of_peers_come_and_go() {
                 addresses: vec![IpAddr::from([10, 20, (n / 250) as u8 + 1, (n % 250) as u8])],
                 names: vec![format!("web-{n}"), "web".into()],
                 service: None,
+                via: None,
                 serving: true,
             })
             .collect();

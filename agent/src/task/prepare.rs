@@ -6,7 +6,8 @@ use std::{net::IpAddr, sync::Arc};
 use hoist_engine::ErrorKind;
 use hoist_image::{Auth, Platform, PullOptions, Reference};
 use hoist_proto::spec::{
-    ContainerSpec, FileContent, FileMount, Mount, MountKind, PullPolicy, RegistryAuth, Task, TaskState,
+    ContainerSpec, FileContent, FileMount, Mount, MountKind, NetworkAddresses, NetworkAttachment, PullPolicy,
+    RegistryAuth, Task, TaskState,
 };
 
 use super::{
@@ -24,14 +25,14 @@ impl Driver {
     /// Makes the task ready. `Err(None)` when it is no longer wanted.
     pub(super) async fn prepare(&mut self, task: &Task) -> Result<(), Option<String>> {
         let (networks, volumes) = self.worker.records(task);
-        if networks.len() < task.spec.networks.len() || volumes.len() < task.spec.volumes.len() {
+        let mesh = task.mesh().and_then(|given| networks.iter().find(|network| network.id == given.network));
+        let mesh = mesh.map(|network| network.spec.name.clone());
+        let wanted = task.spec.networks.len() + usize::from(task.mesh().is_some());
+        if networks.len() < wanted || volumes.len() < task.spec.volumes.len() {
             return Err(Some("its networks or volumes are not known to the node".into()));
         }
         for network in &networks {
-            let made = self.worker.inner.resources.network(network, self.worker.data_path()).await.map_err(Some)?;
-            if made && network.spans_nodes() {
-                self.worker.fill_network(network).await;
-            }
+            self.worker.network(network).await.map_err(Some)?;
         }
         for volume in &volumes {
             self.worker.inner.resources.volume(volume).await.map_err(Some)?;
@@ -50,6 +51,9 @@ impl Driver {
         self.check_wanted()?;
         let mut spec = task.spec.container.clone();
         take_addresses(&mut spec, task);
+        if let Some((mesh, given)) = mesh.zip(task.mesh()) {
+            join_mesh(&mut spec, mesh, given);
+        }
         spec.pull = PullPolicy::Missing;
         if !task.spec.renew_anon_volumes {
             take_over(&mut spec, left);
@@ -203,10 +207,32 @@ fn take_addresses(spec: &mut ContainerSpec, task: &Task) {
     }
 }
 
+/// Ports that every node has lead here over the mesh's network, and are not published by this node alone.
+fn join_mesh(spec: &mut ContainerSpec, network: String, given: &NetworkAddresses) {
+    spec.ports.retain(|port| !port.is_meshed());
+    let ipv4 = given.addresses.iter().find_map(|address| match address {
+        IpAddr::V4(v4) => Some(*v4),
+        IpAddr::V6(_) => None,
+    });
+    // What a server answers from any of its addresses leaves from that of the way out, so the mesh is it,
+    // unless somebody has chosen another.
+    let chosen = spec.networks.iter().any(|attachment| attachment.gateway_priority > 0);
+    let gateway_priority = if chosen { i32::MIN } else { i32::MAX };
+    // Interfaces keep the order that they have without it.
+    let priority = i32::MIN;
+    spec.networks.push(NetworkAttachment { network, ipv4, gateway_priority, priority, ..NetworkAttachment::default() });
+}
+
 /// Whether a container that is there has them already.
 fn has_addresses(there: &ContainerSpec, task: &Task) -> bool {
     let mut wanted = ContainerSpec { networks: task.spec.container.networks.clone(), ..ContainerSpec::default() };
     take_addresses(&mut wanted, task);
+    if let Some(mesh) = task.mesh() {
+        let has = |address: &IpAddr| there.networks.iter().any(|a| a.ipv4.map(IpAddr::V4) == Some(*address));
+        if !mesh.addresses.iter().all(has) {
+            return false;
+        }
+    }
     let mut pairs = task.spec.networks.iter().zip(wanted.networks.iter().zip(&there.networks));
     pairs.all(|(id, (wanted, there))| {
         let given = task.addresses.iter().any(|given| given.network == *id);

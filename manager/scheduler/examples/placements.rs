@@ -33,6 +33,7 @@ fn node(number: usize) -> Node {
         address: String::new(),
         data_address: String::new(),
         raft: None,
+        mesh_address: None,
     }
 }
 

@@ -27,6 +27,7 @@ fn node(hostname: &str) -> Node {
         address: String::new(),
         data_address: String::new(),
         raft: None,
+        mesh_address: None,
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use hoist_proto::{
     id::{NetworkId, ServiceId, TaskId},
     spec::{
-        Cluster, ClusterNetwork, ClusterVolume, NetworkAddresses, NetworkAllocation, NetworkAttachment, Service, Task,
+        Cluster, ClusterNetwork, ClusterVolume, NetworkAddresses, NetworkAllocation, NetworkAttachment, Node, Service,
+        Task,
     },
 };
 use hoist_store::{Commit, Tables};
@@ -22,6 +23,8 @@ pub(crate) struct Memory {
     pools: HashMap<NetworkId, Pools>,
     /// Networks may want something.
     pub(super) networks: bool,
+    /// Nodes may want addresses on the routing mesh's network.
+    pub(super) nodes: bool,
     /// Services whose virtual addresses are to be looked at.
     pub(super) services: BTreeSet<ServiceId>,
     /// New tasks that have not been looked at since something changed.
@@ -34,10 +37,15 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn of(tables: &Tables) -> Self {
-        let mut memory = Self { networks: true, ..Self::default() };
+        let mut memory = Self { networks: true, nodes: true, ..Self::default() };
         for network in tables.networks().iter() {
             if let Some(allocation) = &network.allocation {
                 memory.open_network(&network.id, allocation);
+            }
+        }
+        if let Some(mesh) = super::mesh::network(tables).map(|network| network.id.clone()) {
+            for node in tables.nodes().iter() {
+                memory.keep_node(&mesh, node);
             }
         }
         for task in tables.tasks().iter() {
@@ -50,7 +58,7 @@ impl Memory {
     }
 
     pub(super) fn has_fresh(&self) -> bool {
-        self.networks || !self.services.is_empty() || !self.tasks.is_empty()
+        self.networks || self.nodes || !self.services.is_empty() || !self.tasks.is_empty()
     }
 
     pub(super) fn note(&mut self, commit: &Commit) {
@@ -74,6 +82,11 @@ impl Memory {
                 }
                 self.networks = true;
                 self.tasks.append(&mut self.waiting);
+            } else if let Some((before, after)) = event.of::<Node>() {
+                self.nodes |= after.is_some_and(|node| node.mesh_address.is_none());
+                if let (Some(node), None) = (before, after) {
+                    self.pools.values_mut().for_each(|pools| pools.release(node.id.as_str()));
+                }
             } else if event.of::<ClusterVolume>().is_some() {
                 self.tasks.append(&mut self.waiting);
             } else if let Some((before, after)) = event.of::<Cluster>()
@@ -112,6 +125,12 @@ impl Memory {
         let Some(service) = after else { return };
         self.keep(service.id.as_str(), &service.virtual_ips);
         self.services.insert(service.id.clone());
+    }
+
+    fn keep_node(&mut self, mesh: &NetworkId, node: &Node) {
+        if let (Some(pools), Some(address)) = (self.pools.get_mut(mesh), node.mesh_address) {
+            pools.note(node.id.as_str(), &[address]);
+        }
     }
 
     fn keep(&mut self, holder: &str, given: &[NetworkAddresses]) {

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod memory;
+pub(crate) mod mesh;
 mod names;
 mod subnets;
 
@@ -60,6 +61,9 @@ async fn give(store: &Store, memory: &mut Memory) -> Result<(), StoreError> {
     store
         .update(|tx| {
             networks(tx, memory)?;
+            if std::mem::take(&mut memory.nodes) {
+                mesh::nodes(tx, memory)?;
+            }
             services(tx, memory)?;
             let mut tasks = std::mem::take(&mut memory.tasks);
             if tasks.len() > BATCH {
@@ -83,6 +87,7 @@ fn networks(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreError> {
     if !std::mem::take(&mut memory.networks) || !is_cluster(tx) {
         return Ok(());
     }
+    mesh::ensure(tx)?;
     let open = |network: &&std::sync::Arc<ClusterNetwork>| {
         network.spans_nodes() && network.allocation.is_none() && !network.removing
     };
@@ -92,10 +97,12 @@ fn networks(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreError> {
             Ok(allocation) => {
                 memory.problems.remove(&network.id);
                 memory.open_network(&network.id, &allocation);
+                memory.nodes |= network.spec.ingress;
                 tx.modify::<ClusterNetwork>(&network.id, |network| network.allocation = Some(allocation))?;
                 // Its services and tasks may have come before it.
-                let on_it = |ids: &[NetworkId]| ids.contains(&network.id);
-                let services = tx.services().iter().filter(|service| on_it(&service.spec.task.networks));
+                let on_it =
+                    |service: &Service| network.spec.ingress || service.spec.task.networks.contains(&network.id);
+                let services = tx.services().iter().filter(|service| on_it(service));
                 memory.services.extend(services.map(|service| service.id.clone()));
             }
             Err(why) => {
@@ -132,8 +139,12 @@ fn services(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreError> {
                 Err(why) => tracing::warn!(service = service.spec.name, "no virtual address can be given: {why}"),
             }
         }
-        if given != service.virtual_ips {
-            tx.modify::<Service>(&id, |service| service.virtual_ips = given)?;
+        let mesh = mesh::ports(tx, &service);
+        if given != service.virtual_ips || mesh != service.mesh {
+            tx.modify::<Service>(&id, |service| {
+                service.virtual_ips = given;
+                service.mesh = mesh;
+            })?;
         }
     }
     Ok(())
@@ -178,6 +189,12 @@ fn task(tx: &mut Tx<'_>, memory: &mut Memory, id: &TaskId) -> Result<(), StoreEr
 /// All of a task's addresses, or none.
 fn task_addresses(tables: &Tables, memory: &mut Memory, task: &Task) -> Result<Vec<NetworkAddresses>, String> {
     let mut given: Vec<NetworkAddresses> = Vec::new();
+    let service = tables.services().get(&task.service);
+    if let Some(mesh) = service.and_then(|service| service.mesh.as_ref()) {
+        let addresses = memory.take(&mesh.network, task.id.as_str(), None);
+        let addresses = addresses.map_err(|why| format!("waits for an address on the routing mesh: {why}"))?;
+        given.push(NetworkAddresses { network: mesh.network.clone(), addresses, names: Vec::new() });
+    }
     for (position, id) in task.spec.networks.iter().enumerate() {
         let network = tables.networks().get(id).filter(|network| network.allocation.is_some());
         let Some(network) = network.filter(|network| network.spans_nodes()) else { continue };
@@ -203,6 +220,9 @@ fn is_new(task: &Task) -> bool {
 /// What the task needs and is not there.
 fn missing(tables: &Tables, memory: &Memory, task: &Task) -> Option<String> {
     let cluster = is_cluster(tables);
+    if cluster && mesh::network(tables).is_none_or(|network| network.allocation.is_none()) {
+        return Some("waits for the routing mesh".into());
+    }
     for id in &task.spec.networks {
         let Some(network) = tables.networks().get(id) else { return Some(format!("waits for network {}", id.short())) };
         if cluster && network.spans_nodes() && network.allocation.is_none() {
@@ -281,9 +301,8 @@ networks:
         flat.dedup();
         assert_eq!(flat.len(), 10, "{all:?}");
         world.store.view(|tables| {
-            let network = tables.networks().iter().find(|n| n.spec.driver == "overlay").unwrap();
+            let network = tables.networks().iter().find(|n| n.spec.driver == "overlay" && !n.spec.ingress).unwrap();
             let allocation = network.allocation.as_ref().unwrap();
-            assert_eq!(allocation.vni, 4096);
             assert_eq!(allocation.pools[0].subnet.as_deref(), Some("10.0.0.0/24"));
             assert_eq!(allocation.pools[0].gateway, Some("10.0.0.1".parse().unwrap()));
             let web =

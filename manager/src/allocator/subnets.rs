@@ -63,6 +63,7 @@ pub(crate) fn plan(
                 complete(pool.clone(), subnet)?
             }
             (true, None) => {
+                let mesh = of.is_some_and(|network| network.spec.ingress);
                 let bases = cluster.spec.address_pools.iter().filter_map(|text| text.parse::<IpNet>().ok());
                 let mut bases: Vec<IpNet> = bases.filter(|base| matches!(base, IpNet::V6(_)) == v6).collect();
                 let mut size = cluster.spec.subnet_size;
@@ -72,9 +73,16 @@ pub(crate) fn plan(
                     }
                     size = 64;
                 }
+                if mesh && !v6 {
+                    // Every node and every task with a published port is on it: as wide as can be, far from the rest.
+                    size = size.min(16);
+                }
                 let parts = bases.iter().filter_map(|base| base.subnets(size.max(base.prefix_len())).ok()).flatten();
                 let free = |subnet: &IpNet| !taken.iter().any(|(other, _)| overlap(*subnet, *other));
-                let subnet = parts.take(1 << 20).find(free);
+                let subnet = match mesh {
+                    true => parts.take(1 << 16).filter(free).last(),
+                    false => parts.take(1 << 20).find(free),
+                };
                 let subnet =
                     subnet.ok_or_else(|| format!("the cluster's address pools have no {family} subnet left"))?;
                 complete(IpamPool::default(), subnet)?

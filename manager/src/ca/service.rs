@@ -140,6 +140,7 @@ impl membership_server::Membership for MembershipService {
             address: address.clone(),
             data_address: request.data_address,
             raft: None,
+            mesh_address: None,
         };
         self.update(|tx| tx.put(record)).await?;
         tracing::info!(node = %id, address, ?role, "a node has joined");

@@ -13,7 +13,7 @@ use hoist_scheduler::{Explanation, Needs, Snapshot, fits};
 use hoist_store::{Kind, StoreError, Tables, Tx};
 
 use super::{Control, ControlError};
-use crate::hash::spec_hash;
+use crate::{allocator::mesh, hash::spec_hash};
 
 pub(super) use check::check_name;
 
@@ -80,6 +80,7 @@ impl Control {
             .store
             .update(|tx| {
                 resolve::resolve(tx, &mut spec)?;
+                mesh::check(tx, &id, &spec).map_err(ControlError::Refused)?;
                 let service = Service {
                     id: id.clone(),
                     meta: Meta::default(),
@@ -88,6 +89,7 @@ impl Control {
                     previous: None,
                     update: None,
                     virtual_ips: Vec::new(),
+                    mesh: None,
                 };
                 put(tx, service)
             })
@@ -122,6 +124,7 @@ impl Control {
                     ServiceChange::To(spec) => changed(tx, &there, *spec, auth)?,
                     ServiceChange::Back => rolled_back(tx, &there)?,
                 };
+                mesh::check(tx, id, &changed.spec).map_err(ControlError::Refused)?;
                 put(tx, changed)
             })
             .await

@@ -125,7 +125,7 @@ fn assigned(tables: &Tables, node: &NodeId) -> Set {
             | u64::from(task.spec.remove_volumes) << 16
             | task.spec.stop_timeout.map_or(0, |timeout| timeout.as_secs().min(0xfffe) + 1);
         put(&mut set, task, mark);
-        for id in &task.spec.networks {
+        for id in task.spec.networks.iter().chain(task.addresses.iter().map(|given| &given.network)) {
             if let Some(network) = tables.get::<ClusterNetwork>(id) {
                 put(&mut set, network, network.meta.version);
             }
@@ -136,6 +136,11 @@ fn assigned(tables: &Tables, node: &NodeId) -> Set {
             }
         }
         files(tables, task, &mut set);
+    }
+    for id in topology::networks_of(tables, node) {
+        if let Some(network) = tables.get::<ClusterNetwork>(&id) {
+            put(&mut set, network, network.meta.version);
+        }
     }
     // A project's networks and volumes stay on its nodes until they are removed, tasks or not.
     for network in tables.networks().iter() {

@@ -18,14 +18,17 @@ use hoist_proto::{
 use hoist_store::{Commit, Index, Tables};
 
 use super::json;
-use crate::allocator::holds_addresses;
+use crate::allocator::{holds_addresses, mesh};
+
+/// How the ids of nodes among members begin.
+const NODE: &str = "node-";
 
 /// What an agent was told of its networks.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     /// The node's networks that span nodes.
     networks: BTreeSet<NetworkId>,
-    members: BTreeMap<(NetworkId, TaskId), NetworkMember>,
+    members: BTreeMap<(NetworkId, String), NetworkMember>,
     services: BTreeMap<(NetworkId, ServiceId), VirtualService>,
 }
 
@@ -35,6 +38,8 @@ pub(super) struct Stale {
     everything: bool,
     tasks: BTreeSet<TaskId>,
     services: BTreeSet<ServiceId>,
+    /// Nodes' own places on the routing mesh.
+    nodes: BTreeSet<NodeId>,
 }
 
 impl Stale {
@@ -48,8 +53,10 @@ impl Stale {
                 let on_networks = |task: &&Arc<Task>| !task.addresses.is_empty();
                 self.tasks.extend(after.or(before).filter(on_networks).map(|task| task.id.clone()));
             } else if let Some((before, after)) = event.of::<Service>() {
-                let given = |service: Option<&Arc<Service>>| service.map(|service| service.virtual_ips.clone());
-                if given(before).unwrap_or_default() != given(after).unwrap_or_default()
+                let given = |service: Option<&Arc<Service>>| {
+                    service.map(|service| (service.virtual_ips.clone(), service.mesh.clone())).unwrap_or_default()
+                };
+                if given(before) != given(after)
                     && let Some(service) = after.or(before)
                 {
                     self.services.insert(service.id.clone());
@@ -57,12 +64,15 @@ impl Stale {
                     self.tasks.extend(tables.tasks_of(&service.id).map(|task| task.id.clone()));
                 }
             } else if let Some((before, after)) = event.of::<Node>() {
-                let seen = |node: Option<&Arc<Node>>| node.map(|node| (node.status.state, node.data_path()));
+                let seen = |node: Option<&Arc<Node>>| {
+                    node.map(|node| (node.status.state, node.data_path(), node.mesh_address))
+                };
                 if seen(before) != seen(after)
                     && let Some(node) = after.or(before)
                 {
                     let tasks = tables.tasks_on(&node.id).filter(|task| !task.addresses.is_empty());
                     self.tasks.extend(tasks.map(|task| task.id.clone()));
+                    self.nodes.insert(node.id.clone());
                 }
             }
         }
@@ -79,16 +89,25 @@ impl Topology {
     /// Makes it what the tables say, and gives what is to be told. `own` are the node's tasks' networks.
     pub(super) fn refresh(&mut self, tables: &Tables, own: BTreeSet<NetworkId>, stale: Stale) -> Vec<AssignmentChange> {
         let mut changes = Vec::new();
-        let (mut tasks, mut services) = (stale.tasks, stale.services);
+        let (mut tasks, mut services, mut nodes) = (stale.tasks, stale.services, stale.nodes);
+        let mesh = mesh::network(tables).map(|network| network.id.clone());
         let come: Vec<NetworkId> =
             own.iter().filter(|id| stale.everything || !self.networks.contains(*id)).cloned().collect();
         if stale.everything {
-            tasks.extend(self.members.keys().map(|(_, task)| task.clone()));
+            for (_, id) in self.members.keys() {
+                match id.strip_prefix(NODE) {
+                    Some(node) => nodes.extend(node.parse()),
+                    None => tasks.extend(id.parse()),
+                }
+            }
             services.extend(self.services.keys().map(|(_, service)| service.clone()));
         }
         for network in come {
             tasks.extend(tables.tasks().by(Index::Network, network.as_str()).map(|task| task.id.clone()));
             services.extend(tables.services().by(Index::Network, network.as_str()).map(|service| service.id.clone()));
+            if mesh.as_ref() == Some(&network) {
+                nodes.extend(tables.nodes().iter().map(|node| node.id.clone()));
+            }
         }
         self.networks = own;
         let left = |id: &NetworkId| !self.networks.contains(id);
@@ -111,11 +130,32 @@ impl Topology {
             let task = tables.tasks().get(&id);
             for network in &self.networks {
                 let now = task.and_then(|task| member(tables, task, network));
-                differ(&mut self.members, (network.clone(), id.clone()), now, member_item, &mut changes);
+                differ(&mut self.members, (network.clone(), id.to_string()), now, member_item, &mut changes);
             }
+        }
+        for id in nodes {
+            let Some(network) = mesh.as_ref().filter(|mesh| self.networks.contains(*mesh)) else { break };
+            let now = tables.nodes().get(&id).and_then(|node| node_member(node, network));
+            differ(&mut self.members, (network.clone(), format!("{NODE}{id}")), now, member_item, &mut changes);
         }
         changes
     }
+}
+
+/// A node's own place on the routing mesh.
+fn node_member(node: &Node, network: &NetworkId) -> Option<NetworkMember> {
+    let address = node.mesh_address?;
+    Some(NetworkMember {
+        id: format!("{NODE}{}", node.id),
+        network: network.clone(),
+        node: node.id.clone(),
+        node_address: node.data_path()?,
+        addresses: vec![address],
+        names: Vec::new(),
+        service: None,
+        via: Some(address),
+        serving: false,
+    })
 }
 
 /// Makes one thing what it is now, and notes the difference.
@@ -152,7 +192,11 @@ fn service_item(service: &VirtualService) -> assignment_change::Item {
 /// The networks that span nodes on which a node has tasks that have not ended.
 pub(super) fn networks_of(tables: &Tables, node: &NodeId) -> BTreeSet<NetworkId> {
     let tasks = tables.tasks_on(node).filter(|task| holds_addresses(task) && task.status.state >= TaskState::Assigned);
-    tasks.flat_map(|task| task.addresses.iter().map(|given| given.network.clone())).collect()
+    let own = tasks.flat_map(|task| task.addresses.iter().map(|given| given.network.clone()));
+    // Every node is part of the routing mesh, as soon as a service is on it.
+    let mesh = mesh::network(tables).map(|network| network.id.clone());
+    let used = |id: &NetworkId| tables.services().by(Index::Network, id.as_str()).next().is_some();
+    own.chain(mesh.filter(used)).collect()
 }
 
 fn on<'a>(given: &'a [NetworkAddresses], network: &NetworkId) -> Option<&'a NetworkAddresses> {
@@ -160,12 +204,22 @@ fn on<'a>(given: &'a [NetworkAddresses], network: &NetworkId) -> Option<&'a Netw
 }
 
 fn virtual_service(service: &Service, network: &NetworkId) -> Option<VirtualService> {
+    if let Some(mesh) = service.mesh.as_ref().filter(|mesh| mesh.network == *network) {
+        return Some(VirtualService {
+            service: service.id.clone(),
+            network: network.clone(),
+            addresses: Vec::new(),
+            names: Vec::new(),
+            ports: mesh.ports.clone(),
+        });
+    }
     let given = on(&service.virtual_ips, network)?;
     Some(VirtualService {
         service: service.id.clone(),
         network: network.clone(),
         addresses: given.addresses.clone(),
         names: given.names.clone(),
+        ports: Vec::new(),
     })
 }
 
@@ -176,14 +230,14 @@ fn member(tables: &Tables, task: &Task, network: &NetworkId) -> Option<NetworkMe
     if !holds_addresses(task) || task.status.state < TaskState::Assigned {
         return None;
     }
-    tables.get::<ClusterNetwork>(network)?;
+    let mesh = tables.get::<ClusterNetwork>(network)?.spec.ingress;
     let node = tables.get::<Node>(task.node.as_ref()?)?;
     let service = tables.services().get(&task.service);
-    let behind = service.filter(|service| on(&service.virtual_ips, network).is_some());
+    let behind = service.filter(|service| virtual_service(service, network).is_some());
     let status = &task.status;
     let runs = status.state == TaskState::Running;
     let mut names = Vec::new();
-    if runs {
+    if runs && !mesh {
         names.push(task.spec.container.name.clone());
         names.extend(given.names.iter().filter(|name| **name != task.spec.container.name).cloned());
     }
@@ -195,6 +249,7 @@ fn member(tables: &Tables, task: &Task, network: &NetworkId) -> Option<NetworkMe
         addresses: given.addresses.clone(),
         names,
         service: behind.map(|service| service.id.clone()),
+        via: node.mesh_address.filter(|_| mesh),
         serving: runs
             && matches!(status.health, Health::None | Health::Healthy)
             && task.desired <= TaskState::Running

@@ -35,6 +35,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         previous: None,
         update: None,
         virtual_ips: Vec::new(),
+        mesh: None,
     };
     // What is written is what the orchestrator would find: it makes no second task for a rank.
     for (rank, node) in nodes.iter().enumerate() {

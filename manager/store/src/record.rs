@@ -128,6 +128,7 @@ records! {
         |this| {
             let mut keys = named(&this.spec.name, this.spec.compose.as_ref().map(|origin| origin.project.as_str()));
             keys.extend(this.virtual_ips.iter().map(|given| (Index::Network, given.network.as_str())));
+            keys.extend(this.mesh.iter().map(|mesh| (Index::Network, mesh.network.as_str())));
             keys
         }),
     Task(Task, TaskId, tasks, unique: false, |this| {

@@ -26,6 +26,9 @@ pub struct Node {
     /// Its place among the managers, once it has asked for one.
     #[serde(default)]
     pub raft: Option<RaftMember>,
+    /// Its own address on the routing mesh's network, given by the allocator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_address: Option<IpAddr>,
 }
 
 impl Node {

@@ -194,6 +194,13 @@ pub enum PublishMode {
     Host,
 }
 
+impl PortSpec {
+    /// Whether a cluster publishes it on every node. A port of one address of the host is that host's own.
+    pub fn is_meshed(&self) -> bool {
+        self.mode == PublishMode::Ingress && self.host_ip.is_none()
+    }
+}
+
 /// Which namespaces are shared with the host or with another container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Protocol;
 use crate::id::{NetworkId, NodeId, ServiceId};
 
 /// The driver of networks that span nodes.
@@ -24,6 +25,9 @@ pub struct NetworkSpec {
     /// No way out to other networks.
     pub internal: bool,
     pub attachable: bool,
+    /// It carries the routing mesh: published ports of every node lead over it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ingress: bool,
     pub enable_ipv4: bool,
     pub enable_ipv6: bool,
     pub ipam: IpamSpec,
@@ -38,6 +42,7 @@ impl Default for NetworkSpec {
             labels: BTreeMap::new(),
             internal: false,
             attachable: false,
+            ingress: false,
             enable_ipv4: true,
             enable_ipv6: false,
             ipam: IpamSpec::default(),
@@ -119,8 +124,11 @@ pub struct NetworkMember {
     pub addresses: Vec<IpAddr>,
     /// All names that are answered for it, its container's first.
     pub names: Vec<String>,
-    /// The service behind whose virtual address it stands.
+    /// The service behind whose virtual address or published ports it stands.
     pub service: Option<ServiceId>,
+    /// On the routing mesh's network: its node's own address there.
+    #[serde(default)]
+    pub via: Option<IpAddr>,
     /// It takes new connections: it runs, is not unhealthy, and is to go on.
     pub serving: bool,
 }
@@ -133,4 +141,22 @@ pub struct VirtualService {
     /// At most one of each family.
     pub addresses: Vec<IpAddr>,
     pub names: Vec<String>,
+    /// On the routing mesh's network: ports of every node.
+    #[serde(default)]
+    pub ports: Vec<MeshPort>,
+}
+
+/// A port of every node that leads to a port of a service's tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MeshPort {
+    pub protocol: Protocol,
+    pub published: u16,
+    pub target: u16,
+}
+
+/// What a service has on the routing mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshPorts {
+    pub network: NetworkId,
+    pub ports: Vec<MeshPort>,
 }

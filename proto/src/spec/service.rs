@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{NetworkAddresses, TaskSpec};
+use super::{MeshPorts, NetworkAddresses, TaskSpec};
 use crate::id::ServiceId;
 
 /// What every record of the store carries.
@@ -32,6 +32,9 @@ pub struct Service {
     /// Its virtual addresses on networks that span nodes, given by the allocator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub virtual_ips: Vec<NetworkAddresses>,
+    /// Its ports on every node, given by the allocator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshPorts>,
 }
 
 /// What a person asks of a service.

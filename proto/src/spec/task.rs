@@ -39,6 +39,13 @@ pub struct Task {
     pub addresses: Vec<NetworkAddresses>,
 }
 
+impl Task {
+    /// Its address on the routing mesh, which no definition names; its ports are every node's then.
+    pub fn mesh(&self) -> Option<&NetworkAddresses> {
+        self.addresses.iter().find(|given| !self.spec.networks.contains(&given.network))
+    }
+}
+
 /// What a task runs and where it may run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -25,7 +25,7 @@ pub fn service(service: &Service) -> dto::Service {
         updated_at: time::moment(Some(service.meta.updated)),
         spec: spec(&service.spec),
         previous_spec: service.previous.as_deref().map(spec),
-        endpoint: dto::Endpoint { ports: endpoint.ports.clone(), spec: endpoint, virtual_ips: Vec::new() },
+        endpoint: dto::Endpoint { ports: ports(service), spec: endpoint, virtual_ips: virtual_ips(service) },
         update_status: service.update.as_ref().map(update_status),
         service_status: None,
         job_status: None,
@@ -110,6 +110,32 @@ fn endpoint(spec: &ServiceSpec) -> dto::EndpointSpec {
         EndpointMode::Dnsrr => "dnsrr",
     };
     dto::EndpointSpec { mode: mode.to_owned(), ports: spec.task.container.ports.iter().map(port).collect() }
+}
+
+/// The ports as they are published: those that were left open have been chosen.
+fn ports(service: &Service) -> Vec<dto::PortConfig> {
+    let Some(mesh) = &service.mesh else { return endpoint(&service.spec).ports };
+    let asked = &service.spec.task.container.ports;
+    let named =
+        |target: u16| asked.iter().find(|port| port.container_port.0 == target).and_then(|port| port.name.clone());
+    let meshed = mesh.ports.iter().map(|given| dto::PortConfig {
+        name: named(given.target).unwrap_or_default(),
+        protocol: given.protocol.to_string(),
+        target_port: given.target,
+        published_port: given.published,
+        publish_mode: "ingress".to_owned(),
+    });
+    meshed.chain(asked.iter().filter(|port| !port.is_meshed()).map(port)).collect()
+}
+
+/// With the length of a host's prefix, as nobody needs to know the subnet's to call it.
+fn virtual_ips(service: &Service) -> Vec<dto::VirtualIp> {
+    let each = service.virtual_ips.iter().flat_map(|given| given.addresses.iter().map(move |address| (given, address)));
+    each.map(|(given, address)| dto::VirtualIp {
+        network_id: given.network.to_string(),
+        addr: format!("{address}/{}", if address.is_ipv6() { 128 } else { 32 }),
+    })
+    .collect()
 }
 
 fn port(port: &PortSpec) -> dto::PortConfig {

@@ -1,12 +1,12 @@
 //! Virtual addresses: in each container's own namespace, so that whoever is called sees the caller's address.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
 use super::{Core, Kind, Live, overlay::Tunnel, refused};
 use crate::error::Error;
-use crate::firewall::{Balancer, Virtual};
+use crate::firewall::{Balancer, MeshForward, Virtual};
 use crate::netlink::Refusal;
 use crate::netns;
 
@@ -15,7 +15,9 @@ impl Core {
     pub(super) fn balance(&mut self, network: &str, services: &BTreeSet<String>) -> Result<(), Error> {
         let Some(tunnel) = self.tunnel_of(network) else { return Ok(()) };
         let virtuals: Vec<Virtual> = services.iter().flat_map(|id| virtuals(tunnel, id)).collect();
-        self.everywhere(network, |balancer| balancer.set(&virtuals), virtuals.is_empty())
+        let ports: Vec<MeshForward> = services.iter().flat_map(|id| mesh_forwards(tunnel, id)).collect();
+        let published = if ports.is_empty() { Ok(()) } else { self.change_mesh_ports(ports, &[]) };
+        published.and(self.everywhere(network, |balancer| balancer.set(&virtuals), virtuals.is_empty()))
     }
 
     /// These addresses lead nowhere any more.
@@ -75,6 +77,24 @@ fn change(live: &mut Live, each: impl FnOnce(&mut Balancer) -> Result<(), Refusa
         })?);
     }
     live.balancer.as_mut().map_or(Ok(()), each)
+}
+
+/// A service's ports on every machine, with the addresses of its serving peers.
+fn mesh_forwards<'a>(tunnel: &'a Tunnel, service: &str) -> impl Iterator<Item = MeshForward> + 'a {
+    let serving = tunnel.serving.get(service).into_iter().flatten();
+    let addresses = serving.filter_map(|id| tunnel.peers.get(id)).flat_map(|peer| &peer.addresses);
+    let backends: Vec<Ipv4Addr> = addresses
+        .filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        })
+        .collect();
+    let ports = tunnel.services.get(service).into_iter().flat_map(|service| &service.ports);
+    ports.map(move |port| MeshForward {
+        protocol: port.protocol,
+        port: port.published,
+        backends: backends.iter().map(|address| (*address, port.target)).collect(),
+    })
 }
 
 /// A service's addresses, each with those of its serving peers of the same family.

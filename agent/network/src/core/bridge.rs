@@ -43,7 +43,7 @@ impl Core {
             Some(link) => link,
             None => {
                 let mut batch = Batch::default();
-                batch.add_bridge(name, bridge_mac(&network.id), settings.mtu);
+                batch.add_bridge(name, bridge_mac(network), settings.mtu);
                 batch.set_alias(name, &alias);
                 self.rtnl.send(batch).map_err(refused_batch(action()))?;
                 let made = self.rtnl.link(name).map_err(refused(action()))?;
@@ -60,6 +60,9 @@ impl Core {
         }
         batch.set_up(name);
         self.rtnl.send(batch).map_err(refused_batch(action()))?;
+        if network.overlay.is_some_and(|overlay| overlay.mesh) {
+            self.open_mesh(network, name)?;
+        }
         Ok(link.index)
     }
 
@@ -99,7 +102,10 @@ impl Core {
     pub(super) fn remove_bridge(&mut self, network: &Network, settings: &BridgeSettings) -> Result<(), Error> {
         let Some(name) = &network.bridge else { return Ok(()) };
         let action = format!("remove bridge {name}");
-        if network.overlay.is_some() {
+        if let Some(overlay) = network.overlay {
+            if overlay.mesh {
+                self.close_mesh(network)?;
+            }
             self.remove_tunnel(network)?;
         }
         let Some(link) = self.rtnl.link(name).map_err(refused(action.clone()))? else { return Ok(()) };
@@ -125,7 +131,13 @@ fn bridge_addresses(network: &Network, settings: &BridgeSettings) -> Vec<(IpAddr
 }
 
 /// A locally administered address that stays the same for a network's life.
-fn bridge_mac(network: &str) -> MacAddress {
-    let hash = fnv(network.as_bytes()).to_be_bytes();
+fn bridge_mac(network: &Network) -> MacAddress {
+    if network.overlay.is_some_and(|overlay| overlay.mesh)
+        && let Some(gateway) = network.gateway(false)
+    {
+        // Other machines send here what is for containers of this one.
+        return MacAddress::standing_for(gateway);
+    }
+    let hash = fnv(network.id.as_bytes()).to_be_bytes();
     MacAddress([0x02, 0x42, hash[0], hash[1], hash[2], hash[3]])
 }

@@ -58,7 +58,11 @@ impl Core {
         held.record.endpoints.push(endpoint.clone());
         if !exclusive {
             self.directory.join(&endpoint);
-            if let Err(error) = self.route(container).and_then(|()| self.balance_all(container, &network.id)) {
+            let finished = self
+                .route(container)
+                .and_then(|()| self.balance_all(container, &network.id))
+                .and_then(|()| self.answer_over_mesh(container, &network));
+            if let Err(error) = finished {
                 let _ = self.leave(container, &network.id);
                 return Err(error);
             }

@@ -7,6 +7,7 @@ mod attach;
 mod balance;
 mod bridge;
 mod endpoint;
+mod mesh;
 mod network;
 mod overlay;
 mod publish;
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     ports: Ports,
     pool: Pool,
     directory: Arc<Directory>,
+    mesh: mesh::Mesh,
 }
 
 /// A network at work.
@@ -115,6 +117,7 @@ impl Core {
             ports: Ports::new(options.ports),
             pool: Pool::start(options.ready_sandboxes).map_err(open)?,
             directory,
+            mesh: mesh::Mesh::default(),
             options,
         };
         Ok(core)

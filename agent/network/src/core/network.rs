@@ -62,6 +62,11 @@ impl Core {
         let made = self.build(&network, &settings).and_then(|net| {
             self.change_firewall(|f| f.add_bridge(&bridge_of(&net).rules))
                 .map_err(refused(format!("write the firewall rules of network {}", network.spec.name)))?;
+            if overlay.is_some_and(|overlay| overlay.mesh) {
+                let bridge = network.bridge.clone().unwrap_or_default();
+                self.change_firewall(|f| f.set_mesh_bridge(&bridge, true))
+                    .map_err(refused("write the firewall rules of the routing mesh"))?;
+            }
             self.store.save_network(&network).inspect_err(|_| {
                 // The rules go again; that they came tells that they can.
                 let _ = self.firewall.remove_bridge(&bridge_of(&net).rules);
@@ -125,6 +130,11 @@ impl Core {
         let net = self.networks.remove(&network.id).expect("it was found above");
         self.directory.forget_network(&network.id);
         let Kind::Bridge(bridge) = net.kind else { return Ok(network) };
+        if network.overlay.is_some_and(|overlay| overlay.mesh) {
+            let name = network.bridge.clone().unwrap_or_default();
+            self.change_firewall(|f| f.set_mesh_bridge(&name, false))
+                .map_err(refused("remove the firewall rules of the routing mesh"))?;
+        }
         let rules = self.change_firewall(|f| f.remove_bridge(&bridge.rules));
         let link = self.remove_bridge(&network, &bridge.settings);
         rules.map_err(refused(format!("remove the firewall rules of network {}", network.spec.name)))?;

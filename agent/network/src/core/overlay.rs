@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use super::{Core, Kind, bridge, refused, refused_batch};
 use crate::dns::Directory;
 use crate::error::Error;
+use crate::firewall::Machine;
 use crate::model::{MacAddress, Network, Overlay, Peer, VirtualService};
 use crate::netlink::{Batch, Refusal, Rtnl};
 use crate::settings::BridgeSettings;
@@ -23,6 +24,8 @@ const BATCH: usize = 512;
 /// The way to other machines.
 pub(super) struct Tunnel {
     index: u32,
+    /// Of the bridge that it is a port of.
+    bridge: u32,
     /// All containers that the cluster told of, by their ids.
     pub(super) peers: HashMap<String, Peer>,
     pub(super) services: HashMap<String, VirtualService>,
@@ -38,6 +41,8 @@ struct Told {
     /// Behind which machine a link address lies.
     forwards: BTreeMap<MacAddress, IpAddr>,
     neighbours: BTreeMap<IpAddr, MacAddress>,
+    /// Of the machine itself, on the routing mesh's network: behind which machine's link address a container is.
+    hosts: BTreeMap<IpAddr, MacAddress>,
 }
 
 /// One request to the kernel.
@@ -47,6 +52,8 @@ enum Step {
     NoForward(MacAddress, IpAddr),
     Neighbour(IpAddr, MacAddress),
     NoNeighbour(IpAddr, MacAddress),
+    Host(IpAddr, MacAddress),
+    NoHost(IpAddr, MacAddress),
 }
 
 /// A service has names and addresses as a container has.
@@ -58,6 +65,7 @@ fn as_peer(service: &VirtualService) -> Peer {
         addresses: service.addresses.clone(),
         names: service.names.clone(),
         service: None,
+        via: None,
         serving: true,
     }
 }
@@ -108,6 +116,12 @@ impl Tunnel {
     }
 }
 
+/// Another machine's own place on the routing mesh's network, when that is what the peer is.
+fn machine(peer: &Peer) -> Option<Machine> {
+    let address = peer.via.filter(|via| peer.addresses.contains(via))?;
+    Some(Machine { address, node: peer.node? })
+}
+
 fn mac_of(peer: &Peer) -> Option<MacAddress> {
     let first = || peer.addresses.iter().find(|a| a.is_ipv4()).or(peer.addresses.first());
     peer.mac.or_else(|| first().map(|a| MacAddress::standing_for(*a)))
@@ -124,6 +138,12 @@ impl Told {
                 steps.push(Step::Neighbour(*address, mac));
             }
         }
+        let Some(machine) = peer.via.map(MacAddress::standing_for) else { return };
+        for address in &peer.addresses {
+            if self.hosts.insert(*address, machine) != Some(machine) {
+                steps.push(Step::Host(*address, machine));
+            }
+        }
     }
 
     /// Only what is still the peer's own: its address may be another's meanwhile.
@@ -134,6 +154,12 @@ impl Told {
                 self.neighbours.remove(address);
                 steps.push(Step::NoNeighbour(*address, mac));
             }
+        }
+        if let Some(machine) = peer.via.map(MacAddress::standing_for) {
+            for address in peer.addresses.iter().filter(|address| self.hosts.get(*address) == Some(&machine)) {
+                steps.push(Step::NoHost(*address, machine));
+            }
+            self.hosts.retain(|address, _| !peer.addresses.contains(address));
         }
         if self.forwards.get(&mac) == Some(&node) {
             self.forwards.remove(&mac);
@@ -179,6 +205,9 @@ impl Core {
         let name = link_name(network);
         let action = || format!("set up the tunnel {name} of network {}", network.spec.name);
         let mut told = Told::default();
+        if overlay.mesh {
+            told.hosts = self.rtnl.neighbours(bridge).map_err(refused(action()))?.into_iter().collect();
+        }
         let index = if let Some(link) = self.rtnl.link(&name).map_err(refused(action()))? {
             told.forwards = self.rtnl.forwards(link.index).map_err(refused(action()))?.into_iter().collect();
             told.neighbours = self.rtnl.neighbours(link.index).map_err(refused(action()))?.into_iter().collect();
@@ -197,7 +226,7 @@ impl Core {
         batch.set_up(&name);
         self.rtnl.send(batch).map_err(refused_batch(action()))?;
         let (services, serving) = (HashMap::new(), HashMap::new());
-        Ok(Tunnel { index, peers: HashMap::new(), services, serving, told })
+        Ok(Tunnel { index, bridge, peers: HashMap::new(), services, serving, told })
     }
 
     pub(super) fn remove_tunnel(&mut self, network: &Network) -> Result<(), Error> {
@@ -217,8 +246,10 @@ impl Core {
         let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
         let mut steps = Vec::new();
         let mut unbalanced = BTreeSet::new();
+        let (mut machines, mut lost) = (Vec::new(), Vec::new());
         for id in gone {
             if let Some(peer) = tunnel.peers.remove(id) {
+                lost.extend(machine(&peer));
                 tunnel.withdraw(&network, directory, &peer, &mut steps, &mut unbalanced);
             }
         }
@@ -226,13 +257,16 @@ impl Core {
             if tunnel.peers.get(&peer.id) == Some(&peer) {
                 continue;
             }
+            machines.extend(machine(&peer));
             if let Some(before) = tunnel.peers.remove(&peer.id) {
+                lost.extend(machine(&before).filter(|before| machine(&peer) != Some(*before)));
                 tunnel.withdraw(&network, directory, &before, &mut steps, &mut unbalanced);
             }
             tunnel.announce(&network, directory, peer, &mut steps, &mut unbalanced);
         }
-        let told = tell(rtnl, tunnel.index, &steps)
+        let told = tell(rtnl, tunnel, &steps)
             .map_err(refused(format!("change the far side of network {}", network.spec.name)));
+        let told = told.and(self.change_machines(&network, &machines, &lost));
         told.and(self.balance(&network.id, &unbalanced))
     }
 
@@ -242,6 +276,9 @@ impl Core {
         let ids: HashSet<&str> = all.iter().map(|peer| peer.id.as_str()).collect();
         let gone: Vec<String> = tunnel.peers.keys().filter(|id| !ids.contains(id.as_str())).cloned().collect();
         self.change_peers(&network.id, all, &gone)?;
+        if network.overlay.is_some_and(|overlay| overlay.mesh) {
+            self.sweep_machines()?;
+        }
         self.sweep(&network)
     }
 
@@ -255,10 +292,11 @@ impl Core {
         let Self { networks, directory, .. } = self;
         let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
         let mut unbalanced = BTreeSet::new();
-        let mut withdrawn = Vec::new();
+        let (mut withdrawn, mut closed) = (Vec::new(), Vec::new());
         for id in gone {
             if let Some(service) = tunnel.services.remove(id) {
                 directory.forget(&network.id, &as_peer(&service));
+                closed.extend(service.ports.iter().map(|port| (port.protocol, port.published)));
                 withdrawn.extend(service.addresses);
             }
         }
@@ -268,6 +306,8 @@ impl Core {
             }
             if let Some(before) = tunnel.services.remove(&service.id) {
                 directory.forget(&network.id, &as_peer(&before));
+                let old = before.ports.iter().map(|port| (port.protocol, port.published));
+                closed.extend(old.filter(|key| !service.ports.iter().any(|p| (p.protocol, p.published) == *key)));
                 withdrawn.extend(before.addresses.into_iter().filter(|a| !service.addresses.contains(a)));
             }
             directory.learn(&network.id, &network.spec.name, &as_peer(&service));
@@ -275,6 +315,7 @@ impl Core {
             tunnel.services.insert(service.id.clone(), service);
         }
         let gone = self.unbalance(&network.id, &withdrawn);
+        let gone = gone.and(if closed.is_empty() { Ok(()) } else { self.change_mesh_ports(Vec::new(), &closed) });
         gone.and(self.balance(&network.id, &unbalanced))
     }
 
@@ -296,9 +337,10 @@ impl Core {
         let mut steps: Vec<Step> = stale.map(|(a, mac)| Step::NoNeighbour(*a, *mac)).collect();
         let stale = tunnel.told.forwards.iter().filter(|(mac, _)| !wanted.forwards.contains_key(mac));
         steps.extend(stale.map(|(mac, node)| Step::NoForward(*mac, *node)));
+        let stale = tunnel.told.hosts.iter().filter(|(a, _)| !wanted.hosts.contains_key(a));
+        steps.extend(stale.map(|(a, mac)| Step::NoHost(*a, *mac)));
         tunnel.told = wanted;
-        tell(rtnl, tunnel.index, &steps)
-            .map_err(refused(format!("clear the far side of network {}", network.spec.name)))
+        tell(rtnl, tunnel, &steps).map_err(refused(format!("clear the far side of network {}", network.spec.name)))
     }
 }
 
@@ -314,7 +356,8 @@ pub(super) fn tunnel<'a>(kind: Option<&'a mut Kind>, network: &Network) -> Resul
 }
 
 /// Says all of it, whatever the kernel refuses of it; what is to go and is gone is no error.
-fn tell(rtnl: &mut Rtnl, tunnel: u32, steps: &[Step]) -> Result<(), Refusal> {
+fn tell(rtnl: &mut Rtnl, tunnel: &Tunnel, steps: &[Step]) -> Result<(), Refusal> {
+    let (tunnel, bridge) = (tunnel.index, tunnel.bridge);
     let mut result = Ok(());
     for steps in steps.chunks(BATCH) {
         let mut batch = Batch::default();
@@ -324,6 +367,8 @@ fn tell(rtnl: &mut Rtnl, tunnel: u32, steps: &[Step]) -> Result<(), Refusal> {
                 Step::NoForward(mac, node) => batch.delete_forward(tunnel, mac, node),
                 Step::Neighbour(address, mac) => batch.set_neighbour(tunnel, address, mac),
                 Step::NoNeighbour(address, mac) => batch.delete_neighbour(tunnel, address, mac),
+                Step::Host(address, mac) => batch.set_neighbour(bridge, address, mac),
+                Step::NoHost(address, mac) => batch.delete_neighbour(bridge, address, mac),
             }
         }
         if let Err((_, refusal)) = rtnl.send(batch)

@@ -63,7 +63,7 @@ impl Core {
 
     /// Datagrams to these ports find their way anew. Without that, old peers are lost for a while, which
     /// is no reason to refuse a start.
-    fn forget_connections(&mut self, ports: &[PublishedPort]) {
+    pub(super) fn forget_connections(&mut self, ports: &[PublishedPort]) {
         let udp: Vec<u16> = ports.iter().filter(|p| p.protocol == Protocol::Udp).map(|p| p.host_port).collect();
         if udp.is_empty() {
             return;

@@ -8,7 +8,7 @@ use super::network::bridge_of;
 use super::publish::forwards;
 use super::{Container, Core, Kind, Live, Net, bridge, refused, refused_batch};
 use crate::error::Error;
-use crate::firewall::{BridgeRules, Forward};
+use crate::firewall::{BridgeRules, Forward, MeshRules};
 use crate::model::{IpamConfig, Network, NetworkSpec};
 use crate::netlink::{Batch, Refusal};
 use crate::netns;
@@ -58,7 +58,9 @@ impl Core {
             .collect();
         let all: Vec<Forward> =
             self.containers.values().flat_map(|c| forwards(&c.record.ports, &self.target(&c.record))).collect();
-        self.firewall.replace(&bridges, &all)
+        let mesh =
+            MeshRules { bridges: self.mesh_bridges(), machines: self.mesh_machines(), forwards: self.mesh_forwards() };
+        self.firewall.replace(&bridges, &all, &mesh)
     }
 
     /// `bridge`, `host` and `none`, as every machine has them.

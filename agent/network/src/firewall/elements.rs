@@ -71,6 +71,11 @@ pub(super) struct Element {
 }
 
 impl Element {
+    /// An address in a set.
+    pub(super) fn address(address: IpAddr) -> Self {
+        Self { key: octets(address), data: None, interval_end: false }
+    }
+
     /// Any key that leads to a chain.
     pub(super) fn to_chain(key: Vec<u8>, chain: String) -> Self {
         Self { key, data: Some(Data::Goto(chain)), interval_end: false }

@@ -8,6 +8,9 @@ const LIST_ELEM: u16 = 1;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 
+/// `NFT_CT_MARK`.
+const CONNECTION_MARK: u32 = 3;
+
 /// The register that holds a verdict.
 pub(super) const VERDICT: u32 = 0;
 /// The first of the registers of four bytes; values longer than that fill those behind it.
@@ -62,6 +65,7 @@ pub(super) enum Meta {
 /// Where a payload offset counts from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Base {
+    Link = 0,
     Network = 1,
     Transport = 2,
 }
@@ -151,13 +155,7 @@ impl Rule<'_, '_> {
         self.add("ct", |a| {
             a.be32(1, R0).be32(2, key);
         });
-        self.add("bitwise", |a| {
-            a.be32(1, R0)
-                .be32(2, R0)
-                .be32(3, 4)
-                .nest(4, |d| value(d, &mask.to_ne_bytes()))
-                .nest(5, |d| value(d, &[0; 4]));
-        });
+        self.masked(mask);
         self.is_not(R0, &[0; 4])
     }
 
@@ -185,6 +183,44 @@ impl Rule<'_, '_> {
         self.add("nat", |a| {
             a.be32(1, DESTINATION).be32(2, u32::from(family)).be32(3, address);
         });
+    }
+
+    /// Marks the connection with the value in a register.
+    pub(super) fn mark_connection(&mut self, register: u32) -> &mut Self {
+        self.add("ct", |a| {
+            a.be32(4, register).be32(2, CONNECTION_MARK);
+        })
+    }
+
+    /// The connection's mark is `value` under `mask`.
+    pub(super) fn connection_mark(&mut self, wanted: u32, mask: u32) -> &mut Self {
+        self.add("ct", |a| {
+            a.be32(1, R0).be32(2, CONNECTION_MARK);
+        });
+        self.masked(mask);
+        self.is(R0, &wanted.to_ne_bytes())
+    }
+
+    /// The packet gets its connection's mark.
+    pub(super) fn take_connection_mark(&mut self) -> &mut Self {
+        const PACKET_MARK: u32 = 3;
+        self.add("ct", |a| {
+            a.be32(1, R0).be32(2, CONNECTION_MARK);
+        });
+        self.add("meta", |a| {
+            a.be32(3, R0).be32(2, PACKET_MARK);
+        })
+    }
+
+    /// Leaves of the first register the bits of `mask`.
+    fn masked(&mut self, mask: u32) -> &mut Self {
+        self.add("bitwise", |a| {
+            a.be32(1, R0)
+                .be32(2, R0)
+                .be32(3, 4)
+                .nest(4, |d| value(d, &mask.to_ne_bytes()))
+                .nest(5, |d| value(d, &[0; 4]));
+        })
     }
 
     /// A number below `modulus`, by chance, in the host's byte order.

@@ -4,7 +4,8 @@
 //! raw         prerouting -300   a container cannot address the host's loopback
 //! prerouting  dstnat            to a local address? → published
 //! output      dstnat            the same for the host's own processes
-//! published                     map lookup: address, protocol, port → container, port
+//! published                     map lookup: address, protocol, port → container, port; or the mesh's chain
+//! mesh        mangle            answers to what another machine sent on go back to it (see `mesh`)
 //! forward     filter            replies pass; leaving an internal bridge, entering any bridge: its chain
 //! enter-BR                      from BR itself, or through a published port; nothing else
 //! post-BR     srcnat            leaving BR's subnet: the host's address; back into BR: the bridge's
@@ -22,6 +23,7 @@ mod balance;
 mod conntrack;
 mod elements;
 mod expression;
+mod mesh;
 mod names;
 mod resolver;
 mod silence;
@@ -31,7 +33,8 @@ mod wire;
 pub(crate) use balance::{Balancer, Virtual};
 pub(crate) use conntrack::Connections;
 pub(crate) use elements::Forward;
+pub(crate) use mesh::{Machine, MeshForward, mark};
 pub(crate) use names::Names;
 pub(crate) use resolver::ResolverPort;
 pub(crate) use silence::silence;
-pub(crate) use table::{BridgeRules, Firewall};
+pub(crate) use table::{BridgeRules, Firewall, MeshRules};

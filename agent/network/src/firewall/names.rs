@@ -19,6 +19,17 @@ pub(super) const PUBLISHED: &str = "published";
 pub(super) const FORWARD: &str = "forward";
 pub(super) const POSTROUTING: &str = "postrouting";
 
+/// The chain that tells which machine sent a packet on.
+pub(super) const MESH: &str = "mesh";
+/// Set of the bridges of the mesh's network.
+pub(super) const MESH_BRIDGES: &str = "mesh-bridges";
+/// Marks by the link addresses of other machines on that network.
+pub(super) const MESH_MACHINES: &str = "mesh-machines";
+/// The addresses of the other machines.
+pub(super) const MESH_SOURCES: &str = "mesh-sources";
+/// Verdicts by protocol and port.
+pub(super) const MESH_PORTS: &str = "mesh-ports";
+
 /// Set of the names of all our bridges.
 pub(super) const BRIDGES: &str = "bridges";
 /// Verdicts by the bridge that a packet leaves; only bridges that nothing may leave are in it.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::elements::{Element, Forward};
 use super::expression::{Base, Meta, R0, Rule, VERDICT, Verdict, interface};
+use super::mesh::{Machine, MeshForward};
 use super::names::{
     self, BRIDGES, ENTERING, FORWARD, LEAVING, Names, OUTPUT, PORTS4, PORTS4_AT, PORTS6, PORTS6_AT, POSTROUTING,
     PREROUTING, PUBLISHED, RAW, SOURCES4, SOURCES6,
@@ -20,15 +21,18 @@ const TRANSLATED: u32 = 1 << 5;
 const ELEMENTS_AT_ONCE: usize = 400;
 
 /// nft's numbers for the types of keys, so that `nft list ruleset` can print them.
-mod kind {
-    pub(super) const IPV4: u32 = 7;
-    pub(super) const IPV6: u32 = 8;
-    pub(super) const PROTOCOL: u32 = 12;
-    pub(super) const PORT: u32 = 13;
-    pub(super) const INTERFACE: u32 = 41;
-    pub(super) const VERDICT: u32 = 0xffff_ff00;
+pub(super) mod kind {
+    pub(in crate::firewall) const INTEGER: u32 = 4;
+    pub(in crate::firewall) const LINK_ADDRESS: u32 = 9;
+    pub(in crate::firewall) const MARK: u32 = 19;
+    pub(in crate::firewall) const IPV4: u32 = 7;
+    pub(in crate::firewall) const IPV6: u32 = 8;
+    pub(in crate::firewall) const PROTOCOL: u32 = 12;
+    pub(in crate::firewall) const PORT: u32 = 13;
+    pub(in crate::firewall) const INTERFACE: u32 = 41;
+    pub(in crate::firewall) const VERDICT: u32 = 0xffff_ff00;
 
-    pub(super) const fn join(types: &[u32]) -> u32 {
+    pub(in crate::firewall) const fn join(types: &[u32]) -> u32 {
         let (mut all, mut i) = (0, 0);
         while i < types.len() {
             all = all << 6 | types[i];
@@ -39,13 +43,13 @@ mod kind {
 }
 
 /// A set, or a map when it has data.
-struct Set {
-    name: &'static str,
-    flags: u32,
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    pub(super) flags: u32,
     /// Type and length of its keys.
-    key: (u32, u32),
+    pub(super) key: (u32, u32),
     /// Type and length of what the keys lead to; verdicts have no length of their own.
-    data: Option<(u32, u32)>,
+    pub(super) data: Option<(u32, u32)>,
 }
 
 /// What the firewall must know of a bridge.
@@ -63,8 +67,16 @@ pub(crate) struct BridgeRules {
 /// The table of one daemon.
 #[derive(Debug)]
 pub(crate) struct Firewall {
-    socket: Socket,
-    table: String,
+    pub(super) socket: Socket,
+    pub(super) table: String,
+}
+
+/// All that the table has of the routing mesh.
+#[derive(Debug, Default)]
+pub(crate) struct MeshRules {
+    pub(crate) bridges: Vec<String>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) forwards: Vec<MeshForward>,
 }
 
 impl Firewall {
@@ -75,7 +87,12 @@ impl Firewall {
 
     /// Replaces the table, whatever it was, in one step. Connections go on: what they were
     /// translated to is kept by connection tracking.
-    pub(crate) fn replace(&mut self, bridges: &[BridgeRules], forwards: &[Forward]) -> Result<(), Refusal> {
+    pub(crate) fn replace(
+        &mut self,
+        bridges: &[BridgeRules],
+        forwards: &[Forward],
+        mesh: &MeshRules,
+    ) -> Result<(), Refusal> {
         let mut t = Transaction::new(INET);
         // Deleting what is not there fails, hence it is made first.
         self.put_table(&mut t);
@@ -87,7 +104,14 @@ impl Firewall {
             self.put_bridge(&mut t, bridge);
         }
         self.put_forwards(&mut t, forwards, true);
-        t.commit(&mut self.socket)
+        for forward in &mesh.forwards {
+            self.put_mesh_port(&mut t, forward);
+        }
+        t.commit(&mut self.socket)?;
+        for bridge in &mesh.bridges {
+            self.set_mesh_bridge(bridge, true)?;
+        }
+        self.set_mesh_machines(&mesh.machines, true)
     }
 
     pub(crate) fn add_bridge(&mut self, bridge: &BridgeRules) -> Result<(), Refusal> {
@@ -203,7 +227,8 @@ impl Firewall {
             set(PORTS4_AT, MAP, (join(&[IPV4, PROTOCOL, PORT]), 12), Some((join(&[IPV4, PORT]), 8))),
             set(PORTS6_AT, MAP, (join(&[IPV6, PROTOCOL, PORT]), 24), Some((join(&[IPV6, PORT]), 20))),
         ];
-        for (number, Set { name, flags, key: (key, length), data }) in (1..).zip(sets) {
+        let all = sets.into_iter().chain(super::mesh::sets());
+        for (number, Set { name, flags, key: (key, length), data }) in (1..).zip(all) {
             t.change(libc::NFT_MSG_NEWSET, CREATE, |a| {
                 a.text(1, &self.table).text(2, name).be32(3, flags).be32(4, key).be32(5, length);
                 if let Some((kind, length)) = data {
@@ -281,6 +306,7 @@ impl Firewall {
             r.ipv6().load(Meta::Protocol, R0).payload(Base::Transport, 2, 2, R0 + 1);
             r.map(R0, PORTS6, R0).redirect(libc::NFPROTO_IPV6 as u8, R0, R0 + 4);
         });
+        self.put_mesh(t);
         self.rule(t, FORWARD, |r| r.connection_state(REPLIES).verdict(Verdict::Accept));
         self.rule(t, FORWARD, |r| {
             r.load(Meta::InName, R0).map(R0, LEAVING, VERDICT);
@@ -335,7 +361,7 @@ impl Firewall {
         }
     }
 
-    fn chain(&self, t: &mut Transaction, name: &str, hook: Option<(&str, u32, i32)>) {
+    pub(super) fn chain(&self, t: &mut Transaction, name: &str, hook: Option<(&str, u32, i32)>) {
         t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
             a.text(1, &self.table).text(3, name);
             if let Some((kind, number, priority)) = hook {
@@ -347,14 +373,14 @@ impl Firewall {
         });
     }
 
-    fn rule(&self, t: &mut Transaction, chain: &str, expressions: impl FnOnce(&mut Rule<'_, '_>)) {
+    pub(super) fn rule(&self, t: &mut Transaction, chain: &str, expressions: impl FnOnce(&mut Rule<'_, '_>)) {
         t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
             a.text(1, &self.table).text(2, chain);
             a.nest(4, |list| expressions(&mut Rule(list)));
         });
     }
 
-    fn elements(&self, t: &mut Transaction, set: &str, elements: &[Element], add: bool) {
+    pub(super) fn elements(&self, t: &mut Transaction, set: &str, elements: &[Element], add: bool) {
         let (kind, flags) = if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
         for chunk in elements.chunks(ELEMENTS_AT_ONCE) {
             t.change(kind, flags, |a| {

@@ -8,8 +8,10 @@ mod attributes;
 mod link;
 mod neighbour;
 mod route;
+mod rule;
 mod socket;
 
 pub(crate) use attributes::{Attributes, attributes};
 pub(crate) use link::{Rtnl, VethEnd};
+pub(crate) use rule::{MAIN, Matches, RoutingRule};
 pub(crate) use socket::{Batch, Family, Refusal, Socket};

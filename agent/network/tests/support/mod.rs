@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod other;
+
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};

@@ -45,6 +45,7 @@ pub(super) fn network(
         labels: resource_labels(&project.name, "network", key, own, network),
         internal: network.internal,
         attachable: network.attachable,
+        ingress: false,
         enable_ipv4: network.enable_ipv4.unwrap_or(true),
         enable_ipv6: network.enable_ipv6.unwrap_or(false),
         ipam: IpamSpec {

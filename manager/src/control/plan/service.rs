@@ -128,6 +128,7 @@ fn one(planner: &mut Planner<'_>, wanted: &DesiredService, mut spec: ServiceSpec
             previous: None,
             update: None,
             virtual_ips: Vec::new(),
+            mesh: None,
         };
         for slot in 1..=slots(service.spec.mode) {
             let name = container_name(&service, slot);

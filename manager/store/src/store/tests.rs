@@ -18,6 +18,7 @@ fn service(name: &str) -> Service {
         spec_hash: String::new(),
         update: None,
         virtual_ips: Vec::new(),
+        mesh: None,
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn show(network: &ClusterNetwork) -> dto::Network {
         },
         internal: spec.internal,
         attachable: spec.attachable,
-        ingress: false,
+        ingress: spec.ingress,
         config_from: dto::ConfigFrom::default(),
         config_only: false,
         containers: BTreeMap::new(),
@@ -122,6 +122,7 @@ pub(super) async fn create(state: &State, body: dto::Create) -> Result<(StatusCo
         labels: read.labels,
         internal: read.internal,
         attachable: read.attachable,
+        ingress: false,
         enable_ipv4: read.enable_ipv4,
         enable_ipv6: read.enable_ipv6,
         ipam: IpamSpec {
