@@ -16,11 +16,6 @@ fn put(host: &Host, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// What a build left behind; the daemon's own memory for secrets stays.
-fn leftovers(host: &Host) -> Vec<String> {
-    host.leftovers().into_iter().filter(|line| !line.contains("/run/secrets ")).collect()
-}
-
 /// `hoist build` of the `context` directory, without a network.
 fn build(host: &Host, args: &[&str]) -> Done {
     let context = host.path().join("context").display().to_string();
@@ -61,7 +56,7 @@ fn a_directory_becomes_an_image_and_what_changed_is_built_again() {
     let changed = build(&host, &["-q", "-t", "app", "--build-arg", "WHO=you"]).ok();
     assert_ne!(id, changed);
     assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "app", "cat", "/a.txt"]).ok(), "two\n");
-    assert_eq!(leftovers(&host), [] as [String; 0]);
+    assert_eq!(host.leftovers(), [] as [String; 0]);
 }
 
 #[test]
@@ -108,7 +103,7 @@ fn mistakes_are_told_with_their_lines() {
     assert!(text.contains("did you mean build?"), "{text}");
     let text = host.hoist(&["build", "/nowhere/at/all"]).fails(1);
     assert!(text.contains("/nowhere/at/all"), "{text}");
-    assert_eq!(leftovers(&host), [] as [String; 0]);
+    assert_eq!(host.leftovers(), [] as [String; 0]);
 }
 
 #[test]
@@ -149,7 +144,7 @@ fn standard_input_secrets_and_ignored_files() {
     let listed = host.hoist(&["run", "--rm", "--network", "none", "s", "ls", "-a", "/all"]).ok();
     assert_eq!(listed, ".\n..\n.dockerignore\nkeep.log\n");
     build(&host, &["-t", "s", "--no-cache"]).fails(1);
-    assert_eq!(leftovers(&host), [] as [String; 0]);
+    assert_eq!(host.leftovers(), [] as [String; 0]);
 }
 
 #[test]

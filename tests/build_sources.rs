@@ -168,6 +168,27 @@ fn repositories_and_addresses_are_contexts() {
     );
     let text = build(&host, &["context"]).fails(1);
     assert!(text.contains("has the digest sha256:") && text.contains("Dockerfile:2"), "{text}");
+    // A server that wants to know who asks.
+    let rules = host.write("httpd.conf", "/:someone:sesame\n");
+    let _closed = serve(
+        &host,
+        "busybox",
+        &["httpd", "-f", "-p", "127.0.0.1:8081", "-h", &root, "-c", &rules.display().to_string()],
+    );
+    assert!(support::wait_until(|| host.other("curl", &["-s", "http://127.0.0.1:8081/"]).code == 0));
+    host.write("context/Dockerfile", "FROM busybox\nADD http://127.0.0.1:8081/plain /asked\n");
+    let text = build(&host, &["context"]).fails(1);
+    assert!(text.contains("401"), "{text}");
+    let header = host.write("header", "Basic c29tZW9uZTpzZXNhbWU=\n");
+    let file = header.display();
+    for id in ["HTTP_AUTH_HEADER_127.0.0.1", "HTTP_AUTH_HEADER_127.0.0.1:8081"] {
+        build(&host, &["--no-cache", "-t", "app", "--secret", &format!("id={id},src={file}"), "context"]).ok();
+        assert!(read(&host, "app", "/asked").contains("alone"));
+    }
+    for id in ["HTTP_AUTH_HEADER_127.0.0.2", "HTTP_AUTH_TOKEN_127.0.0.1"] {
+        let text = build(&host, &["--secret", &format!("id={id},src={file}"), "context"]).fails(1);
+        assert!(text.contains("401"), "{id}: {text}");
+    }
 }
 
 #[test]

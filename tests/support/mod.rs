@@ -301,7 +301,10 @@ impl Host {
         let root = self.path().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let namespaces = self.run_root().join("netns").display().to_string();
-        let left = mounts.lines().filter(|line| line.contains(&root) && !line.contains(&namespaces));
+        // The daemon's own memory for secrets stays, once it was needed.
+        let secrets = format!("{} ", self.run_root().join("secrets").display());
+        let stays = |line: &&str| line.contains(&namespaces) || line.contains(&secrets);
+        let left = mounts.lines().filter(|line| line.contains(&root) && !stays(line));
         found.extend(left.map(|line| format!("mount: {line}")));
         let containers = self.data_root().join("containers");
         found.extend(names(&containers).map(|name| format!("container directory: {name}")));

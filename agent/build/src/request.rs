@@ -8,8 +8,8 @@ use std::str::FromStr;
 use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
 
-use crate::Attestations;
 use crate::dockerfile::NetworkMode;
+use crate::{Attestations, BuildError};
 
 /// One build, complete: nothing is read from the environment beside it.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +70,25 @@ pub struct BuildRequest {
     pub cache_from: Vec<CacheLocation>,
     /// Caches to write, as `--cache-to` has them.
     pub cache_to: Vec<CacheLocation>,
+}
+
+impl BuildRequest {
+    /// An argument that configures the builder, if it says something.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.args.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The same for one that is on or off.
+    ///
+    /// # Errors
+    /// Another value.
+    pub(crate) fn switch(&self, name: &str) -> Result<bool, BuildError> {
+        match self.setting(name) {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(other) => Err(BuildError::Request(format!("{name}={other}: expected 1 or 0"))),
+        }
+    }
 }
 
 /// A directory on this machine that holds what a client sent. It is read, never written, and must not change during

@@ -396,13 +396,15 @@ pub trait Worker: Send + Sync + 'static {
     /// Takes an image away again that nobody was told of.
     fn forget(&self, image: String) -> impl Future<Output = ()> + Send;
 
-    /// Downloads a file; returns the time of its last change (seconds since 1970), if the server says.
+    /// Downloads a file; returns the time of its last change (seconds since 1970), if the server says. `auth` is a whole
+    /// `Authorization` header.
     ///
     /// # Errors
     /// The server's.
     fn download(
         &self,
         url: String,
+        auth: Option<Secret>,
         to: PathBuf,
         report: Report,
     ) -> impl Future<Output = Result<Option<i64>, BuildError>> + Send;

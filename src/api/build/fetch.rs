@@ -105,7 +105,7 @@ async fn fetch_file(state: &State, url: &str) -> Result<tempfile::TempDir, ApiEr
     state
         .engine
         .images()
-        .fetch(url, &file, &|_, _| ())
+        .fetch(url, None, &file, &|_, _| ())
         .await
         .map_err(|error| ApiError::bad_request(format!("cannot fetch the context: {error}")))?;
     let mut start = vec![0; 512];

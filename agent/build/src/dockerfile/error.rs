@@ -2,11 +2,12 @@
 
 use super::{Pos, Span};
 
-/// A mistake in a Dockerfile: `Dockerfile:LINE:COLUMN: what was found, what was expected; did you mean …`.
+/// A mistake in a Dockerfile: `Dockerfile:LINE:COLUMN: what was found, what was expected; did you mean …`. Or one of what
+/// was asked of the file, which has no place in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{at}: {message}{}", hint(.suggestion))]
+#[error("{file}{}: {message}{}", place(.at), hint(.suggestion))]
 pub struct Error {
-    /// What the file is called in messages.
+    /// What the file is called in messages; what was asked, as a flag, where the mistake is there.
     pub file: String,
     /// Where the mistake starts.
     pub at: Pos,
@@ -15,6 +16,10 @@ pub struct Error {
     pub message: String,
     /// What was probably meant.
     pub suggestion: Option<String>,
+}
+
+fn place(at: &Pos) -> String {
+    if at.line == 0 { String::new() } else { format!(":{at}") }
 }
 
 fn hint(suggestion: &Option<String>) -> String {

@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod expand;
 mod flags;
+mod frontend;
 mod ignore;
 mod instructions;
 mod mount;

@@ -43,7 +43,11 @@ pub fn parse(name: &str, source: &[u8]) -> Result<Dockerfile, Error> {
         Ok(source) => source,
         Err(error) => return Err(not_text(source, error.valid_up_to()).in_file(name)),
     };
-    parse_text(name, source).map_err(|error| error.in_file(name))
+    parse_text(name, source).map_err(|error| {
+        // What is no Dockerfile may well say so.
+        let other = Reader::new(source).ok().and_then(|reader| reader.directives.check_frontend(None).err());
+        other.unwrap_or(error).in_file(name)
+    })
 }
 
 /// Reads one instruction, as an image's `OnBuild` list holds them.

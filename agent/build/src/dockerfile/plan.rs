@@ -174,10 +174,9 @@ impl Plan {
                 [] => format!("expected 0 to {last}, as no stage has a name"),
                 names => format!("expected one of {}", names.join(", ")),
             };
-            let span = self.stages.last().and_then(|stage| file.instructions.get(stage.from)).map(|from| from.span);
-            Error::at(span.unwrap_or_default(), format!("found target stage {target:?}, {expected}"))
+            Error::at(Span::default(), format!("{} has no such stage, {expected}", file.name))
                 .suggest(near(&lower, names))
-                .in_file(&file.name)
+                .in_file(&format!("--target {target}"))
         })
     }
 
@@ -310,7 +309,7 @@ mod tests {
         assert_eq!(plan_with(FIVE, &[], Some("3")).unwrap().order, [3]);
         assert_eq!(
             plan_with(FIVE, &[], Some("rigth")).unwrap_err(),
-            "Dockerfile:9:1: found target stage \"rigth\", expected one of base, left, right, unused, extra; did you \
+            "--target rigth: Dockerfile has no such stage, expected one of base, left, right, unused, extra; did you \
              mean right?"
         );
     }

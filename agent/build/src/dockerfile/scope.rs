@@ -70,13 +70,18 @@ impl GlobalScope {
     /// `build_args` are those of `--build-arg`.
     ///
     /// # Errors
-    /// A default that cannot be expanded.
+    /// A default that cannot be expanded; a file in another language.
     pub fn new(
         file: &Dockerfile,
         build_args: &BTreeMap<String, String>,
         target: &Platform,
         build: &Platform,
     ) -> Result<Self, Error> {
+        let chosen = build_args.get("BUILDKIT_SYNTAX").map(String::as_str);
+        file.directives.check_frontend(chosen).map_err(|error| match chosen {
+            Some(_) => error,
+            None => error.in_file(&file.name),
+        })?;
         let mut values = BTreeMap::new();
         for (prefix, platform) in [("TARGET", target), ("BUILD", build)] {
             values.insert(format!("{prefix}PLATFORM"), platform.to_string());

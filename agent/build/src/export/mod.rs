@@ -233,7 +233,7 @@ impl<W: Worker> Export<'_, W> {
         let worker = &self.first.shared.worker;
         let mut images = self.images(oci).await?;
         match images.as_mut_slice() {
-            [one] if one.attestations.is_empty() => {
+            [one] if one.attestations.is_empty() && !self.always_index()? => {
                 one.image.names = names;
                 worker.store(one.image.clone()).await
             }
@@ -242,11 +242,17 @@ impl<W: Worker> Export<'_, W> {
         }
     }
 
+    /// Even one image is put into an index.
+    fn always_index(&self) -> Result<bool, BuildError> {
+        self.first.request.switch("BUILDKIT_MULTI_PLATFORM")
+    }
+
     /// Writes an archive of the image or of the index; returns the same as [`Export::image`].
     async fn save(&self, oci: bool, names: Vec<String>, path: &Path) -> Result<(String, String), BuildError> {
         let worker = &self.first.shared.worker;
         let mut images = self.images(oci).await?;
-        if images.len() > 1 || images.iter().any(|image| !image.attestations.is_empty()) {
+        let several = images.len() > 1 || self.always_index()?;
+        if several || images.iter().any(|image| !image.attestations.is_empty()) {
             return worker.save_index(NewIndex { images, names, oci }, path.to_owned()).await;
         }
         let Some(IndexedImage { image, .. }) = images.pop() else {

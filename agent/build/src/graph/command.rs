@@ -191,6 +191,10 @@ impl Lowering {
             dockerfile::MountKind::Cache { id, from, source, sharing, read_only, mode, uid, gid } => {
                 let target = target.ok_or_else(needs)?;
                 let (id, source) = (text(id)?.unwrap_or_else(|| target.clone()), text(source)?.unwrap_or_default());
+                let id = match lower.request.setting("BUILDKIT_CACHE_MOUNT_NS") {
+                    Some(space) => format!("{space}/{id}"),
+                    None => id,
+                };
                 let (mode, uid, gid) = (octal(mode, 0o755)?, number(uid, 0)?, number(gid, 0)?);
                 let from = match from {
                     Some(word) => Some(self.origin(lower, instruction, word).await?),

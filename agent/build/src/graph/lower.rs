@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::stage::Lowering;
@@ -27,8 +28,10 @@ pub(crate) struct Lower<'a> {
     pub platform: &'a Platform,
     pub nodes: Vec<Node>,
     pub warnings: Vec<(String, Span)>,
-    /// The results of the stages that are done.
-    pub trees: HashMap<usize, Option<NodeId>>,
+    /// The stages that are done.
+    pub(super) done: BTreeMap<usize, Lowering>,
+    /// Those that wait for one that they need.
+    open: Vec<usize>,
     images: HashMap<(String, Option<String>), NodeId>,
 }
 
@@ -54,16 +57,15 @@ pub(crate) async fn lower(
         platform,
         nodes: Vec::new(),
         warnings: Vec::new(),
-        trees: HashMap::new(),
+        done: BTreeMap::new(),
+        open: Vec::new(),
         images: HashMap::new(),
     };
-    let mut stages: BTreeMap<usize, Lowering> = BTreeMap::new();
     for index in &plan.order {
-        let stage = lower.stage(*index, &stages).await?;
-        lower.trees.insert(*index, stage.stage.tree);
-        stages.insert(*index, stage);
+        let from = &file.instructions[plan.stages[*index].from];
+        lower.stage(*index, from).await?;
     }
-    let target: Stage = match stages.remove(&plan.target) {
+    let target: Stage = match lower.done.remove(&plan.target) {
         Some(lowering) => lowering.stage,
         None => return Err(BuildError::Request("the Dockerfile has no stage to build".into())),
     };
@@ -106,13 +108,41 @@ impl Lower<'_> {
         BuildError::Dockerfile(if error.file.is_empty() { error.in_file(&self.file.name) } else { error })
     }
 
-    async fn stage(&mut self, index: usize, done: &BTreeMap<usize, Lowering>) -> Result<Lowering, BuildError> {
+    /// Makes a stage's steps, and first those of the stages that it needs. `user` is the instruction that needs it.
+    pub(super) fn stage<'s>(
+        &'s mut self,
+        index: usize,
+        user: &'s dockerfile::Instruction,
+    ) -> BoxFuture<'s, Result<(), BuildError>> {
+        async move {
+            if self.done.contains_key(&index) {
+                return Ok(());
+            }
+            if self.open.contains(&index) {
+                let names: Vec<String> =
+                    self.open.iter().chain([&index]).map(|stage| self.plan.label(*stage)).collect();
+                return Err(self.wrong(user, format!("found a cycle of stages: {}", names.join(" → "))));
+            }
+            self.open.push(index);
+            let plan = self.plan;
+            for (need, _) in &plan.stages[index].needs {
+                self.stage(*need, user).await?;
+            }
+            let made = self.steps(index).await?;
+            self.open.pop();
+            self.done.insert(index, made);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn steps(&mut self, index: usize) -> Result<Lowering, BuildError> {
         let stage = &self.plan.stages[index];
         let label = self.plan.label(index);
         let from = &self.file.instructions[stage.from];
         let mut lowering = match &stage.base {
             dockerfile::Origin::Stage(base) => {
-                let base = done.get(base).ok_or_else(|| self.wrong(from, "its base stage was not planned"))?;
+                let base = self.done.get(base).ok_or_else(|| self.wrong(from, "its base stage was not planned"))?;
                 Lowering::over(base, index, label)
             }
             dockerfile::Origin::Scratch => {

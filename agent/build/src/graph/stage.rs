@@ -34,6 +34,8 @@ impl Lowering {
     pub(super) fn over(base: &Self, index: usize, label: String) -> Self {
         let mut lowering = Self::new(base.stage.clone(), index, label);
         lowering.command_is_own = base.command_is_own;
+        // Arguments are inherited as variables are.
+        lowering.scope = base.scope.clone();
         lowering
     }
 
@@ -212,10 +214,11 @@ impl Lowering {
     ) -> Result<Origin, BuildError> {
         let origin = lower.plan.origin(word, self.index).map_err(|error| lower.in_file(error))?;
         match origin {
-            dockerfile::Origin::Stage(stage) => match lower.trees.get(&stage) {
-                Some(tree) => Ok(Origin::Tree(*tree)),
-                None => Err(lower.wrong(instruction, format!("the stage {:?} comes later", lower.plan.label(stage)))),
-            },
+            dockerfile::Origin::Stage(stage) => {
+                // Only a trigger of the base image names a stage that nobody knew to be needed.
+                lower.stage(stage, instruction).await?;
+                Ok(Origin::Tree(lower.done.get(&stage).and_then(|done| done.stage.tree)))
+            }
             other => lower.origin(&other, None, &self.label, instruction).await,
         }
     }

@@ -104,8 +104,7 @@ pub(crate) fn sources(request: &BuildRequest) -> Result<Vec<(String, CachePlace)
 /// # Errors
 /// What makes no sense or is not supported, by name.
 pub(crate) fn targets(request: &BuildRequest) -> Result<Targets, BuildError> {
-    let mut targets =
-        Targets { inline: request.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|v| v == "1"), ..Targets::default() };
+    let mut targets = Targets { inline: request.switch("BUILDKIT_INLINE_CACHE")?, ..Targets::default() };
     for location in &request.cache_to {
         let mut options = Options::new("--cache-to", location);
         let all = match options.left.remove("mode") {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Solve, blocking};
 use crate::graph::{NodeId, Remote, hex};
 use crate::tree::{Destination, Root, write_file};
-use crate::{BuildError, BuildEvent, Worker};
+use crate::{BuildError, BuildEvent, BuildRequest, Secret, Worker};
 
 /// A file that has arrived.
 pub(super) struct Download {
@@ -51,6 +51,22 @@ fn checksum_fits(block: &[u8]) -> bool {
     stored.is_ok_and(|stored| stored == sum)
 }
 
+/// What the build was given for a server, in secrets that are called as BuildKit's are: a whole header or a token, by the
+/// host with its port or without.
+fn authorization(request: &BuildRequest, url: &str) -> Option<Secret> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let find = |kind: &str| {
+        let secret = |name: &str| request.secrets.get(&format!("HTTP_AUTH_{kind}_{name}"));
+        secret(authority).or_else(|| secret(host))
+    };
+    find("HEADER").cloned().or_else(|| {
+        let token = find("TOKEN")?;
+        Some(Secret([b"Bearer ", token.0.trim_ascii()].concat()))
+    })
+}
+
 impl<W: Worker> Solve<W> {
     pub(super) async fn download(self: &Arc<Self>, id: NodeId, remote: &Remote) -> Result<Download, BuildError> {
         let expected = match &remote.checksum {
@@ -79,8 +95,9 @@ impl<W: Worker> Solve<W> {
             let _ = events.send(BuildEvent::Progress { step, part, current, total });
         });
         let path: PathBuf = file.to_path_buf();
+        let auth = authorization(&self.request, &url);
         let modified = tokio::select! {
-            modified = self.shared.worker.download(url.clone(), path.clone(), report) => modified?,
+            modified = self.shared.worker.download(url.clone(), auth, path.clone(), report) => modified?,
             () = self.cancel.cancelled() => return Err(BuildError::Canceled),
         };
         let digest = blocking(move || {

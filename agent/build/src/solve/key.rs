@@ -106,6 +106,9 @@ impl<W: Worker> Solve<W> {
             "hosts": request.extra_hosts, "shm": request.shm_size, "limits": limits,
             "latest": request.source_date_epoch, "version": VERSION,
         });
+        if let Some(hostname) = request.setting("BUILDKIT_SANDBOX_HOSTNAME") {
+            what["hostname"] = json!(hostname);
+        }
         if !run.devices.is_empty() {
             what["devices"] = json!(run.devices);
         }

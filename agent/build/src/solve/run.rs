@@ -47,7 +47,7 @@ impl<W: Worker> Solve<W> {
             mounts: mounted.mounts.clone(),
             network: run.network.clone(),
             insecure: run.insecure,
-            hostname: None,
+            hostname: self.request.setting("BUILDKIT_SANDBOX_HOSTNAME").map(str::to_owned),
             extra_hosts: self.request.extra_hosts.clone(),
             shm_size: self.request.shm_size,
             ulimits: self.request.ulimits.clone(),

@@ -60,6 +60,12 @@ impl Root {
         Ok(rustix::fs::fstat(self.open(path, OFlags::PATH | OFlags::NOFOLLOW)?)?)
     }
 
+    /// What a symbolic link says.
+    pub(crate) fn read_link(&self, path: &Path) -> io::Result<OsString> {
+        let link = self.open(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+        Ok(OsString::from_vec(rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes()))
+    }
+
     /// Whether there is a directory.
     pub(crate) fn is_dir(&self, path: &Path) -> bool {
         self.stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)

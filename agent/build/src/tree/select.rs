@@ -104,12 +104,30 @@ pub(crate) fn select(root: &Root, wish: &Wish<'_>) -> Result<Selection, BuildErr
             return Err(BuildError::NotFound(if ignored {
                 format!("{source:?} is excluded by .dockerignore or --exclude")
             } else {
-                format!("{source:?} was not found{hint}")
+                format!("{source:?} was not found{}{hint}", dangling(root, Path::new(source)))
             }));
         }
     }
     found.single_file = found.sources == 1 && found.items.len() == 1 && found.items[0].kind != Kind::Directory;
     Ok(found)
+}
+
+/// The link on the way to a missing path that leads out of the tree, or to nothing in it.
+fn dangling(root: &Root, path: &Path) -> String {
+    let path = cleaned(path);
+    let mut at = PathBuf::new();
+    for part in path.iter() {
+        at.push(part);
+        let link = root.lstat(&at).is_ok_and(|stat| kind(&stat) == Some(Kind::Symlink));
+        if link
+            && root.stat(&at).is_err()
+            && let Ok(target) = root.read_link(&at)
+        {
+            let why = "which is not there: links are followed within what is copied from, never out of it";
+            return format!(": {:?} is a link to {:?}, {why}", at.display().to_string(), target.to_string_lossy());
+        }
+    }
+    String::new()
 }
 
 /// Everything below a directory, the directory itself first with an empty target.

@@ -7,7 +7,7 @@ use hoist_build::{NetworkChoice, RunRequest};
 use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, files};
 use hoist_proto::spec::{ContainerSpec, NetworkMode};
 
-use super::run::{HOSTNAME, Place};
+use super::run::{Place, hostname};
 use crate::spec::Namespace;
 use crate::{EngineError, Result};
 
@@ -52,7 +52,7 @@ pub(super) async fn attach(place: &Place<'_>, spec: &ContainerSpec) -> Result<Ne
         Ok(path)
     };
     let resolv_conf = write("resolv.conf", files::resolv_conf(&host, &DnsConfig::default(), embedded))?;
-    let hostname = write("hostname", format!("{HOSTNAME}\n"))?;
+    let hostname = write("hostname", format!("{}\n", hostname(place.request)))?;
     let hosts = write("hosts", hosts(place, spec, &endpoints).await?)?;
     let files = vec![("/etc/resolv.conf", resolv_conf), ("/etc/hostname", hostname), ("/etc/hosts", hosts)];
     Ok(Network { namespace, files })
@@ -91,5 +91,5 @@ async fn hosts(place: &Place<'_>, spec: &ContainerSpec, endpoints: &[Endpoint]) 
         })
         .collect();
     let ipv6 = endpoints.iter().any(|endpoint| endpoint.ipv6.is_some());
-    Ok(files::hosts(HOSTNAME, "", &own, &extra, ipv6))
+    Ok(files::hosts(hostname(place.request), "", &own, &extra, ipv6))
 }

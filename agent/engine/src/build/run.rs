@@ -26,7 +26,12 @@ use crate::streams::{Attached, StreamKind};
 use crate::{EngineError, Result};
 
 /// What commands of builds see as the machine's name: always the same, as it may end up in their results.
-pub(super) const HOSTNAME: &str = "buildkitsandbox";
+const HOSTNAME: &str = "buildkitsandbox";
+
+/// The machine's name, as a command sees it.
+pub(super) fn hostname(request: &RunRequest) -> &str {
+    request.hostname.as_deref().unwrap_or(HOSTNAME)
+}
 
 /// One command's place.
 pub(super) struct Place<'a> {
@@ -147,7 +152,7 @@ impl Place<'_> {
             env: request.env.clone(),
             working_dir: request.cwd.clone(),
             user: request.user.clone(),
-            hostname: request.hostname.clone().unwrap_or_else(|| HOSTNAME.into()),
+            hostname: hostname(request).to_owned(),
             ..Effective::default()
         };
         Record {

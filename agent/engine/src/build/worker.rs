@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hoist_build::{
     BaseImage, BuildError, CacheDocument, CachePlace, Compression, Credentials, Draft, ImageRequest, LayerBlob,
-    LayerDigest, NamedDevices, NewImage, NewIndex, Report, RunRequest, Sink, Worker,
+    LayerDigest, NamedDevices, NewImage, NewIndex, Report, RunRequest, Secret, Sink, Worker,
 };
 use hoist_image::{
     Auth, BuildLayer, Error, Images, Phase, Platform, PullEvent, PullOptions, PullPolicy, PushOptions, Reference,
@@ -322,9 +322,15 @@ impl Worker for BuildWorker {
         }
     }
 
-    async fn download(&self, url: String, to: PathBuf, report: Report) -> Result<Option<i64>, BuildError> {
+    async fn download(
+        &self,
+        url: String,
+        auth: Option<Secret>,
+        to: PathBuf,
+        report: Report,
+    ) -> Result<Option<i64>, BuildError> {
         let name = url.clone();
         let hear = move |done, total| report(name.clone(), done, total);
-        self.images().fetch(&url, &to, &hear).await.map_err(engine_error)
+        self.images().fetch(&url, auth.as_ref().map(|auth| auth.0.as_slice()), &to, &hear).await.map_err(engine_error)
     }
 }

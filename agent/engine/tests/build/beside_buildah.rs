@@ -154,7 +154,7 @@ fn how_it_is_run(config: &Value) -> BTreeMap<String, Value> {
 fn buildah(root: &Path, args: &[&str]) -> String {
     let mut command = Command::new("buildah");
     let (store, run) = (root.join("theirs/store"), root.join("theirs/run"));
-    command.arg("--root").arg(store).arg("--runroot").arg(run).args(["--storage-driver", "vfs"]).args(args);
+    command.arg("--root").arg(store).arg("--runroot").arg(run).args(["--storage-driver", "overlay"]).args(args);
     let done = command.current_dir(root).output().unwrap();
     assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().trim().to_owned()

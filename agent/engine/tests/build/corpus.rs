@@ -212,6 +212,24 @@ pub fn instructions_of_the_configuration() {
     });
 }
 
+/// Arguments are seen by the stages on theirs, and by no others.
+pub fn arguments_are_inherited() {
+    machine(|m| async move {
+        let engine = m.engine().await;
+        let dir = context(m.root(), &[("x", "")]);
+        let file = "ARG G=global\nFROM busybox AS base\nARG A=default B G\nENV E=$A\nFROM base AS child\nRUN echo $A $B $G $E\n\
+            ARG A=again\nRUN echo $A\nFROM busybox\nRUN echo [$A$B$G$E]\nCOPY --from=child /etc/group /g\n";
+        let mut wanted = request(file, &dir);
+        wanted.args.insert("B".into(), "given".into());
+        let built = build(&engine, wanted).await;
+        built.image();
+        let mut said: Vec<String> = built.output().lines().map(str::to_owned).collect();
+        said.sort();
+        assert_eq!(said, ["[]", "again", "default given global default"]);
+        engine.close().await;
+    });
+}
+
 pub fn triggers_run_in_the_image_that_builds_on_them() {
     machine(|m| async move {
         let engine = m.engine().await;
@@ -226,6 +244,22 @@ pub fn triggers_run_in_the_image_that_builds_on_them() {
         assert_eq!(try_out(&engine, &built.image(), "cat /app").await, "appbuilt\n1\n");
         let made = engine.images().get(&built.image()).await.unwrap();
         assert!(made.config.config.on_build.is_empty());
+        // Triggers may use stages of the file that builds on them, even such as nothing else needs, and its contexts.
+        let using = "FROM busybox\nONBUILD COPY --from=made /made /made\n\
+            ONBUILD RUN --mount=from=files,target=/f cat /f/app >> /made\n";
+        let mut base = request(using, &dir);
+        base.tags = vec!["using".into()];
+        build(&engine, base).await.image();
+        let file = "FROM using AS first\nFROM busybox AS deeper\nRUN echo deep > /deep\nFROM busybox AS made\n\
+            COPY --from=deeper /deep /made\nFROM first\nRUN echo end >> /made\n";
+        let mut wanted = request(file, &dir);
+        wanted
+            .contexts
+            .insert("files".into(), NamedContext::Directory(Context { root: dir.clone(), ignore: Vec::new() }));
+        let built = build(&engine, wanted).await;
+        assert_eq!(try_out(&engine, &built.image(), "cat /made").await, "deep\nappend\n");
+        let failed = build(&engine, request("FROM busybox AS other\nFROM using AS made\n", &dir)).await;
+        assert!(failed.error().contains("found a cycle of stages: made → made"), "{}", failed.error());
         engine.close().await;
     });
 }

@@ -94,6 +94,47 @@ pub fn cache_mounts_outlive_builds() {
     });
 }
 
+/// Arguments that are for the builder, as BuildKit has them.
+pub fn the_builder_has_settings_of_its_own() {
+    machine(|m| async move {
+        let engine = m.engine().await;
+        let dir = context(m.root(), &[("x", "")]);
+        let line =
+            "RUN --mount=type=cache,target=/cache,id=own cat /etc/hostname; hostname; ls /cache; touch /cache/seen";
+        let wanted = |settings: &[(&str, &str)]| {
+            let mut wanted = request(&format!("FROM busybox\n{line}\n"), &dir);
+            wanted.args = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            wanted
+        };
+        let usual = build(&engine, wanted(&[])).await;
+        assert_eq!(usual.output(), "buildkitsandbox\nbuildkitsandbox\n", "{:?}", usual.result);
+        let named = build(&engine, wanted(&[("BUILDKIT_SANDBOX_HOSTNAME", "mine")])).await;
+        assert_eq!(named.output(), "mine\nmine\nseen\n");
+        let settings = [("BUILDKIT_SANDBOX_HOSTNAME", "mine"), ("BUILDKIT_CACHE_MOUNT_NS", "apart")];
+        assert_eq!(build(&engine, wanted(&settings)).await.output(), "mine\nmine\n");
+        let archive = m.root().join("index.tar");
+        let mut indexed = wanted(&[("BUILDKIT_MULTI_PLATFORM", "1")]);
+        indexed.outputs = vec![Output::Oci(archive.clone())];
+        let (first, index) = (build(&engine, indexed.clone()).await, std::fs::read(&archive).unwrap());
+        indexed.args.clear();
+        let (second, plain) = (build(&engine, indexed).await, std::fs::read(&archive).unwrap());
+        assert!(first.result.is_ok() && second.result.is_ok(), "{:?} {:?}", first.result, second.result);
+        let has = |archive: &[u8]| {
+            let text = String::from_utf8_lossy(archive).into_owned();
+            text.matches("application/vnd.oci.image.index.v1+json").count()
+        };
+        assert!(has(&index) > has(&plain), "{} {}", has(&index), has(&plain));
+        for (name, value, words) in [
+            ("BUILDKIT_MULTI_PLATFORM", "perhaps", "BUILDKIT_MULTI_PLATFORM=perhaps: expected 1 or 0"),
+            ("BUILDKIT_SYNTAX", "x/mocker", "BUILDKIT_SYNTAX: found \"x/mocker\", expected docker/dockerfile"),
+        ] {
+            let failed = build(&engine, wanted(&[(name, value)])).await;
+            assert!(failed.error().contains(words), "{}", failed.error());
+        }
+        engine.close().await;
+    });
+}
+
 /// All that a build may leave in the run root and among the layers.
 fn leftovers(m: &Machine) -> String {
     let list = |path: &str| {

@@ -10,12 +10,13 @@ use super::Images;
 use crate::error::Error;
 
 impl Images {
-    /// Downloads a file over HTTP or HTTPS with the settings that registries are spoken to with, but no credentials.
-    /// Returns when it was last changed (seconds since 1970), if the server says. `report` hears of bytes, and of all
+    /// Downloads a file over HTTP or HTTPS with the settings that registries are spoken to with, but no credentials
+    /// of theirs: `auth` is a whole `Authorization` header, which no other host is told. Returns when it was last changed (seconds since 1970), if the server says. `report` hears of bytes, and of all
     /// bytes if their number is known.
     pub async fn fetch(
         &self,
         url: &str,
+        auth: Option<&[u8]>,
         to: &Path,
         report: &(dyn Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<Option<i64>, Error> {
@@ -24,7 +25,14 @@ impl Images {
         let authority = parsed.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         let client = self.inner.registries.client(&authority)?;
         let fail = |e: reqwest::Error| Error::invalid(url, crate::registry::describe(&e));
-        let answer = client.get(parsed).send().await.map_err(fail)?;
+        let mut request = client.get(parsed);
+        if let Some(auth) = auth {
+            let mut value = header::HeaderValue::from_bytes(auth.trim_ascii())
+                .map_err(|_| Error::invalid(url, "the secret for the server is no value of a header"))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let answer = request.send().await.map_err(fail)?;
         if !answer.status().is_success() {
             return Err(Error::invalid(url, format!("the server answered {}", answer.status())));
         }
