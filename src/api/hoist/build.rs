@@ -26,6 +26,7 @@ use crate::api::{
     dto::build::{BuildFailure, BuildLine, BuildOrder, ContextAnswer},
     error::ApiError,
     params::Params,
+    stream::alive::kept_alive,
 };
 
 /// A list of files: a context of a million of them takes this.
@@ -128,7 +129,7 @@ pub async fn build(With(state): With<State>, body: Body) -> Result<Response, Api
             }
         }
     };
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(kept_alive(lines))).into_response())
 }
 
 fn line(line: &BuildLine) -> std::io::Result<Bytes> {

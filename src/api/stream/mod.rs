@@ -3,8 +3,9 @@
 //! - [`connection`]: a client's connection, which also understands the older form of an upgrade.
 //! - [`frames`]: the eight-byte headers that tell standard output from standard error.
 //! - [`hijack`]: a request's connection taken over. [`pump`]: bytes between it and a process.
-//! - [`detach`]: the keys that end an attachment. [`progress`]: pulls and pushes as JSON lines.
+//! - [`alive`]: answers that may be silent for long. [`detach`]: the keys that end an attachment. [`progress`]: pulls and pushes as JSON lines.
 
+pub mod alive;
 pub mod connection;
 pub mod detach;
 pub mod frames;

@@ -3,7 +3,7 @@
 mod classic;
 mod params;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -26,6 +26,7 @@ use crate::api::{
     build::{self, ReadyContext, Run, Waiting},
     error::ApiError,
     params::Params,
+    stream::alive::kept_alive,
 };
 
 /// `POST /build`.
@@ -77,7 +78,7 @@ pub async fn build(
         while let Some(event) = run.next().await {
             let lines = classic.event(event);
             if !lines.is_empty() {
-                yield Ok::<_, Infallible>(encode(&lines));
+                yield Ok::<_, std::io::Error>(encode(&lines));
             }
         }
         let last = match run.finish().await {
@@ -86,7 +87,7 @@ pub async fn build(
         };
         yield Ok(encode(&last));
     };
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(kept_alive(lines))).into_response())
 }
 
 fn encode(lines: &[Value]) -> Bytes {
