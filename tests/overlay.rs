@@ -148,6 +148,44 @@ fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
 }
 
 #[test]
+fn containers_of_people_come_to_networks_that_span_machines() {
+    let cluster = two();
+    let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    manager.hoist(&["network", "create", "-d", "overlay", "--subnet", "10.9.0.0/29", "closed"]).ok();
+    manager.hoist(&["network", "create", "-d", "overlay", "--attachable", "--subnet", "10.8.0.0/24", "open"]).ok();
+    let refused = worker.hoist(&["run", "--network", "closed", "busybox", "true"]);
+    assert!(refused.code != 0 && refused.stderr.contains("closed is not manually attachable"), "{refused:?}");
+    assert!(worker.hoist(&["run", "--network", "nowhere", "busybox", "true"]).stderr.contains("nowhere"));
+
+    let serve = ["busybox", "sh", "-c", SERVER];
+    worker.hoist(&[&["run", "-d", "--name", "far", "--network", "open"][..], &serve[..]].concat()).ok();
+    let fixed = ["run", "-d", "--name", "fixed", "--network", "open", "--ip", "10.8.0.77"];
+    worker.hoist(&[&fixed[..], &serve[..]].concat()).ok();
+    let ask = |name: &str| {
+        let ask = format!("for i in 1 2 3 4 5 6 7 8 9; do nc -w 1 {name} 80 </dev/null && break; sleep 1; done");
+        manager.hoist(&["run", "--rm", "--network", "open", "busybox", "sh", "-c", &ask]).stdout.trim().to_owned()
+    };
+    let id = |name: &str| worker.hoist(&["inspect", "-f", "{{.Config.Hostname}}", name]).ok().trim().to_owned();
+    assert_eq!(ask("far"), id("far"));
+    assert_eq!(ask("10.8.0.77"), id("fixed"));
+    let twice = manager.hoist(&["run", "--rm", "--network", "open", "--ip", "10.8.0.77", "busybox", "true"]);
+    assert!(twice.code != 0 && twice.stderr.contains("10.8.0.77"), "{twice:?}");
+
+    // A container that runs already comes and goes.
+    worker.hoist(&[&["run", "-d", "--name", "late"][..], &serve[..]].concat()).ok();
+    worker.hoist(&["network", "connect", "--alias", "known", "open", "late"]).ok();
+    assert_eq!(ask("known"), id("late"));
+    worker.hoist(&["network", "disconnect", "open", "late"]).ok();
+    assert_eq!(ask("known"), "");
+
+    // The address goes back when the container ends, also when no manager heard of it.
+    let held = manager.hoist(&["network", "rm", "open"]).fails(1);
+    assert!(held.contains("in use by container far, container fixed") || held.contains("container fixed"), "{held}");
+    worker.hoist(&["rm", "-f", "far", "fixed"]).ok();
+    assert!(until(|| manager.hoist(&["network", "rm", "open"]).code == 0));
+}
+
+#[test]
 fn a_published_port_is_every_machines() {
     let cluster = two();
     let manager = &cluster.hosts[0];

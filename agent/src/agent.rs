@@ -23,10 +23,16 @@ pub struct AgentConfig {
 }
 
 /// A running agent.
-#[derive(Debug)]
 pub struct Agent {
+    engine: Engine,
     cancel: CancellationToken,
     loops: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").finish_non_exhaustive()
+    }
 }
 
 impl Agent {
@@ -36,16 +42,18 @@ impl Agent {
         let cancel = CancellationToken::new();
         let mut loops = JoinSet::new();
         let worker = Worker::load(&config, cancel.clone()).await;
+        config.engine.set_wide_networks(Some(Arc::new(worker.clone())));
         let events = worker.clone();
         loops.spawn(async move { events.follow_engine().await });
         let keeper = worker.clone();
         loops.spawn(async move { keeper.keep().await });
         loops.spawn(session::run(config.dispatchers, config.node, worker, cancel.clone()));
-        Self { cancel, loops }
+        Self { engine: config.engine, cancel, loops }
     }
 
     /// Ends it; containers go on.
     pub async fn stop(mut self) {
+        self.engine.set_wide_networks(None);
         self.cancel.cancel();
         while self.loops.join_next().await.is_some() {}
     }

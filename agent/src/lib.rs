@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod attach;
 mod describe;
 mod dispatchers;
 mod identity;

@@ -32,6 +32,7 @@ pub(crate) async fn run(dispatchers: Arc<dyn Dispatchers>, node: NodeId, worker:
             () = cancel.cancelled() => break,
             ended = one(client, &node, &worker, &*dispatchers, &mut pause) => ended,
         };
+        worker.inner.attachments.close();
         tracing::warn!(code = ?ended.code(), "the session with the dispatcher ended: {}", ended.message());
         if dispatchers.ended(&ended) {
             // Another one is known; it needs no rest.
@@ -83,6 +84,8 @@ async fn one(
     dispatchers.heard(first);
     *pause = FIRST_PAUSE;
     tracing::debug!(session, "registered with the dispatcher");
+    worker.inner.attachments.open(client.clone(), &session);
+    worker.keep_attachments().await;
     let alive = async {
         loop {
             match messages.next().await {

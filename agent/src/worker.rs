@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     agent::AgentConfig,
+    attach::Attachments,
     identity,
     overlay::{self, Overlays},
     progress::Progress,
@@ -47,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) reports: Reports,
     pub(crate) cancel: CancellationToken,
     node: NodeId,
+    pub(crate) attachments: Attachments,
     file: PathBuf,
     state: Mutex<State>,
     /// Held while what is known of the far side is made known here, so that nothing older comes later.
@@ -104,6 +107,7 @@ impl Worker {
             reports: Reports::default(),
             cancel,
             node: config.node.clone(),
+            attachments: Attachments::default(),
             file,
             state: Mutex::default(),
             telling: tokio::sync::Mutex::default(),
@@ -155,6 +159,25 @@ impl Worker {
             Ok(false) => {}
             Err(error) => tracing::error!(error, "the node cannot be part of the routing mesh"),
         }
+    }
+
+    /// Where the node's own tunnels end; none while it is no node of many.
+    pub(crate) fn data_path(&self) -> Option<IpAddr> {
+        self.state().assigned.overlays.data_path
+    }
+
+    /// Remembers a network that a container asks for before the dispatcher has told of it.
+    pub(crate) fn keep_network(&self, network: &ClusterNetwork) {
+        let known = &mut self.state().assigned.networks;
+        known.entry(network.id.clone()).or_insert_with(|| network.clone());
+    }
+
+    /// All addresses that were given with a task.
+    pub(crate) fn addresses_of_task(&self, id: &str) -> Option<Vec<IpAddr>> {
+        let id = id.parse::<TaskId>().ok()?;
+        let state = self.state();
+        let task = state.assigned.tasks.get(&id)?;
+        Some(task.addresses.iter().flat_map(|given| given.addresses.iter().copied()).collect())
     }
 
     /// Hears the manager's record of the node.

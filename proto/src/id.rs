@@ -149,6 +149,9 @@ id_type!(
     /// A job that waits for its turn, runs or has ended.
     JobId, "job", "25 digits and lower-case letters", base36(), is_base36);
 id_type!(
+    /// A container's place on a network of the cluster, which no task has.
+    AttachmentId, "attachment", "25 digits and lower-case letters", base36(), is_base36);
+id_type!(
     /// One agent's session with a dispatcher.
     SessionId, "session", "25 digits and lower-case letters", base36(), is_base36);
 

@@ -26,6 +26,7 @@ use crate::lifecycle::recover;
 use crate::model::*;
 use crate::runtimes::Runtimes;
 use crate::streams::{Attached, LogStream};
+use crate::wide::WideNetworks;
 
 /// How an engine is set up.
 #[derive(Clone)]
@@ -90,6 +91,8 @@ pub(crate) struct Inner {
     pub execs: Execs,
     /// What can be named now.
     pub runtimes: RwLock<Arc<Runtimes>>,
+    /// Who is asked about networks that span machines.
+    pub wide: RwLock<Option<Arc<dyn WideNetworks>>>,
     /// Everything that goes on beside calls.
     pub tasks: TaskTracker,
     pub closing: CancellationToken,
@@ -106,6 +109,10 @@ impl Inner {
 
     pub(crate) fn runtimes(&self) -> Arc<Runtimes> {
         self.runtimes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn wide(&self) -> Option<Arc<dyn WideNetworks>> {
+        self.wide.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Publishes what happened to a container, with its name, image and labels as Docker does.
@@ -132,6 +139,7 @@ impl Engine {
             starter: Starter::new()?,
             execs: Execs::default(),
             runtimes: RwLock::new(Arc::new(options.runtimes.clone())),
+            wide: RwLock::new(None),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             options,
@@ -177,6 +185,11 @@ impl Engine {
     /// Changes which there are, for containers that are created or started from now on.
     pub fn set_runtimes(&self, runtimes: Runtimes) {
         *self.inner.runtimes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runtimes);
+    }
+
+    /// From now on this one is asked about networks that span machines, or nobody.
+    pub fn set_wide_networks(&self, wide: Option<Arc<dyn WideNetworks>>) {
+        *self.inner.wide.write().unwrap_or_else(PoisonError::into_inner) = wide;
     }
 
     /// The devices of this machine, and who holds them.

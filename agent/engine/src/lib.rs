@@ -32,6 +32,7 @@ mod rootfs;
 mod runtimes;
 mod spec;
 mod streams;
+mod wide;
 
 pub use defaults::ContainerDefaults;
 pub use engine::{Engine, EngineOptions};
@@ -40,6 +41,7 @@ pub use events::{Actor, Event, EventBus, EventSubscription};
 pub use model::*;
 pub use runtimes::{OciRuntime, Runtimes};
 pub use streams::{Attached, Chunk, Input, LogEntry, LogStream, Output, StreamKind};
+pub use wide::{Joining, WideNetworks};
 
 /// What every call answers.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;

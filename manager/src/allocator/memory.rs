@@ -7,10 +7,10 @@ use std::{
 };
 
 use hoist_proto::{
-    id::{NetworkId, ServiceId, TaskId},
+    id::{AttachmentId, NetworkId, ServiceId, TaskId},
     spec::{
-        Cluster, ClusterNetwork, ClusterVolume, NetworkAddresses, NetworkAllocation, NetworkAttachment, Node, Service,
-        Task,
+        Attachment, Cluster, ClusterNetwork, ClusterVolume, NetworkAddresses, NetworkAllocation, NetworkAttachment,
+        Node, Service, Task,
     },
 };
 use hoist_store::{Commit, Tables};
@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     pub(super) networks: bool,
     /// Nodes may want addresses on the routing mesh's network.
     pub(super) nodes: bool,
+    /// Containers that are no tasks and have no address.
+    pub(super) attachments: BTreeSet<AttachmentId>,
     /// Services whose virtual addresses are to be looked at.
     pub(super) services: BTreeSet<ServiceId>,
     /// New tasks that have not been looked at since something changed.
@@ -51,6 +53,9 @@ impl Memory {
         for task in tables.tasks().iter() {
             memory.note_task(None, Some(task));
         }
+        for attachment in tables.attachments().iter() {
+            memory.note_attachment(None, Some(attachment));
+        }
         for service in tables.services().iter() {
             memory.note_service(None, Some(service));
         }
@@ -58,7 +63,11 @@ impl Memory {
     }
 
     pub(super) fn has_fresh(&self) -> bool {
-        self.networks || self.nodes || !self.services.is_empty() || !self.tasks.is_empty()
+        self.networks
+            || self.nodes
+            || !self.attachments.is_empty()
+            || !self.services.is_empty()
+            || !self.tasks.is_empty()
     }
 
     pub(super) fn note(&mut self, commit: &Commit) {
@@ -82,6 +91,8 @@ impl Memory {
                 }
                 self.networks = true;
                 self.tasks.append(&mut self.waiting);
+            } else if let Some((before, after)) = event.of::<Attachment>() {
+                self.note_attachment(before, after);
             } else if let Some((before, after)) = event.of::<Node>() {
                 self.nodes |= after.is_some_and(|node| node.mesh_address.is_none());
                 if let (Some(node), None) = (before, after) {
@@ -112,6 +123,27 @@ impl Memory {
         match (held(before), held(after)) {
             (_, Some(task)) => self.keep(task.id.as_str(), &task.addresses),
             (Some(task), None) => self.let_go(task.id.as_str(), &task.addresses),
+            (None, None) => {}
+        }
+    }
+
+    fn note_attachment(&mut self, before: Option<&Arc<Attachment>>, after: Option<&Arc<Attachment>>) {
+        match (before, after) {
+            (_, Some(attachment)) => {
+                if let Some(pools) = self.pools.get_mut(&attachment.network) {
+                    pools.note(attachment.id.as_str(), &attachment.addresses);
+                }
+                if attachment.addresses.is_empty() && attachment.message.is_empty() {
+                    self.attachments.insert(attachment.id.clone());
+                }
+            }
+            (Some(attachment), None) => {
+                self.attachments.remove(&attachment.id);
+                if let Some(pools) = self.pools.get_mut(&attachment.network) {
+                    pools.release_these(attachment.id.as_str(), &attachment.addresses);
+                    self.tasks.append(&mut self.waiting);
+                }
+            }
             (None, None) => {}
         }
     }

@@ -13,7 +13,7 @@ mod subnets;
 
 use hoist_proto::{
     id::{NetworkId, TaskId},
-    spec::{ClusterNetwork, EndpointMode, Lifecycle, NetworkAddresses, Service, Task, TaskState},
+    spec::{Attachment, ClusterNetwork, EndpointMode, Lifecycle, NetworkAddresses, Service, Task, TaskState},
 };
 use hoist_store::{Store, StoreError, Tables, Tx, Wake};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,7 @@ async fn give(store: &Store, memory: &mut Memory) -> Result<(), StoreError> {
                 mesh::nodes(tx, memory)?;
             }
             services(tx, memory)?;
+            attachments(tx, memory)?;
             let mut tasks = std::mem::take(&mut memory.tasks);
             if tasks.len() > BATCH {
                 let nth = tasks.iter().nth(BATCH).cloned();
@@ -146,6 +147,18 @@ fn services(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreError> {
                 service.mesh = mesh;
             })?;
         }
+    }
+    Ok(())
+}
+
+fn attachments(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreError> {
+    for id in std::mem::take(&mut memory.attachments) {
+        let Some(attachment) = tx.attachments().get(&id).cloned() else { continue };
+        let given = memory.take(&attachment.network, id.as_str(), Some(&attachment.wanted));
+        tx.modify::<Attachment>(&id, |attachment| match given {
+            Ok(addresses) => attachment.addresses = addresses,
+            Err(why) => attachment.message = why,
+        })?;
     }
     Ok(())
 }

@@ -107,5 +107,10 @@ fn users(tables: &Tables, id: &NetworkId) -> BTreeSet<String> {
     let services = services.map(|service| format!("service {}", service.spec.name));
     let tasks = tables.tasks().by(hoist_store::Index::Network, id.as_str());
     let tasks = tasks.filter(|task| !task.status.state.is_final());
-    services.chain(tasks.map(|task| format!("task {}", task.spec.container.name))).collect()
+    let by_hand = tables.attachments().by(hoist_store::Index::Network, id.as_str());
+    let by_hand = by_hand.map(|attachment| {
+        let name = attachment.names.first().unwrap_or(&attachment.container);
+        format!("container {name}")
+    });
+    services.chain(by_hand).chain(tasks.map(|task| format!("task {}", task.spec.container.name))).collect()
 }

@@ -92,7 +92,12 @@ fn item(object: &Object) -> assignment_change::Item {
         Object::Volume(volume) => assignment_change::Item::Volume(json(&**volume)),
         Object::Secret(secret) => assignment_change::Item::Secret(json(&**secret)),
         Object::Config(config) => assignment_change::Item::Config(json(&**config)),
-        Object::Cluster(_) | Object::Node(_) | Object::Service(_) | Object::Job(_) | Object::Queue(_) => {
+        Object::Cluster(_)
+        | Object::Node(_)
+        | Object::Service(_)
+        | Object::Job(_)
+        | Object::Queue(_)
+        | Object::Attachment(_) => {
             unreachable!("`assigned` collects no other kinds")
         }
     }

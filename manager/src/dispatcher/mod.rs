@@ -4,6 +4,7 @@
 //! node has to do is a function of the store; an agent gets all of it first and then the differences.
 
 mod assignments;
+mod attach;
 mod news;
 mod session;
 mod status;
@@ -21,8 +22,10 @@ use hoist_proto::{
     id::{NodeId, SessionId},
     spec::{NodeDescription, ProjectEvent},
     wire::{
-        AssignmentsMessage, AssignmentsRequest, HeartbeatRequest, HeartbeatResponse, ProgressReport, ProgressSummary,
-        SessionMessage, SessionRequest, UpdateTaskStatusRequest, UpdateTaskStatusResponse,
+        AssignmentsMessage, AssignmentsRequest, AttachRequest, AttachResponse, DetachRequest, DetachResponse,
+        FindNetworkRequest, FindNetworkResponse, HeartbeatRequest, HeartbeatResponse, KeepAttachmentsRequest,
+        KeepAttachmentsResponse, ProgressReport, ProgressSummary, SessionMessage, SessionRequest,
+        UpdateTaskStatusRequest, UpdateTaskStatusResponse,
         dispatcher_server::{self, DispatcherServer},
     },
 };
@@ -197,6 +200,32 @@ impl dispatcher_server::Dispatcher for Dispatcher {
         let updates = status::decode(request.updates)?;
         status::write(&self.inner.store, &node, updates).await.map_err(unavailable)?;
         Ok(Response::new(UpdateTaskStatusResponse {}))
+    }
+
+    async fn find_network(&self, request: Request<FindNetworkRequest>) -> Answer<FindNetworkResponse> {
+        self.session_of(&request, &request.get_ref().session_id)?;
+        let name = &request.get_ref().name;
+        let network = self.inner.store.view(|tables| attach::find(tables, name).map(|found| found.map(json)))?;
+        Ok(Response::new(FindNetworkResponse { network: network.unwrap_or_default() }))
+    }
+
+    async fn attach(&self, request: Request<AttachRequest>) -> Answer<AttachResponse> {
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
+        let addresses = attach::attach(&self.inner.store, &node, request.into_inner()).await?;
+        Ok(Response::new(AttachResponse { addresses: addresses.iter().map(ToString::to_string).collect() }))
+    }
+
+    async fn detach(&self, request: Request<DetachRequest>) -> Answer<DetachResponse> {
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
+        let DetachRequest { container, network, .. } = request.get_ref();
+        attach::detach(&self.inner.store, &node, container, network).await.map_err(unavailable)?;
+        Ok(Response::new(DetachResponse {}))
+    }
+
+    async fn keep_attachments(&self, request: Request<KeepAttachmentsRequest>) -> Answer<KeepAttachmentsResponse> {
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
+        attach::keep(&self.inner.store, &node, &request.get_ref().containers).await.map_err(unavailable)?;
+        Ok(Response::new(KeepAttachmentsResponse {}))
     }
 
     async fn progress(&self, request: Request<Streaming<ProgressReport>>) -> Answer<ProgressSummary> {

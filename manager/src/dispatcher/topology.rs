@@ -8,9 +8,9 @@ use std::{
 };
 
 use hoist_proto::{
-    id::{NetworkId, NodeId, ServiceId, TaskId},
+    id::{AttachmentId, NetworkId, NodeId, ServiceId, TaskId},
     spec::{
-        ClusterNetwork, Health, NetworkAddresses, NetworkMember, Node, NodeState, Service, Task, TaskState,
+        Attachment, ClusterNetwork, Health, NetworkAddresses, NetworkMember, Node, NodeState, Service, Task, TaskState,
         VirtualService,
     },
     wire::{AssignmentChange, assignment_change},
@@ -22,6 +22,8 @@ use crate::allocator::{holds_addresses, mesh};
 
 /// How the ids of nodes among members begin.
 const NODE: &str = "node-";
+/// And those of containers that are no tasks.
+const BY_HAND: &str = "attachment-";
 
 /// What an agent was told of its networks.
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ pub(super) struct Stale {
     services: BTreeSet<ServiceId>,
     /// Nodes' own places on the routing mesh.
     nodes: BTreeSet<NodeId>,
+    /// Containers that are no tasks.
+    attachments: BTreeSet<AttachmentId>,
 }
 
 impl Stale {
@@ -52,6 +56,8 @@ impl Stale {
             if let Some((before, after)) = event.of::<Task>() {
                 let on_networks = |task: &&Arc<Task>| !task.addresses.is_empty();
                 self.tasks.extend(after.or(before).filter(on_networks).map(|task| task.id.clone()));
+            } else if let Some((before, after)) = event.of::<Attachment>() {
+                self.attachments.extend(after.or(before).map(|attachment| attachment.id.clone()));
             } else if let Some((before, after)) = event.of::<Service>() {
                 let given = |service: Option<&Arc<Service>>| {
                     service.map(|service| (service.virtual_ips.clone(), service.mesh.clone())).unwrap_or_default()
@@ -73,6 +79,8 @@ impl Stale {
                     let tasks = tables.tasks_on(&node.id).filter(|task| !task.addresses.is_empty());
                     self.tasks.extend(tasks.map(|task| task.id.clone()));
                     self.nodes.insert(node.id.clone());
+                    let by_hand = tables.attachments().by(Index::Node, node.id.as_str());
+                    self.attachments.extend(by_hand.map(|attachment| attachment.id.clone()));
                 }
             }
         }
@@ -90,14 +98,16 @@ impl Topology {
     pub(super) fn refresh(&mut self, tables: &Tables, own: BTreeSet<NetworkId>, stale: Stale) -> Vec<AssignmentChange> {
         let mut changes = Vec::new();
         let (mut tasks, mut services, mut nodes) = (stale.tasks, stale.services, stale.nodes);
+        let mut attachments = stale.attachments;
         let mesh = mesh::network(tables).map(|network| network.id.clone());
         let come: Vec<NetworkId> =
             own.iter().filter(|id| stale.everything || !self.networks.contains(*id)).cloned().collect();
         if stale.everything {
             for (_, id) in self.members.keys() {
-                match id.strip_prefix(NODE) {
-                    Some(node) => nodes.extend(node.parse()),
-                    None => tasks.extend(id.parse()),
+                match (id.strip_prefix(NODE), id.strip_prefix(BY_HAND)) {
+                    (Some(node), _) => nodes.extend(node.parse()),
+                    (_, Some(attachment)) => attachments.extend(attachment.parse()),
+                    _ => tasks.extend(id.parse()),
                 }
             }
             services.extend(self.services.keys().map(|(_, service)| service.clone()));
@@ -105,6 +115,8 @@ impl Topology {
         for network in come {
             tasks.extend(tables.tasks().by(Index::Network, network.as_str()).map(|task| task.id.clone()));
             services.extend(tables.services().by(Index::Network, network.as_str()).map(|service| service.id.clone()));
+            let by_hand = tables.attachments().by(Index::Network, network.as_str());
+            attachments.extend(by_hand.map(|attachment| attachment.id.clone()));
             if mesh.as_ref() == Some(&network) {
                 nodes.extend(tables.nodes().iter().map(|node| node.id.clone()));
             }
@@ -133,6 +145,14 @@ impl Topology {
                 differ(&mut self.members, (network.clone(), id.to_string()), now, member_item, &mut changes);
             }
         }
+        for id in attachments {
+            let attachment = tables.attachments().get(&id);
+            for network in &self.networks {
+                let now = attachment.filter(|a| a.network == *network).and_then(|a| by_hand(tables, a));
+                let key = (network.clone(), format!("{BY_HAND}{id}"));
+                differ(&mut self.members, key, now, member_item, &mut changes);
+            }
+        }
         for id in nodes {
             let Some(network) = mesh.as_ref().filter(|mesh| self.networks.contains(*mesh)) else { break };
             let now = tables.nodes().get(&id).and_then(|node| node_member(node, network));
@@ -140,6 +160,25 @@ impl Topology {
         }
         changes
     }
+}
+
+/// A container that is no task.
+fn by_hand(tables: &Tables, attachment: &Attachment) -> Option<NetworkMember> {
+    let node = tables.get::<Node>(&attachment.node)?;
+    if attachment.addresses.is_empty() {
+        return None;
+    }
+    Some(NetworkMember {
+        id: format!("{BY_HAND}{}", attachment.id),
+        network: attachment.network.clone(),
+        node: node.id.clone(),
+        node_address: node.data_path()?,
+        addresses: attachment.addresses.clone(),
+        names: attachment.names.clone(),
+        service: None,
+        via: None,
+        serving: node.status.state != NodeState::Down,
+    })
 }
 
 /// A node's own place on the routing mesh.
@@ -196,7 +235,8 @@ pub(super) fn networks_of(tables: &Tables, node: &NodeId) -> BTreeSet<NetworkId>
     // Every node is part of the routing mesh, as soon as a service is on it.
     let mesh = mesh::network(tables).map(|network| network.id.clone());
     let used = |id: &NetworkId| tables.services().by(Index::Network, id.as_str()).next().is_some();
-    own.chain(mesh.filter(used)).collect()
+    let by_hand = tables.attachments().by(Index::Node, node.as_str()).map(|attachment| attachment.network.clone());
+    own.chain(by_hand).chain(mesh.filter(used)).collect()
 }
 
 fn on<'a>(given: &'a [NetworkAddresses], network: &NetworkId) -> Option<&'a NetworkAddresses> {

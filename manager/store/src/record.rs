@@ -3,8 +3,8 @@
 use std::{fmt, hash::Hash, sync::Arc};
 
 use hoist_proto::{
-    id::{ClusterId, ConfigId, JobId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
-    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Job, Meta, Node, Queue, Secret, Service, Task},
+    id::{AttachmentId, ClusterId, ConfigId, JobId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
+    spec::{Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Meta, Node, Queue, Secret, Service, Task},
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,7 @@ pub enum Kind {
     Config,
     Job,
     Queue,
+    Attachment,
 }
 
 impl fmt::Display for Kind {
@@ -39,6 +40,7 @@ impl fmt::Display for Kind {
             Self::Config => "config",
             Self::Job => "job",
             Self::Queue => "queue",
+            Self::Attachment => "attachment",
         })
     }
 }
@@ -146,4 +148,6 @@ records! {
     Config(Config, ConfigId, configs, unique: true, |this| named(&this.name, None)),
     Job(Job, JobId, jobs, unique: false, |this| named(&this.spec.name, None)),
     Queue(Queue, ClusterId, queues, unique: false, |_this| Vec::new()),
+    Attachment(Attachment, AttachmentId, attachments, unique: false,
+        |this| vec![(Index::Network, this.network.as_str()), (Index::Node, this.node.as_str())]),
 }

@@ -7,7 +7,7 @@ use std::{
 
 use hoist_proto::{
     id::{NodeId, ServiceId},
-    spec::{Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task},
+    spec::{Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task},
 };
 
 use crate::{Change, Event, Index, Kind, Object, Record};
@@ -94,6 +94,7 @@ pub struct Tables {
     pub(crate) configs: Table<Config>,
     pub(crate) jobs: Table<Job>,
     pub(crate) queues: Table<Queue>,
+    pub(crate) attachments: Table<Attachment>,
 }
 
 /// Runs `$body` with `$table` bound to the table of a kind that is known only at run time.
@@ -138,6 +139,10 @@ macro_rules! with_kind {
             }
             $crate::Kind::Queue => {
                 type $type = hoist_proto::spec::Queue;
+                $body
+            }
+            $crate::Kind::Attachment => {
+                type $type = hoist_proto::spec::Attachment;
                 $body
             }
         }
@@ -186,6 +191,10 @@ impl Tables {
         &self.jobs
     }
 
+    pub fn attachments(&self) -> &Table<Attachment> {
+        &self.attachments
+    }
+
     /// The queue's record, once something was set or submitted.
     pub fn queue(&self) -> Option<&Arc<Queue>> {
         self.queues.iter().next()
@@ -218,7 +227,8 @@ impl Tables {
         let configs = self.configs.iter().cloned().map(Object::Config);
         let jobs = self.jobs.iter().cloned().map(Object::Job);
         let queues = self.queues.iter().cloned().map(Object::Queue);
-        let rest = jobs.chain(queues);
+        let attachments = self.attachments.iter().cloned().map(Object::Attachment);
+        let rest = jobs.chain(queues).chain(attachments);
         clusters
             .chain(nodes)
             .chain(services)

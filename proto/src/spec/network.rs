@@ -7,8 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Protocol;
-use crate::id::{NetworkId, NodeId, ServiceId};
+use super::{Meta, Protocol};
+use crate::id::{AttachmentId, NetworkId, NodeId, ServiceId};
 
 /// The driver of networks that span nodes.
 pub const OVERLAY: &str = "overlay";
@@ -110,6 +110,24 @@ pub struct NetworkAddresses {
     pub addresses: Vec<IpAddr>,
     /// The names that are answered with them, besides the container's own.
     pub names: Vec<String>,
+}
+
+/// A container that is no task, on a network that spans nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub id: AttachmentId,
+    pub meta: Meta,
+    pub network: NetworkId,
+    pub node: NodeId,
+    /// The engine's id of it.
+    pub container: String,
+    pub names: Vec<String>,
+    /// The addresses that were asked for.
+    pub wanted: NetworkAttachment,
+    /// Given by the allocator.
+    pub addresses: Vec<IpAddr>,
+    /// Why none can be given.
+    pub message: String,
 }
 
 /// A task on a network that spans nodes, as the network's nodes must know it.

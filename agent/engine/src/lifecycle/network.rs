@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, PortRange, PortRequest, Protocol};
+use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, Network, PortRange, PortRequest, Protocol};
 use hoist_proto::spec::{ContainerSpec, NetworkAttachment, NetworkMode, PortSpec};
 
-use crate::container::Record;
+use crate::container::{Handle, Record};
+use crate::engine::Inner;
+use crate::wide::Joining;
 use crate::{EngineError, Result};
 
 /// The network that containers are on which name none.
@@ -54,6 +56,58 @@ pub(super) fn connect_request(record: &Record, wish: &NetworkAttachment) -> Resu
         priority: wish.priority.into(),
         interface_name: wish.interface_name.clone(),
     })
+}
+
+impl Inner {
+    /// A network of this machine, or one of the cluster's, whose part here is made when it is asked for first.
+    pub(crate) async fn find_network(&self, name: &str) -> Result<Network> {
+        match self.options.networks.inspect(name).await {
+            Err(error @ hoist_network::Error::NotFound(_)) => {
+                let Some(wide) = self.wide() else { return Err(error.into()) };
+                match wide.provide(name).await {
+                    Ok(true) => Ok(self.options.networks.inspect(name).await?),
+                    Ok(false) => Err(error.into()),
+                    Err(why) => Err(EngineError::Conflict(format!("network {name} cannot be used here: {why}"))),
+                }
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// Asks the cluster for addresses on those networks that span machines.
+    pub(super) async fn ask_wide(
+        &self,
+        handle: &Handle,
+        record: &Record,
+        requests: &mut [ConnectRequest],
+    ) -> Result<()> {
+        for request in requests {
+            let network = self.find_network(&request.network).await?;
+            let Some(wide) = self.wide().filter(|_| network.overlay.is_some()) else { continue };
+            let asked = Joining {
+                network: network.spec.name.clone(),
+                container: handle.id.to_string(),
+                labels: record.effective.labels.clone(),
+                names: request.names.iter().chain(&request.aliases).cloned().collect(),
+                ipv4: request.ipv4,
+                ipv6: request.ipv6,
+            };
+            let given = wide.join(asked).await;
+            for address in given.map_err(EngineError::Conflict)? {
+                match address {
+                    IpAddr::V4(v4) => request.ipv4 = Some(v4),
+                    IpAddr::V6(v6) => request.ipv6 = Some(v6),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_wide(&self, handle: &Handle, network: &Network) {
+        if let Some(wide) = self.wide().filter(|_| network.overlay.is_some()) {
+            wide.leave(handle.id.as_str(), Some(&network.spec.name));
+        }
+    }
 }
 
 fn protocol(protocol: hoist_proto::spec::Protocol) -> Protocol {

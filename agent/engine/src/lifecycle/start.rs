@@ -129,7 +129,8 @@ impl Inner {
         let layers = std::iter::once(snapshot.upper.clone()).chain(snapshot.lower.iter().cloned()).collect();
         let root = Union::new(layers);
         let attach = async {
-            let Some(request) = network::attach_request(record)? else { return Ok((None, Vec::new())) };
+            let Some(mut request) = network::attach_request(record)? else { return Ok((None, Vec::new())) };
+            self.ask_wide(handle, record, &mut request.networks).await?;
             let attached = self.options.networks.attach(handle.id.as_str(), request).await?;
             Ok::<_, EngineError>((Some(attached.sandbox.path), attached.endpoints))
         };
@@ -206,6 +207,9 @@ impl Inner {
                 && let Err(error) = self.options.networks.release(id).await
             {
                 tracing::warn!(container = id, %error, "cannot give the network back");
+            }
+            if let Some(wide) = self.wide() {
+                wide.leave(id, None);
             }
         };
         self.clean_up_other(handle, record).await;

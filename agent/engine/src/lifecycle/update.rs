@@ -73,7 +73,7 @@ impl Inner {
         let handle = self.registry.find(name)?;
         let _op = handle.op.lock().await;
         let mut record = Record::clone(&handle.record());
-        let network = self.options.networks.inspect(&wish.network).await?;
+        let network = self.find_network(&wish.network).await?;
         match record.spec.network_mode {
             NetworkMode::Networks if record.spec.networks.is_empty() => {
                 record.spec.networks.push(NetworkAttachment { network: network::DEFAULT.into(), ..Default::default() });
@@ -94,8 +94,13 @@ impl Inner {
             )));
         }
         if handle.status().is_up() {
-            let request = network::connect_request(&record, &wish)?;
-            self.options.networks.connect(handle.id.as_str(), request).await?;
+            let mut requests = [network::connect_request(&record, &wish)?];
+            self.ask_wide(&handle, &record, &mut requests).await?;
+            let [request] = requests;
+            if let Err(error) = self.options.networks.connect(handle.id.as_str(), request).await {
+                self.leave_wide(&handle, &network);
+                return Err(error.into());
+            }
         }
         record.spec.networks.push(wish);
         handle.rewrite(record)?;
@@ -128,6 +133,7 @@ impl Inner {
         }
         if handle.status().is_up() {
             self.options.networks.disconnect(handle.id.as_str(), &network.id).await?;
+            self.leave_wide(&handle, &network);
         }
         handle.rewrite(record)?;
         self.publish_network(&handle, "disconnect", &network);

@@ -86,7 +86,11 @@ fn fit(planner: &mut Planner<'_>, wanted: &NetworkSpec, external: bool) -> Netwo
         return spec;
     }
     match spec.driver.as_str() {
-        "" => spec.driver = OVERLAY.to_owned(),
+        "" => {
+            spec.driver = OVERLAY.to_owned();
+            // As on one machine, where every container can be put on every network.
+            spec.attachable = true;
+        }
         "bridge" if planner.tables.nodes().len() > 1 => planner.warn(format!(
             "network {:?} has the driver bridge: its containers reach only those on the same node; leave the driver \
              out, or say overlay, for one that spans nodes",
