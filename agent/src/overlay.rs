@@ -7,7 +7,7 @@ use std::{
 
 use hoist_network::{MeshPort, Networks, Peer};
 use hoist_proto::{
-    id::{NetworkId, NodeId},
+    id::{NetworkId, NodeId, TaskId},
     spec::{ClusterNetwork, NetworkMember, Node, Protocol, VirtualService},
 };
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,11 @@ impl Overlays {
     /// The node's own address on the routing mesh's network.
     pub(crate) fn own_address(&self, mesh: &NetworkId, node: &NodeId) -> Option<IpAddr> {
         self.members.get(&format!("{mesh}/node-{node}")).and_then(|member| member.addresses.first().copied())
+    }
+
+    /// Whether a task of this node stands behind a virtual address or a published port.
+    pub(crate) fn is_called(&self, task: &TaskId) -> bool {
+        self.members.values().any(|member| member.id == task.as_str() && member.service.is_some())
     }
 
     /// All of one network.

@@ -172,6 +172,11 @@ impl Worker {
         known.entry(network.id.clone()).or_insert_with(|| network.clone());
     }
 
+    /// Whether callers come to a task by its service's virtual address or ports.
+    pub(crate) fn is_called(&self, task: &Task) -> bool {
+        self.state().assigned.overlays.is_called(&task.id)
+    }
+
     /// All addresses that were given with a task.
     pub(crate) fn addresses_of_task(&self, id: &str) -> Option<Vec<IpAddr>> {
         let id = id.parse::<TaskId>().ok()?;

@@ -30,6 +30,9 @@ pub(crate) struct Driver {
     left_alone: Arc<AtomicBool>,
 }
 
+/// From the word that a task is to stop, which all nodes hear with its own, to its container's stop.
+const DRAIN: Duration = Duration::from_millis(200);
+
 /// What a step leads to.
 enum Next {
     /// Look again at once.
@@ -200,6 +203,7 @@ impl Driver {
         if self.container.is_none() {
             self.container = Container::find(&self.worker, task, self.status.container_id.as_deref()).await;
         }
+        self.drain(task).await;
         if let Some(container) = &self.container
             && let Err(error) = container.stop(&self.worker, task).await
         {
@@ -223,6 +227,7 @@ impl Driver {
         if self.container.is_none() {
             self.container = Container::find(&self.worker, task, self.status.container_id.as_deref()).await;
         }
+        self.drain(task).await;
         if let Some(container) = &self.container {
             if let Err(error) = container.stop(&self.worker, task).await {
                 return self.try_later("cannot be stopped", error);
@@ -244,7 +249,15 @@ impl Driver {
         Next::Again
     }
 
+    /// All nodes have heard by then that no new connections come here; those that there are may end meanwhile.
+    async fn drain(&self, task: &Task) {
+        if self.status.state == TaskState::Running && self.container.is_some() && self.worker.is_called(task) {
+            tokio::time::sleep(DRAIN).await;
+        }
+    }
+
     async fn stop_and_remove(&mut self, task: &Task) {
+        self.drain(task).await;
         let Some(container) = self.container.take() else { return };
         let ended = match container.stop(&self.worker, task).await {
             Ok(()) => container.remove(&self.worker, task).await,
