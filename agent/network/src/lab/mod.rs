@@ -123,13 +123,17 @@ impl Lab {
         .map_err(failed)
     }
 
-    /// Runs `f` in a thread of its own on a machine's network; processes that it starts live there.
+    /// Runs `f` in a thread of its own on a machine's network and under its name; processes that it starts live there.
     ///
     /// # Errors
     /// When the machine is not there, and what `f` gives.
     pub fn within<T: Send>(&self, name: &str, f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let namespace = fs_err::File::open(self.pin_of(name))?;
-        netns::within(namespace.as_fd(), f)
+        netns::within(namespace.as_fd(), || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
+            nix::unistd::sethostname(name)?;
+            f()
+        })
     }
 
     /// From now on a machine hears nothing from these addresses, and from all others again. What it sends goes out.

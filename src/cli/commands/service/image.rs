@@ -1,9 +1,14 @@
 //! An image's digest, asked of its registry, so that all nodes run the same.
 
+use std::time::Duration;
+
 use crate::{
     api::dto::service as dto,
     cli::{Context, client::path_segment, credentials},
 };
+
+/// A registry that is there answers within this time; the nodes can do without.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pins the image to what its registry has under that name now; says so when that cannot be known.
 pub async fn resolve(cx: &Context, spec: &mut dto::ServiceSpec) {
@@ -13,8 +18,8 @@ pub async fn resolve(cx: &Context, spec: &mut dto::ServiceSpec) {
     }
     let auth = credentials::header_for(&cx.config_dir, &container.image).ok().flatten();
     let path = format!("/distribution/{}/json", path_segment(&container.image));
-    let found = cx.client.get(path).header_opt("x-registry-auth", auth).read::<serde_json::Value>().await;
-    let Ok(found) = found else {
+    let found = cx.client.get(path).header_opt("x-registry-auth", auth).read::<serde_json::Value>();
+    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, found).await else {
         cx.printer.say(format!(
             "image {} could not be accessed on a registry to record its digest; each node takes what it has or finds under \
              that name",
