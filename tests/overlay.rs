@@ -228,3 +228,93 @@ fn a_published_port_is_every_machines() {
     let gone = |at: usize| cluster.hosts[at].other("ip", &["rule"]).stdout.matches("fwmark").count() == 0;
     assert!(until(|| gone(0) && gone(1)), "{}", cluster.hosts[1].other("ip", &["rule"]).stdout);
 }
+
+/// Calls a port again and again from a host, until told to stop; gives how many calls there were, and those that failed.
+fn caller(
+    host: &support::Host,
+    address: &str,
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+) -> std::thread::JoinHandle<(usize, Vec<String>)> {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        sync::atomic::Ordering,
+        time::Duration,
+    };
+    let namespace = std::fs::File::open(format!("/proc/{}/ns/net", host.namespace.id())).unwrap();
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    std::thread::spawn(move || {
+        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let one = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer.starts_with("HTTP/1.1 200"))
+        };
+        let (mut calls, mut failed) = (0, Vec::new());
+        while !stop.load(Ordering::Relaxed) {
+            calls += 1;
+            match one() {
+                Ok(true) => {}
+                Ok(false) => failed.push("another answer".into()),
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        (calls, failed)
+    })
+}
+
+#[test]
+fn no_call_fails_while_a_service_is_replaced_and_its_leader_dies() {
+    let mut cluster = Cluster::new(3);
+    cluster.init(&[]);
+    cluster.join(1, "manager");
+    cluster.join(2, "manager");
+    (0..3).for_each(|at| cluster.wait_for(at, 3, 3));
+    cluster.hosts.iter().for_each(|host| host.busybox());
+    let create = [
+        "service",
+        "create",
+        "--name",
+        "web",
+        "-p",
+        "8080:80",
+        "--replicas",
+        "4",
+        "--stop-grace-period",
+        "1s",
+        "--update-order",
+        "start-first",
+        "--update-monitor",
+        "500ms",
+        "--health-cmd",
+        "wget -q -O /dev/null http://127.0.0.1/",
+        "--health-interval",
+        "1s",
+        "--health-start-interval",
+        "200ms",
+        "--health-start-period",
+        "10s",
+        "busybox",
+    ];
+    let serve = ["sh", "-c", "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -p 80 -h /www"];
+    cluster.hosts[1].hoist(&[&create[..], &serve[..]].concat()).ok();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let callers: Vec<_> = [(1, "127.0.0.1:8080"), (2, "10.77.0.2:8080")]
+        .map(|(at, address)| caller(&cluster.hosts[at], address, stop.clone()))
+        .into();
+    cluster.hosts[1].hoist(&["service", "update", "-d", "--env-add", "VERSION=2", "web"]).ok();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    cluster.hosts[0].kill_daemon();
+    let state = || cluster.hosts[1].hoist(&["service", "inspect", "-f", "{{.UpdateStatus.State}}", "web"]).stdout;
+    let done = until(|| state().trim() == "completed");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for caller in callers {
+        let (calls, failed) = caller.join().unwrap();
+        assert!(failed.is_empty(), "{} of {calls} calls failed: {:?}", failed.len(), &failed[..failed.len().min(5)]);
+        assert!(calls > 10, "{calls} calls");
+    }
+    assert!(done, "{}", state());
+}
