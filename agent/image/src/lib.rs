@@ -75,9 +75,10 @@ pub use images::{
     IndexImage, LayerArchive, LayerCompression, ListFilter, LoadedImage, Options, Proxies, PruneOptions, PruneReport,
     PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions, Removed, SaveFormat, Snapshot,
 };
-pub use manifest::{Descriptor, Index, Manifest, media_type};
+pub use manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
 pub use pipeline::decompress;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Phase, Progress, PullEvent};
 pub use reference::{Reference, ReferenceError};
+pub use registry::{Remote, RemoteManifest};
 pub use store::keep_apart;

@@ -9,6 +9,7 @@ pub mod file;
 pub mod image;
 pub mod job;
 pub mod lab;
+pub mod manifest;
 pub mod network;
 pub mod node;
 pub mod registry;
@@ -256,6 +257,12 @@ top_level! {
     Buildx {
         #[command(subcommand)]
         command: build::BuildxCommand,
+    },
+    /// Manage lists of images for several platforms
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
+    Manifest {
+        #[command(subcommand)]
+        command: manifest::ManifestCommand,
     },
     /// Manage networks
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

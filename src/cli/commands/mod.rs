@@ -12,6 +12,7 @@ pub mod file;
 pub mod image;
 pub mod job;
 pub mod lab;
+pub mod manifest;
 pub mod network;
 pub mod node;
 mod prompt;
@@ -51,6 +52,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Watch(args) => Box::pin(compose::watch(cx, args)).await,
         C::Compose(args) => Box::pin(compose::run(cx, args)).await,
         C::Container { command } => Box::pin(on_container(cx, command)).await,
+        C::Manifest { command } => Box::pin(manifest::run(cx, command)).await,
         C::Job { command } => Box::pin(job::run(cx, command)).await,
         C::Queue(args) => job::queue(cx, args).await,
         C::Usage(args) => job::usage(cx, args).await,
