@@ -3,24 +3,24 @@
 import glob, json, os, shutil, subprocess, sys, tarfile, time
 
 # What compiling C needs, from the machine's own Debian packages.
-COMPILER = """gcc-12 cpp-12 gcc-12-base binutils-x86-64-linux-gnu binutils-common libbinutils libc6-dev libc6 libgcc-12-dev
+COMPILER = """gcc-12 cpp-12 gcc-12-base binutils binutils-x86-64-linux-gnu binutils-common libbinutils libc6-dev libc6 libgcc-12-dev
 linux-libc-dev libisl23 libmpc3 libmpfr6 libgmp10 zlib1g libzstd1 libctf0 libctf-nobfd0 libjansson4 libgcc-s1
 libc-bin libcc1-0 libstdc++6 libgomp1 libitm1 libatomic1 libquadmath0""".split()
 
-# Five stages, of which the two that compile need nothing of each other.
+# Five stages, of which the two that compile need nothing of each other and take about as long.
 REAL = """FROM COMPILER AS tools
 RUN ln -sf gcc-12 /usr/bin/cc && cc --version | head -n1 > /version
-FROM tools AS compress
+FROM tools AS search
 COPY lib /src
-RUN mkdir /out && cd /src && for f in common/*.c compress/*.c; do cc -O1 -DZSTD_DISABLE_ASM -c $f -o /out/$(basename $f .c).o || exit 1; done
-FROM tools AS decompress
+RUN mkdir /out && cd /src/compress && for f in zstd_lazy zstd_opt zstd_fast zstd_double_fast; do cc -O1 -c $f.c -o /out/$f.o || exit 1; done
+FROM tools AS rest
 COPY lib /src
-RUN mkdir /out && cd /src && for f in decompress/*.c dictBuilder/*.c; do cc -O1 -DZSTD_DISABLE_ASM -c $f -o /out/$(basename $f .c).o || exit 1; done
+RUN mkdir /out && cd /src && for f in common/*.c decompress/*.c dictBuilder/*.c compress/*.c; do case $f in */zstd_lazy.c|*/zstd_opt.c|*fast.c) continue;; esac; cc -O1 -DZSTD_DISABLE_ASM -c $f -o /out/$(basename $f .c).o || exit 1; done
 FROM tools AS link
-COPY lib/zstd.h /src/
+COPY lib/zstd.h lib/zstd_errors.h /src/
 COPY main.c /src/main.c
-COPY --from=compress /out /objects
-COPY --from=decompress /out /objects
+COPY --from=search /out /objects
+COPY --from=rest /out /objects
 RUN cc -static -I/src /src/main.c /objects/*.o -o /roundtrip && /roundtrip > /result
 FROM BUSYBOX
 COPY --from=link /roundtrip /bin/roundtrip
@@ -71,7 +71,8 @@ class BuildGroup:
                 self.sh(*roots, "add", container, tar, "/")
                 self.sh(*roots, "commit", "-q", container, name)
                 self.sh(*roots, "rm", container)
-            argv = [*roots, "build", "-q", "--layers", "--pull-never", "--isolation", "chroot", "--network", "none", "-t", "result"]
+            # Its fastest way to run a command, which has the host's network.
+            argv = [*roots, "build", "-q", "--layers", "--pull-never", "--isolation", "chroot", "-t", "result"]
             prune = lambda: (self.sh(*roots, "rmi", "-f", "result", check=False), self.sh(*roots, "rmi", "--prune", "-f", check=False))
             found.append(Builder("buildah", argv, dict(os.environ), "localhost/busybox", "localhost/compiler", prune))
         return found
@@ -89,7 +90,7 @@ class BuildGroup:
                 entry = tarfile.TarInfo(link)
                 entry.type, entry.linkname = tarfile.SYMTYPE, f"usr/{link}"
                 tar.addfile(entry)
-            for name in sorted(names):
+            for name in sorted(names - {"/lib", "/lib64"}):
                 if os.path.lexists(name) and (os.path.islink(name) or not os.path.isdir(name)):
                     plain = name if name.startswith("/usr") else f"/usr{name}"
                     tar.add(name, plain.lstrip("/"), recursive=False)

@@ -59,6 +59,46 @@ fn a_directory_becomes_an_image_and_what_changed_is_built_again() {
     assert_eq!(host.leftovers(), [] as [String; 0]);
 }
 
+/// A large file is in the daemon's disk once, for the context that was sent and for the layers that have it as it is.
+#[test]
+fn large_files_are_shared_and_stay_as_they_were() {
+    let host = ready();
+    let file = "FROM busybox\nRUN ln -s /real /linked && mkdir /real && echo old > /real/big\nCOPY big /linked/\nCOPY . /all/\n\
+                COPY --chmod=711 big /moded\nCOPY big /renamed\nRUN echo more >> /renamed\n";
+    put(&host, "Dockerfile", file);
+    let big = put(&host, "big", &"first ".repeat(300_000));
+    let image = |tag: &str| {
+        build(&host, &["-q", "-t", tag]).ok();
+        let show =
+            "for f in /real/big /all/big /moded /renamed; do stat -c '%a %s %Y' $f; head -c 5 $f; tail -c 5 $f; done";
+        host.hoist(&["run", "--rm", "--network", "none", tag, "sh", "-c", show]).ok()
+    };
+    let first = image("one");
+    let time = std::fs::metadata(&big).unwrap().modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let time = time.as_secs();
+    assert_eq!(
+        first.lines().collect::<Vec<_>>()[..3],
+        [
+            format!("644 1800000 {time}"),
+            format!("firstirst 644 1800000 {time}"),
+            format!("firstirst 711 1800000 {time}")
+        ]
+    );
+    assert!(first.ends_with("firstmore\n"), "{first}");
+    let names = host.other("sh", &["-c", "find data/snapshots/l -name '*big' -size +1k -links +1 | wc -l"]).ok();
+    assert_eq!(names.trim(), "2");
+    // Neither a new mode nor new bytes reach what was made before.
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&big, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let second = image("two");
+    assert!(second.starts_with("600 ") && second.contains(" 711 "), "{second}");
+    put(&host, "big", &"other ".repeat(300_000));
+    assert!(image("three").contains("otherther"));
+    let show = "stat -c %a /real/big; head -c 5 /all/big";
+    assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "one", "sh", "-c", show]).ok(), "644\nfirst");
+}
+
 #[test]
 fn results_go_where_they_are_wanted() {
     let host = ready();

@@ -159,7 +159,7 @@ fn a_huge_context_is_told_with_what_is_large() {
 
 /// The files below a directory that hold a text.
 fn holding(text: &str, dir: &Path) -> String {
-    let found = Command::new("grep").args(["-raslF", text]).arg(dir).output().unwrap();
+    let found = Command::new("grep").args(["-raslF", text]).arg(dir).output().expect("grep runs");
     String::from_utf8_lossy(&found.stdout).into_owned()
 }
 

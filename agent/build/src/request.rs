@@ -99,6 +99,8 @@ pub struct Context {
     pub root: PathBuf,
     /// The lines of a `.dockerignore` that was not applied yet; empty when nothing is excluded.
     pub ignore: Vec<String>,
+    /// Its files are never changed, not even after the build, only replaced: layers may share them.
+    pub lasting: bool,
 }
 
 /// What a named context is.

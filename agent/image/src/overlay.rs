@@ -18,6 +18,9 @@ pub(crate) struct Merge<'a> {
     pub lower: &'a [PathBuf],
     /// The container's own directory and overlay's work directory, for a tree that can be written.
     pub upper: Option<(&'a Path, &'a Path)>,
+    /// Nothing is written to the disk for its sake, and overlay's work directory can be used once. Else the whole file
+    /// system is written out when the mount ends.
+    pub volatile: bool,
 }
 
 /// Merges directories. `scratch` is an existing directory on which nothing is visible afterwards.
@@ -75,8 +78,19 @@ fn options(merge: &Merge<'_>) -> io::Result<(CString, PathBuf)> {
         put("workdir", &[work]);
         // A directory that was moved must be copied: overlayfs' own marks for that cannot be expressed in a layer.
         text.extend_from_slice(b",redirect_dir=off,metacopy=off,index=off");
+        if merge.volatile && can_be_volatile() {
+            text.extend_from_slice(b",volatile");
+        }
     }
     Ok((CString::new(text)?, base))
+}
+
+/// Kernels know this from 5.10 on.
+fn can_be_volatile() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 10)
 }
 
 fn mount(options: &CString, base: &Path, scratch: &Path) -> io::Result<OwnedFd> {

@@ -33,7 +33,7 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         let context = builds.context(id)?;
         let root = context.path().to_owned();
         held.push(context);
-        Ok::<_, ApiError>(Context { root, ignore: Vec::new() })
+        Ok::<_, ApiError>(Context { root, ignore: Vec::new(), lasting: true })
     };
     let context = order.context.as_deref().map(&mut hold).transpose()?;
     let mut contexts = BTreeMap::new();

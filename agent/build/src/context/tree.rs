@@ -1,11 +1,11 @@
 //! A directory that holds what a manifest says.
 //!
-//! Paths are safe to use as they are: nobody else writes here, each parent is a directory by the manifest, and what is
+//! A file is never changed once it is complete, as layers may share it. Paths are safe to use as they are: nobody else writes here, each parent is a directory by the manifest, and what is
 //! there is what the manifest before said.
 
 use std::{
     io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -83,11 +83,24 @@ pub(super) fn finish(root: &Path, manifest: &Manifest, change: &Change) -> Resul
             continue;
         }
         let path: PathBuf = root.join(&entry.path);
+        own(root, &path)?;
         let mode = std::fs::Permissions::from_mode(entry.mode);
         std::fs::set_permissions(&path, mode).map_err(ContextError::io("set the mode of", &path))?;
         set_time(&path, entry.modified)?;
     }
     Ok(())
+}
+
+/// A file that a layer shares is replaced by one that looks the same.
+fn own(root: &Path, path: &Path) -> Result<(), ContextError> {
+    let meta = path.symlink_metadata().map_err(ContextError::io("read", path))?;
+    if !meta.is_file() || meta.nlink() == 1 {
+        return Ok(());
+    }
+    // Beside the tree, where no name of the tree's is in the way.
+    let fresh = root.with_extension("own");
+    std::fs::copy(path, &fresh).map_err(ContextError::io("copy", path))?;
+    std::fs::rename(&fresh, path).map_err(ContextError::io("replace", path))
 }
 
 fn set_time(path: &Path, modified: i64) -> Result<(), ContextError> {

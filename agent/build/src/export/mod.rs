@@ -197,6 +197,7 @@ impl<W: Worker> Export<'_, W> {
                     mode: None,
                     xattrs: true,
                     latest: None,
+                    share: false,
                 };
                 copy(&from, &selection, &to, &destination, &|| cancel.is_cancelled())
             })

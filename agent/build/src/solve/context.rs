@@ -12,12 +12,15 @@ use crate::{BuildError, BuildRequest, Context, NamedContext};
 pub(super) struct Source {
     pub root: PathBuf,
     pub ignore: Option<IgnoreFile>,
+    /// Layers may share its files.
+    pub lasting: bool,
 }
 
 impl Source {
     fn new(context: &Context) -> Result<Self, BuildError> {
         let ignore = IgnoreFile::parse(".dockerignore", &context.ignore.join("\n"))?;
-        Ok(Self { root: context.root.clone(), ignore: Some(ignore).filter(|ignore| !ignore.is_empty()) })
+        let ignore = Some(ignore).filter(|ignore| !ignore.is_empty());
+        Ok(Self { root: context.root.clone(), ignore, lasting: context.lasting })
     }
 
     pub(super) fn open(&self) -> Result<Root, BuildError> {

@@ -14,9 +14,9 @@ use crate::dockerfile::IgnoreFile;
 use crate::graph::{Copy, NodeId, Origin, hex};
 use crate::tree::{
     Destination, ModeChange, NoDigests, Root, Selection, Wish, cleaned, copy, digest, find_owner, make_dirs, select,
-    subtree, write_inline,
+    share, subtree, write_inline,
 };
-use crate::{BuildError, GitSource, Worker};
+use crate::{BuildError, Draft, GitSource, Worker};
 
 /// What a `COPY` has found to copy.
 pub(super) struct Chosen {
@@ -157,10 +157,16 @@ impl<W: Worker> Solve<W> {
             mode: step.chmod.as_deref().and_then(ModeChange::parse),
             xattrs: !context,
             latest: self.request.source_date_epoch,
+            share: false,
         };
+        let mut left = Vec::new();
         if !step.sources.is_empty() {
             let (from, _, _) = self.open(&step.from).await?;
             let from = Arc::new(from);
+            let lasting = match &step.from {
+                Origin::Context(name) => self.contexts.get(name.as_deref())?.lasting,
+                Origin::Tree(_) => false,
+            };
             for at in 0..chosen.selections.len() {
                 if step.unpack && self.unpacked(&from, &chosen.selections[at], &tree, &to).await? {
                     continue;
@@ -174,8 +180,12 @@ impl<W: Worker> Solve<W> {
                     )));
                 }
                 to.directory |= found > 1;
+                // Another source may be written over the same place.
+                to.share = lasting && chosen.selections.len() == 1;
                 let cancel = self.cancel.clone();
-                blocking(move || copy(&from, &chosen.selections[at], &tree, &to, &|| cancel.is_cancelled())).await?;
+                let copied =
+                    blocking(move || copy(&from, &chosen.selections[at], &tree, &to, &|| cancel.is_cancelled()));
+                left.extend(copied.await?);
             }
         }
         for inline in &step.inline {
@@ -190,6 +200,10 @@ impl<W: Worker> Solve<W> {
             self.place(download, &tree, &to).await?;
         }
         drop(tree);
+        if !left.is_empty() {
+            let layer = draft.path();
+            blocking(move || share(&left, &layer)).await?;
+        }
         Ok(Some(draft))
     }
 

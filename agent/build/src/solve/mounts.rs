@@ -159,6 +159,7 @@ impl<W: Worker> Solve<W> {
                     mode: None,
                     xattrs: !context,
                     latest: None,
+                    share: false,
                 };
                 let selection = Selection { items, sources: 1, single_file: false };
                 copy(&root, &selection, &tree, &to, &|| cancel.is_cancelled())

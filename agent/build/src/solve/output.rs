@@ -1,6 +1,6 @@
 //! What a command writes, and what a step leaves in its layer.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -85,7 +85,7 @@ pub(super) fn settle(layer: &Path, latest: Option<i64>) -> Result<Option<u64>, B
     }
     let mut total = 0;
     let top = root.into_fd();
-    walk(&top, latest, &mut total).map_err(fail)?;
+    walk(&top, latest, &mut total, &mut HashSet::new()).map_err(fail)?;
     if let Some(latest) = latest {
         let stat = rustix::fs::fstat(&top).map_err(|error| fail(error.into()))?;
         if stat.st_mtime > latest {
@@ -100,15 +100,18 @@ fn times(seconds: i64) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn walk(dir: &OwnedFd, latest: Option<i64>, total: &mut u64) -> std::io::Result<()> {
+fn walk(dir: &OwnedFd, latest: Option<i64>, total: &mut u64, seen: &mut HashSet<(u64, u64)>) -> std::io::Result<()> {
     for name in names(dir)? {
         let stat = statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            walk(&openat(dir, &name, flags, Mode::empty())?, latest, total)?;
-        } else if kind == FileType::RegularFile {
-            *total += u64::try_from(stat.st_size).unwrap_or(0) / stat.st_nlink.max(1);
+            walk(&openat(dir, &name, flags, Mode::empty())?, latest, total, seen)?;
+        } else if kind == FileType::RegularFile
+            // Each file once, whatever it is called; another name may be elsewhere.
+            && (stat.st_nlink <= 1 || seen.insert((stat.st_dev, stat.st_ino)))
+        {
+            *total += u64::try_from(stat.st_size).unwrap_or(0);
         }
         if let Some(latest) = latest
             && stat.st_mtime > latest

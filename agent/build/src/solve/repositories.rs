@@ -97,7 +97,7 @@ impl<W: Worker> Solve<W> {
             let from = Root::at(&root).map_err(|error| BuildError::io("open", &root, error))?;
             let sources = [".".to_owned()];
             let wish = Wish { sources: &sources, parents: false, ignore: None, exclude: exclude.as_ref() };
-            copy(&from, &select(&from, &wish)?, &tree, &to, &|| cancel.is_cancelled())
+            copy(&from, &select(&from, &wish)?, &tree, &to, &|| cancel.is_cancelled()).map(drop)
         })
         .await
     }

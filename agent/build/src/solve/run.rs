@@ -173,9 +173,10 @@ impl<W: Worker> Solve<W> {
                 mode: None,
                 xattrs: false,
                 latest: None,
+                share: false,
             };
             let tree = Root::at(&path).map_err(|error| BuildError::io("open", &path, error))?;
-            copy(&root, &selection, &tree, &to, &|| cancel.is_cancelled()).map(|()| (path.clone(), source.clone()))
+            copy(&root, &selection, &tree, &to, &|| cancel.is_cancelled()).map(|_| (path.clone(), source.clone()))
         })
         .await
         .inspect(|_| drafts.push(draft))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use super::hash::read_link;
 use super::mode::ModeChange;
 use super::root::{Root, cleaned};
 use super::select::{Item, Kind, Selection};
+use super::share::{Left, WORTH_SHARING, data};
 use crate::BuildError;
 
 /// Where files go and how they look there.
@@ -33,6 +34,8 @@ pub(crate) struct Destination {
     pub xattrs: bool,
     /// Later times become this one, in seconds since 1970.
     pub latest: Option<i64>,
+    /// Large files are left empty where the source's own will do: see [`share`].
+    pub share: bool,
 }
 
 /// A destination that is being filled.
@@ -46,6 +49,7 @@ pub(crate) struct Into<'a> {
     times: Vec<(PathBuf, Timestamps)>,
     /// First names of files that have several.
     links: HashMap<(u64, u64), PathBuf>,
+    left: Vec<Left>,
 }
 
 /// Copies a selection.
@@ -58,7 +62,7 @@ pub(crate) fn copy(
     root: &Root,
     to: &Destination,
     canceled: &dyn Fn() -> bool,
-) -> Result<(), BuildError> {
+) -> Result<Vec<Left>, BuildError> {
     let rename = selection.single_file && !to.directory && !root.is_dir(&to.path);
     let mut into = Into::new(root, to, rename, selection)?;
     for item in &selection.items {
@@ -68,7 +72,9 @@ pub(crate) fn copy(
         let target = if rename { file_name(&into.name_of_target())? } else { item.target.clone() };
         into.item(from, item, &target)?;
     }
-    into.finish()
+    let left = std::mem::take(&mut into.left);
+    into.finish()?;
+    Ok(left)
 }
 
 /// Writes one file of given bytes; `name` is what it is called in a destination that is a directory.
@@ -148,6 +154,7 @@ pub(crate) fn make_dirs(root: &Root, path: &Path, owner: (u32, u32)) -> Result<(
         mode: None,
         xattrs: false,
         latest: None,
+        share: false,
     };
     Into::new(root, &to, false, &Selection::default())?.finish()
 }
@@ -170,8 +177,15 @@ impl<'a> Into<'a> {
         // An existing file is replaced where it really is.
         let wanted = if rename { root.resolve(&wanted).map_or(wanted, |real| cleaned(&real)) } else { wanted };
         let base = if rename { wanted.parent().unwrap_or(Path::new("")).to_owned() } else { wanted };
-        let mut into =
-            Self { root, to, base: PathBuf::new(), open: Vec::new(), times: Vec::new(), links: HashMap::new() };
+        let mut into = Self {
+            root,
+            to,
+            base: PathBuf::new(),
+            open: Vec::new(),
+            times: Vec::new(),
+            links: HashMap::new(),
+            left: Vec::new(),
+        };
         // A directory whose contents go to a place that does not exist gives it its looks.
         let looks = selection.items.first().filter(|item| item.target.as_os_str().is_empty() && selection.sources == 1);
         let dir = into.make(&base, looks)?;
@@ -260,6 +274,8 @@ impl<'a> Into<'a> {
             return Ok(());
         };
         let parent = self.dir(target.parent().unwrap_or(Path::new("")))?;
+        // What is copied over a file takes its place.
+        self.left.retain(|left| left.target != target);
         let place = Path::new("/").join(&self.base).join(target);
         let fail = |error: Errno| BuildError::io("write", &place, error);
         match item.kind {
@@ -336,14 +352,29 @@ impl<'a> Into<'a> {
             .open(&item.source, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)
             .map_err(|error| BuildError::io("read", &item.source, error))?;
         let file = self.create(parent, name)?;
-        data(&source, &file).map_err(|error| BuildError::io("write", &place, error))?;
+        let (uid, gid) = self.owner(item);
+        let as_it_is = self.to.share
+            && item.stat.st_size >= WORTH_SHARING
+            && (uid, gid, self.mode(item)) == (item.stat.st_uid, item.stat.st_gid, item.stat.st_mode & 0o7777)
+            && self.to.latest.is_none_or(|latest| item.stat.st_mtime < latest)
+            // One layer has no file twice that was copied twice.
+            && self.left.iter().all(|left| left.identity != identity);
+        let above = self.base.join(target.parent().unwrap_or(Path::new("")));
+        let as_it_is = if as_it_is { self.root.resolve(&above).ok() } else { None };
+        let as_it_is = as_it_is.map(|above| cleaned(&above).join(name));
+        if as_it_is.is_none() {
+            data(&source, &file).map_err(|error| BuildError::io("write", &place, error))?;
+        }
         if self.to.xattrs {
             self.xattrs(from, item, &file)?;
         }
-        let (uid, gid) = self.owner(item);
         rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(fail)?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(self.mode(item))).map_err(fail)?;
-        rustix::fs::futimens(&file, &self.item_times(&item.stat)).map_err(fail)?;
+        let times = self.item_times(&item.stat);
+        rustix::fs::futimens(&file, &times).map_err(fail)?;
+        if let Some(place) = as_it_is {
+            self.left.push(Left { source, identity, target: target.to_owned(), place, times });
+        }
         if item.stat.st_nlink > 1 {
             self.links.insert(identity, target.to_owned());
         }
@@ -447,41 +478,5 @@ impl<'a> Into<'a> {
             rustix::fs::futimens(&dir, times).map_err(|error| BuildError::io("write", path, error))?;
         }
         Ok(())
-    }
-}
-
-/// Copies bytes in the cheapest way that the file systems know: sharing them, inside the kernel, by hand.
-fn data(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
-    const STEP: usize = 64 << 20;
-    if rustix::fs::ioctl_ficlone(to.as_fd(), from.as_fd()).is_ok() {
-        return Ok(());
-    }
-    let mut copied = 0u64;
-    loop {
-        match rustix::fs::copy_file_range(from, None, to, None, STEP) {
-            Ok(0) => break,
-            Ok(n) => copied += n as u64,
-            Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM) if copied == 0 => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        // Files of some kernel file systems say that they are empty to everything but a read.
-        let n = match rustix::io::read(from, &mut buffer[..]) {
-            Ok(0) => return Ok(()),
-            Ok(n) => n,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let mut rest = &buffer[..n];
-        while !rest.is_empty() {
-            match rustix::io::write(to, rest) {
-                Ok(n) => rest = &rest[n..],
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }

@@ -7,6 +7,7 @@ mod mode;
 mod pattern;
 mod root;
 mod select;
+mod share;
 mod users;
 
 pub(crate) use copy::{Destination, copy, make_dirs, write_file, write_inline};
@@ -14,4 +15,5 @@ pub(crate) use hash::{FileDigests, NoDigests, digest};
 pub(crate) use mode::ModeChange;
 pub(crate) use root::{Root, cleaned, names};
 pub(crate) use select::{Selection, Wish, select, subtree};
+pub(crate) use share::share;
 pub(crate) use users::find_owner;

@@ -12,9 +12,10 @@ use hoist_device::cdi::Edits;
 use hoist_image::BuildLayer;
 use hoist_image::unpack::SafeRoot;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use super::run::{Place, inside};
@@ -91,21 +92,10 @@ impl Mounts {
             upper = Some((layer.path(), layer.work().to_owned()));
             self._layers.push(layer);
         }
-        let fail = |error: rustix::io::Errno| {
+        let upper = upper.as_ref().map(|(upper, work)| (upper.as_path(), work.as_path()));
+        overlay(lower, upper, own).map_err(|error| {
             EngineError::Internal(format!("cannot mount the layers of a build at {}: {error}", own.display()))
-        };
-        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?;
-        for layer in lower {
-            fsconfig_set_string(fs.as_fd(), "lowerdir+", layer).map_err(fail)?;
-        }
-        if let Some((upper, work)) = &upper {
-            fsconfig_set_string(fs.as_fd(), "upperdir", upper).map_err(fail)?;
-            fsconfig_set_string(fs.as_fd(), "workdir", work).map_err(fail)?;
-        }
-        fsconfig_create(fs.as_fd()).map_err(fail)?;
-        let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(fail)?;
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(mount.as_fd(), "", rustix::fs::CWD, own, flags).map_err(fail)?;
+        })?;
         Ok(own.to_owned())
     }
 
@@ -152,6 +142,47 @@ impl Mounts {
     }
 }
 
+/// Mounts layers, top first. With `upper` (and overlayfs' work directory for it) they can be written.
+fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>, own: &Path) -> rustix::io::Result<()> {
+    match overlay_by_layer(lower, upper, own) {
+        // Kernels before 6.8 take layers in one line only.
+        Err(Errno::INVAL) => overlay_by_line(lower, upper, own),
+        other => other,
+    }
+}
+
+fn overlay_by_layer(lower: &[PathBuf], upper: Option<(&Path, &Path)>, own: &Path) -> rustix::io::Result<()> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for layer in lower {
+        fsconfig_set_string(fs.as_fd(), "lowerdir+", layer)?;
+    }
+    if let Some((upper, work)) = upper {
+        fsconfig_set_string(fs.as_fd(), "upperdir", upper)?;
+        fsconfig_set_string(fs.as_fd(), "workdir", work)?;
+        // What is written is lost anyway.
+        fsconfig_set_flag(fs.as_fd(), "volatile")?;
+    }
+    fsconfig_create(fs.as_fd())?;
+    let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    move_mount(mount.as_fd(), "", rustix::fs::CWD, own, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+fn overlay_by_line(lower: &[PathBuf], upper: Option<(&Path, &Path)>, own: &Path) -> rustix::io::Result<()> {
+    let escaped = |path: &Path, more: &str| {
+        let text = path.to_string_lossy();
+        text.chars().fold(String::new(), |all, c| {
+            if more.contains(c) { all + "\\" + &c.to_string() } else { all + &c.to_string() }
+        })
+    };
+    let layers: Vec<String> = lower.iter().map(|layer| escaped(layer, "\\,:")).collect();
+    let mut line = format!("lowerdir={}", layers.join(":"));
+    if let Some((upper, work)) = upper {
+        line.push_str(&format!(",upperdir={},workdir={}", escaped(upper, "\\,"), escaped(work, "\\,")));
+    }
+    let line = std::ffi::CString::new(line).map_err(|_| Errno::INVAL)?;
+    rustix::mount::mount("overlay", own, "overlay", MountFlags::empty(), line.as_c_str())
+}
+
 /// Makes a place for a mount, unless there is something; the directory that it is made in keeps its times.
 fn point(root: &mut SafeRoot<'_>, path: &Path, directory: bool) -> std::io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
@@ -171,7 +202,7 @@ fn point(root: &mut SafeRoot<'_>, path: &Path, directory: bool) -> std::io::Resu
         let name = path.file_name().unwrap_or_default();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(parent.as_fd(), name, flags, Mode::from_raw_mode(0o644)) {
-            Ok(_) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(_) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }

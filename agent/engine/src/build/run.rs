@@ -104,7 +104,8 @@ impl Place<'_> {
         let rootfs = if lower.is_empty() {
             RootfsSpec::Path(draft.path())
         } else {
-            RootfsSpec::Overlay { lower, upper: draft.path(), work: draft.work().to_owned() }
+            // What a daemon that comes after finds of it is not believed, so nothing has to wait for the disk.
+            RootfsSpec::Overlay { lower, upper: draft.path(), work: draft.work().to_owned(), volatile: true }
         };
         let wants = Streams { stdin: false, stdout: true, stderr: true };
         let start = StartRequest {

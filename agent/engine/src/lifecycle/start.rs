@@ -169,7 +169,12 @@ impl Inner {
             id: handle.id.to_string(),
             run_dir: run_dir.clone(),
             bundle,
-            rootfs: RootfsSpec::Overlay { lower: snapshot.lower, upper: snapshot.upper, work: snapshot.work },
+            rootfs: RootfsSpec::Overlay {
+                lower: snapshot.lower,
+                upper: snapshot.upper,
+                work: snapshot.work,
+                volatile: false,
+            },
             cgroup,
             init: spec.init.unwrap_or(false),
             tty: spec.tty,

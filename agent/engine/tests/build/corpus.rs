@@ -253,9 +253,10 @@ pub fn triggers_run_in_the_image_that_builds_on_them() {
         let file = "FROM using AS first\nFROM busybox AS deeper\nRUN echo deep > /deep\nFROM busybox AS made\n\
             COPY --from=deeper /deep /made\nFROM first\nRUN echo end >> /made\n";
         let mut wanted = request(file, &dir);
-        wanted
-            .contexts
-            .insert("files".into(), NamedContext::Directory(Context { root: dir.clone(), ignore: Vec::new() }));
+        wanted.contexts.insert(
+            "files".into(),
+            NamedContext::Directory(Context { root: dir.clone(), ignore: Vec::new(), lasting: false }),
+        );
         let built = build(&engine, wanted).await;
         assert_eq!(try_out(&engine, &built.image(), "cat /made").await, "deep\nappend\n");
         let failed = build(&engine, request("FROM busybox AS other\nFROM using AS made\n", &dir)).await;
@@ -283,7 +284,7 @@ pub fn named_contexts_stand_for_stages_and_images() {
         std::fs::write(other.join("sub/y"), "other").unwrap();
         let mut wanted = request(NAMED, &dir);
         wanted.contexts.insert("alpine".into(), NamedContext::Image("busybox".into()));
-        let files = Context { root: other.clone(), ignore: Vec::new() };
+        let files = Context { root: other.clone(), ignore: Vec::new(), lasting: false };
         wanted.contexts.insert("files".into(), NamedContext::Directory(files));
         let built = build(&engine, wanted.clone()).await;
         assert_eq!(try_out(&engine, &built.image(), "cat /y /z /w /x").await, "otherotherothermain");

@@ -98,7 +98,7 @@ fn request(dockerfile: &str, context: &Path) -> BuildRequest {
     BuildRequest {
         dockerfile: dockerfile.to_owned(),
         dockerfile_name: "Dockerfile".into(),
-        context: Some(Context { root: context.to_owned(), ignore: Vec::new() }),
+        context: Some(Context { root: context.to_owned(), ignore: Vec::new(), lasting: false }),
         network: NetworkChoice::None,
         ..BuildRequest::default()
     }

@@ -168,12 +168,12 @@ impl Images {
     }
 
     /// A mount of directories put over one another, top first, that appears nowhere; with `upper` (and overlayfs' work
-    /// directory for it) it can be written.
+    /// directory for it, used once) it can be written; nothing of that is sure to be on the disk before it is synced.
     pub async fn mount_layers(&self, lower: Vec<PathBuf>, upper: Option<(PathBuf, PathBuf)>) -> Result<OwnedFd, Error> {
         let scratch = self.inner.dirs.root().join("trash");
         blocking(move || {
             let upper = upper.as_ref().map(|(upper, work)| (upper.as_path(), work.as_path()));
-            mount_detached(&Merge { lower: &lower, upper }, &scratch)
+            mount_detached(&Merge { lower: &lower, upper, volatile: true }, &scratch)
         })
         .await
     }

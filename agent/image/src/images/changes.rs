@@ -22,7 +22,7 @@ impl Images {
             let below = if lower.is_empty() {
                 None
             } else {
-                Some(mount_detached(&Merge { lower: &lower, upper: None }, &scratch)?)
+                Some(mount_detached(&Merge { lower: &lower, upper: None, volatile: false }, &scratch)?)
             };
             let own = rustix::fs::open(&upper, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|e| Error::io("open", &upper, e.into()))?;

@@ -122,10 +122,13 @@ impl Images {
         blocking(move || {
             let Snapshot { mut lower, upper, work } = snapshot;
             if writable {
-                return mount_detached(&Merge { lower: &lower, upper: Some((&upper, &work)) }, &scratch);
+                return mount_detached(
+                    &Merge { lower: &lower, upper: Some((&upper, &work)), volatile: false },
+                    &scratch,
+                );
             }
             lower.insert(0, upper);
-            mount_detached(&Merge { lower: &lower, upper: None }, &scratch)
+            mount_detached(&Merge { lower: &lower, upper: None, volatile: false }, &scratch)
         })
         .await
     }
@@ -136,7 +139,8 @@ impl Images {
         let record = state.images.get(image).ok_or_else(|| Error::NotFound(image.to_string()))?;
         let Some(top) = record.chain.last() else { return Ok(None) };
         let (lower, scratch) = (self.layer_paths(top)?, self.inner.dirs.root().join("trash"));
-        blocking(move || mount_detached(&Merge { lower: &lower, upper: None }, &scratch).map(Some)).await
+        blocking(move || mount_detached(&Merge { lower: &lower, upper: None, volatile: false }, &scratch).map(Some))
+            .await
     }
 }
 

@@ -68,6 +68,9 @@ pub enum Rootfs {
         upper: PathBuf,
         /// overlayfs's scratch directory, on the file system of `upper`.
         work: PathBuf,
+        /// Nothing is written to the disk for its sake, not even what a process asks to be: for what is worth nothing
+        /// unless it is complete. The scratch directory can be used once.
+        volatile: bool,
     },
     /// Layers only; nothing can be written.
     ReadOnlyOverlay {

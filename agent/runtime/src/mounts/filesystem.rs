@@ -94,6 +94,9 @@ fn split_layers(text: &str) -> Vec<PathBuf> {
 /// when all are given, so asking does not tell.
 const LAYER_BY_LAYER: (u32, u32) = (6, 8);
 
+/// The first kernel whose overlayfs can leave the disk alone.
+pub(crate) const VOLATILE: (u32, u32) = (5, 10);
+
 /// Gives an overlay its layers, the topmost first.
 fn set_layers(fs: BorrowedFd<'_>, lower: &[PathBuf]) -> io::Result<()> {
     if sys::kernel_version() >= LAYER_BY_LAYER {
@@ -115,10 +118,11 @@ pub(crate) fn joined_layers(lower: &[PathBuf]) -> String {
     escaped.collect::<Vec<_>>().join(":")
 }
 
-/// An overlay, attached nowhere. `Ok(None)` if this kernel takes so many layers only through `mount(2)`.
-pub(crate) fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<Option<OwnedFd>, StepError> {
+/// An overlay, attached nowhere; one that can be written has a directory for that, one for scratch, and may be volatile.
+/// `Ok(None)` if this kernel takes so many layers only through `mount(2)`.
+pub(crate) fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path, bool)>) -> Result<Option<OwnedFd>, StepError> {
     let what = || match upper {
-        Some((upper, _)) => format!("mount the overlay with upper directory {}", upper.display()),
+        Some((upper, ..)) => format!("mount the overlay with upper directory {}", upper.display()),
         None => format!("mount the overlay of {} layers", lower.len()),
     };
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step_with(what)?;
@@ -126,12 +130,15 @@ pub(crate) fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Resul
     let result = (|| -> io::Result<OwnedFd> {
         rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
         set_layers(fs.as_fd(), lower).inspect_err(|error| too_long = error.raw_os_error() == Some(libc::E2BIG))?;
-        if let Some((upper, work)) = upper {
+        if let Some((upper, work, volatile)) = upper {
             too_long |= upper.as_os_str().len().max(work.as_os_str().len()) > LONGEST_VALUE;
             rustix::mount::fsconfig_set_string(&fs, "upperdir", upper)?;
             rustix::mount::fsconfig_set_string(&fs, "workdir", work)?;
             // With an index the upper directory could not be used again after a crash of the machine.
             rustix::mount::fsconfig_set_string(&fs, "index", "off")?;
+            if volatile {
+                rustix::mount::fsconfig_set_flag(&fs, "volatile")?;
+            }
         }
         rustix::mount::fsconfig_create(&fs)?;
         Ok(rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)

@@ -58,11 +58,14 @@ pub(crate) fn open_root(rootfs: &Rootfs, own_mounts: bool) -> Result<RootSource,
             Ok(RootSource::Detached(sys::clone_tree(CWD, &c_path(path)?, true, true).step_with(what)?))
         }
         _ if !own_mounts => Err(StepError::invalid("an overlay needs a mount namespace of the container's own".into())),
-        Rootfs::Overlay { lower, upper, work } => {
-            if let Some(mount) = filesystem::overlay(lower, Some((upper, work)))? {
+        Rootfs::Overlay { lower, upper, work, volatile } => {
+            let volatile = *volatile && sys::kernel_version() >= filesystem::VOLATILE;
+            if let Some(mount) = filesystem::overlay(lower, Some((upper, work, volatile)))? {
                 return Ok(RootSource::Detached(mount));
             }
-            legacy_overlay(lower, &format!(",upperdir={},workdir={},index=off", upper.display(), work.display()))
+            let volatile = if volatile { ",volatile" } else { "" };
+            let (upper, work) = (upper.display(), work.display());
+            legacy_overlay(lower, &format!(",upperdir={upper},workdir={work},index=off{volatile}"))
         }
         Rootfs::ReadOnlyOverlay { lower } => {
             if let [only] = lower.as_slice() {

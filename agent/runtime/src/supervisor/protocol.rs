@@ -76,6 +76,9 @@ pub enum RootfsSpec {
         upper: PathBuf,
         /// overlayfs's scratch directory.
         work: PathBuf,
+        /// Nothing is written to the disk for its sake.
+        #[serde(default)]
+        volatile: bool,
     },
 }
 

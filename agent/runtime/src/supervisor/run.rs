@@ -169,8 +169,8 @@ fn start(
     };
     let rootfs = match &request.rootfs {
         RootfsSpec::Path(path) => Rootfs::Path(path.clone()),
-        RootfsSpec::Overlay { lower, upper, work } => {
-            Rootfs::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone() }
+        RootfsSpec::Overlay { lower, upper, work, volatile } => {
+            Rootfs::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone(), volatile: *volatile }
         }
     };
     let mut launched = match other {

@@ -62,7 +62,7 @@ impl Layers {
     }
 
     fn overlay(&self) -> Rootfs {
-        Rootfs::Overlay { lower: self.lower(), upper: self.upper.clone(), work: self.work.clone() }
+        Rootfs::Overlay { lower: self.lower(), upper: self.upper.clone(), work: self.work.clone(), volatile: false }
     }
 
     fn cgroup(&self) -> CgroupPath {
@@ -156,7 +156,7 @@ fn many_layers() {
             fs::write(dir.join("deep"), format!("{number}\n")).unwrap();
             lower.insert(0, dir);
         }
-        let rootfs = Rootfs::Overlay { lower, upper: layers.upper.clone(), work: layers.work.clone() };
+        let rootfs = Rootfs::Overlay { lower, upper: layers.upper.clone(), work: layers.work.clone(), volatile: false };
         let (launched, mut pipes) = layers.launch(&layers.spec(), |launch| launch.rootfs = rootfs).unwrap();
         assert_eq!(pipes.text(), "from the upper layer\n59\n");
         wait(launched.pid)
