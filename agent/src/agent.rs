@@ -7,7 +7,7 @@ use hoist_proto::{clock::SharedClock, id::NodeId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Dispatchers, session, worker::Worker};
+use crate::{Dispatchers, ImageNodes, session, worker::Worker};
 
 /// What an agent needs to start.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct AgentConfig {
     pub clock: SharedClock,
     /// The way to the dispatcher that leads.
     pub dispatchers: Arc<dyn Dispatchers>,
+    /// The ways to other nodes' images.
+    pub images: Arc<dyn ImageNodes>,
 }
 
 /// A running agent.

@@ -29,7 +29,7 @@ pub(crate) struct Attachments {
 }
 
 impl Attachments {
-    fn session(&self) -> Result<(DispatcherClient<Channel>, String), String> {
+    pub(crate) fn session(&self) -> Result<(DispatcherClient<Channel>, String), String> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
         session.ok_or_else(|| "no manager of the cluster answers".to_owned())
     }

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    ImageNodes,
     agent::AgentConfig,
     attach::Attachments,
     identity,
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) cancel: CancellationToken,
     node: NodeId,
     pub(crate) attachments: Attachments,
+    pub(crate) image_nodes: Arc<dyn ImageNodes>,
     file: PathBuf,
     state: Mutex<State>,
     /// Held while what is known of the far side is made known here, so that nothing older comes later.
@@ -108,6 +110,7 @@ impl Worker {
             cancel,
             node: config.node.clone(),
             attachments: Attachments::default(),
+            image_nodes: config.images.clone(),
             file,
             state: Mutex::default(),
             telling: tokio::sync::Mutex::default(),

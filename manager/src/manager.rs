@@ -112,7 +112,7 @@ impl Manager {
         let leadership = Leadership::new(&raft, lookup);
         let progress = Progress::default();
         let dispatcher = Dispatcher::new(store.clone(), progress.clone(), leadership.clone(), callers);
-        let control = Control::new(store.clone(), progress, config.images, cancel.child_token());
+        let control = Control::new(store.clone(), progress, config.node.clone(), config.images, cancel.child_token());
         let mut running = JoinSet::new();
         if let Some(peers) = peers.clone() {
             let (store, cancel) = (store.clone(), cancel.child_token());

@@ -7,6 +7,7 @@
 //! - [`docker`]: the handlers of the Docker Engine API. [`hoist`]: those of `/hoist/v1/`.
 //! - `forward`: what only the leader of a cluster can do goes to it. `anywhere`: what is asked of a container that
 //!   runs on another node goes there.
+//! - [`peers`]: what other nodes may have of this node's images.
 //! - [`stream`]: upgraded connections, frames, JSON lines.
 //!
 //! A handler parses, asks one question of a room below, and answers; nothing is decided here.
@@ -21,6 +22,7 @@ mod forward;
 mod hoist;
 pub mod params;
 pub mod peer;
+pub mod peers;
 mod routes;
 mod serve;
 mod state;

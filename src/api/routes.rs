@@ -23,7 +23,7 @@ pub fn router(state: State) -> Router {
         .merge(system())
         .merge(containers().layer(middleware::from_fn_with_state(state.clone(), anywhere::reach)))
         .merge(images())
-        .merge(networks_and_volumes())
+        .merge(networks_and_volumes().layer(middleware::from_fn_with_state(state.clone(), networks::to_leader)))
         .merge(absent())
         .merge(cluster().layer(middleware::from_fn_with_state(state.clone(), forward::to_leader)))
         .merge(own())

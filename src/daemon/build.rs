@@ -1,6 +1,6 @@
 //! From settings to rooms that run: images, networks, volumes, the engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hoist_engine::{Engine, EngineOptions};
 use hoist_image::Images;
@@ -73,15 +73,19 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
     tracing::debug!("the engine is open");
     crate::builtin::install(engine.images()).await.map_err(DaemonError::part("the built-in image"))?;
     tracing::debug!("the built-in image is there");
+    let member = Arc::new(OnceLock::new());
     let supervisor = Supervisor::start(crate::member::Parts {
         engine: engine.clone(),
-        images: Arc::new(LocalImages(engine.clone())),
+        images: Arc::new(LocalImages { engine: engine.clone(), member: member.clone() }),
         clock: clock.clone(),
         data_root: roots.data.clone(),
+        run_root: roots.run.clone(),
         hostname: facts::host_name(),
     })
     .await
     .map_err(DaemonError::part("the control plane"))?;
+    // Set once: nobody else has it.
+    let _ = member.set(supervisor.member().clone());
     tracing::debug!("the control plane runs");
     let builds = Builds::open(&roots.data.join("build-contexts"), Arc::new(engine.clone()))
         .map_err(DaemonError::part("the builds"))?;

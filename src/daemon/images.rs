@@ -1,6 +1,10 @@
 //! The images of this machine, as the control plane asks for them.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use hoist_engine::{Engine, ListOptions};
 use hoist_image::{Phase, PullEvent, PullOptions, Reference, RemoveOptions};
@@ -9,11 +13,39 @@ use hoist_proto::spec::{ProjectEvent, PullPolicy};
 use tokio::sync::mpsc::Sender;
 
 use crate::api::{auth, error::ApiError, stream::progress::Board, used_by};
+use crate::member::Member;
 
 /// Pulls for the control plane, and removes for `down --rmi`.
-pub struct LocalImages(pub Engine);
+pub struct LocalImages {
+    pub engine: Engine,
+    /// Known once the daemon has its place in the cluster.
+    pub member: Arc<OnceLock<Member>>,
+}
 
 impl LocalImages {
+    /// Gets an image from a manager that has it: what was built there has no registry.
+    async fn pull_from_managers(&self, name: &str) -> Option<String> {
+        let member = self.member.get()?;
+        let reference = Reference::parse(name).ok()?.with_default_tag();
+        for node in member.other_managers() {
+            let found = match member.find_image(&node, name).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::debug!(node = %node.id, "image {name}: {error}");
+                    continue;
+                }
+            };
+            let Ok(id) = found.id.parse() else { continue };
+            let options = PullOptions { id: Some(id), peers: vec![found.peer], ..PullOptions::default() };
+            match self.engine.images().pull(&reference, options, Arc::new(())).await {
+                Ok(image) if image.id.to_string() == found.id => return Some(found.id),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(node = %node.id, "image {name} cannot be fetched: {error}"),
+            }
+        }
+        None
+    }
+
     async fn pull(&self, wanted: Wanted<'_>, events: &Sender<ProjectEvent>) -> Result<String, ApiError> {
         let Wanted { image: name, platform, policy, credentials } = wanted;
         let reference = Reference::parse(name)?.with_default_tag();
@@ -25,8 +57,9 @@ impl LocalImages {
             PullPolicy::Never => hoist_image::PullPolicy::Never,
         };
         let board = Arc::new(Board::default());
-        let options = PullOptions { platform, auth: credentials.map(auth::decode).transpose()?.flatten(), policy };
-        let mut pulling = Box::pin(self.0.images().pull(&reference, options, board.clone()));
+        let auth = credentials.map(auth::decode).transpose()?.flatten();
+        let options = PullOptions { platform, auth, policy, ..PullOptions::default() };
+        let mut pulling = Box::pin(self.engine.images().pull(&reference, options, board.clone()));
         loop {
             tokio::select! {
                 biased;
@@ -61,19 +94,33 @@ impl ImageSource for LocalImages {
         wanted: Wanted<'a>,
         events: &'a Sender<ProjectEvent>,
     ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>> {
-        Box::pin(async move { self.pull(wanted, events).await.map_err(|err| err.message) })
+        Box::pin(async move {
+            match self.pull(wanted, events).await {
+                Ok(id) => Ok(id),
+                Err(error) => self.pull_from_managers(wanted.image).await.ok_or(error.message),
+            }
+        })
     }
 
     fn find<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
-        Box::pin(async move { self.0.images().get(image).await.ok().map(|image| image.id.to_string()) })
+        Box::pin(async move { self.engine.images().get(image).await.ok().map(|image| image.id.to_string()) })
+    }
+
+    fn find_built<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+        Box::pin(async move {
+            match self.find(image).await {
+                Some(id) => Some(id),
+                None => self.pull_from_managers(image).await,
+            }
+        })
     }
 
     fn remove<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
         Box::pin(async move {
-            let containers = self.0.list(ListOptions { all: true, ..ListOptions::default() }).await;
+            let containers = self.engine.list(ListOptions { all: true, ..ListOptions::default() }).await;
             let used_by = used_by(containers.map_err(|err| err.message())?);
             let options = RemoveOptions { used_by, ..RemoveOptions::default() };
-            match self.0.images().remove(image, options).await {
+            match self.engine.images().remove(image, options).await {
                 Ok(removed) => Ok(!removed.is_empty()),
                 Err(hoist_image::Error::NotFound(_) | hoist_image::Error::InUse(_)) => Ok(false),
                 Err(err) => Err(ApiError::from(err).message),

@@ -7,6 +7,7 @@ mod address;
 mod change;
 mod error;
 mod file;
+mod images;
 mod remotes;
 mod renew;
 mod running;
@@ -30,6 +31,7 @@ pub use change::{Init, Join};
 pub use error::MemberError;
 pub use supervisor::Supervisor;
 
+use images::Sockets;
 use remotes::Remotes;
 
 /// The port of a cluster's nodes.
@@ -41,6 +43,7 @@ pub struct Parts {
     pub images: Arc<dyn ImageSource>,
     pub clock: SharedClock,
     pub data_root: std::path::PathBuf,
+    pub run_root: std::path::PathBuf,
     pub hostname: String,
 }
 
@@ -77,6 +80,7 @@ struct Place {
     role: Role,
     address: String,
     remotes: Arc<Remotes>,
+    images: Arc<Sockets>,
 }
 
 /// What the supervisor is asked for.

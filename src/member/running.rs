@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use hoist_agent::{Agent, AgentConfig, Dispatchers, One};
+use hoist_agent::{Agent, AgentConfig, Dispatchers, ImageNodes, NoNodes, One};
 use hoist_link::{Credentials, Link, Listener};
 use hoist_manager::{Manager, ManagerConfig, ManagerError, Membership};
 use hoist_proto::{id::NodeId, spec::Role};
@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
-use super::{Member, MemberError, Now, Place, Wish, file::NodeFile, remotes::Remotes, renew, serve, tunnel};
+use super::{
+    Member, MemberError, Now, Place, Wish, file::NodeFile, images::Sockets, remotes::Remotes, renew, serve, tunnel,
+};
 
 /// A manager, an agent, a port.
 pub struct Running {
@@ -78,7 +80,12 @@ impl Running {
         }
     }
 
-    async fn agent(member: &Member, node: &NodeId, dispatchers: Arc<dyn Dispatchers>) -> Agent {
+    async fn agent(
+        member: &Member,
+        node: &NodeId,
+        dispatchers: Arc<dyn Dispatchers>,
+        images: Arc<dyn ImageNodes>,
+    ) -> Agent {
         let parts = &member.inner.parts;
         Agent::start(AgentConfig {
             engine: parts.engine.clone(),
@@ -86,6 +93,7 @@ impl Running {
             data_root: parts.data_root.clone(),
             clock: parts.clock.clone(),
             dispatchers,
+            images,
         })
         .await
     }
@@ -102,7 +110,7 @@ impl Running {
             let served = server.serve_with_incoming_shutdown(connections, end.clone().cancelled_owned());
             serve::until(served, end).await;
         });
-        let agent = Self::agent(member, &node, Arc::new(One(channel))).await;
+        let agent = Self::agent(member, &node, Arc::new(One(channel)), Arc::new(NoNodes)).await;
         let now = Now {
             node: Some(node),
             control: Some(manager.control().clone()),
@@ -157,7 +165,8 @@ impl Running {
         let routes = routes.add_service(tunnel::Service::new(member.clone(), cancel.clone()).server());
         tasks.spawn(serve::port(listener, link.clone(), routes, cancel.clone()));
         let remotes = Arc::new(Remotes::new(link.clone(), dir.clone(), file.clone()));
-        let agent = Self::agent(member, &node, remotes.clone()).await;
+        let images = Arc::new(Sockets::new(&member.inner.parts.run_root, link.clone(), cancel.clone()));
+        let agent = Self::agent(member, &node, remotes.clone(), images.clone()).await;
         let clock = member.inner.parts.clock.clone();
         tasks.spawn(renew::run(link.clone(), remotes.clone(), dir, clock, wishes, cancel.clone()));
         if let Some(raft_id) = file.raft_id {
@@ -167,7 +176,7 @@ impl Running {
             node: Some(node),
             control: manager.as_ref().map(|manager| manager.control().clone()),
             leadership: manager.as_ref().map(|manager| manager.leadership().clone()),
-            place: Some(Place { link, role: subject.role, address: file.advertise.clone(), remotes }),
+            place: Some(Place { link, role: subject.role, address: file.advertise.clone(), remotes, images }),
             ..Now::default()
         };
         Ok((Self { manager, agent, tasks, cancel }, now))

@@ -25,7 +25,7 @@ use super::{Member, MemberError};
 const PIPE: usize = 256 << 10;
 /// Bytes of one message.
 const PART: usize = 64 << 10;
-const MAX_MESSAGE: usize = 1 << 20;
+pub const MAX_MESSAGE: usize = 1 << 20;
 
 /// The tunnel's gRPC service.
 #[derive(Clone)]
@@ -65,16 +65,45 @@ impl Service {
 #[tonic::async_trait]
 impl tunnel_server::Tunnel for Service {
     type OpenStream = Pin<Box<dyn Stream<Item = Result<TunnelBytes, Status>> + Send>>;
+    type ImagesStream = Self::OpenStream;
+
+    async fn images(&self, request: Request<Streaming<TunnelBytes>>) -> Result<Response<Self::ImagesStream>, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let identity = peer.and_then(|peer| peer.identity.as_ref());
+        let Some(identity) = identity else {
+            return Err(Status::permission_denied("only nodes of the cluster may have its images"));
+        };
+        // A worker has no records; a manager knows who was removed.
+        let known = self
+            .member
+            .control()
+            .is_none_or(|control| control.nodes().is_empty() || control.node(identity.subject.node.as_str()).is_ok());
+        if !known {
+            return Err(Status::permission_denied("the caller is no node of the cluster any more"));
+        }
+        let router = crate::api::peers::router(self.member.inner.parts.engine.images().clone());
+        Ok(Response::new(self.serve(router, request.into_inner())))
+    }
 
     async fn open(&self, request: Request<Streaming<TunnelBytes>>) -> Result<Response<Self::OpenStream>, Status> {
         self.admit(request.extensions().get::<Peer>())?;
         let router = self.member.inner.router.get().cloned();
         let router = router.ok_or_else(|| Status::unavailable("the node's daemon is starting"))?;
+        Ok(Response::new(self.serve(router, request.into_inner())))
+    }
+}
+
+impl Service {
+    /// Serves one connection's bytes.
+    fn serve(
+        &self,
+        router: axum::Router,
+        incoming: Streaming<TunnelBytes>,
+    ) -> Pin<Box<dyn Stream<Item = Result<TunnelBytes, Status>> + Send>> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let cancel = self.cancel.clone();
         tokio::spawn(async move { crate::api::serve_tunnel(theirs, router, cancel).await });
         let (reader, writer) = tokio::io::split(ours);
-        let incoming = request.into_inner();
         let cancel = self.cancel.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -82,12 +111,12 @@ impl tunnel_server::Tunnel for Service {
                 () = pour(incoming, writer) => {}
             }
         });
-        Ok(Response::new(Box::pin(drain(reader).map(Ok))))
+        Box::pin(drain(reader).map(Ok))
     }
 }
 
 /// From messages into a writer, until either ends.
-async fn pour(mut from: Streaming<TunnelBytes>, mut to: impl tokio::io::AsyncWrite + Unpin) {
+pub async fn pour(mut from: Streaming<TunnelBytes>, mut to: impl tokio::io::AsyncWrite + Unpin) {
     while let Some(Ok(part)) = from.next().await {
         if to.write_all(&part.data).await.is_err() {
             return;
@@ -109,6 +138,20 @@ fn drain(mut from: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> impl S
     }
 }
 
+/// What a reader gives, for a call that is about to be made.
+pub fn outgoing(reader: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> ReceiverStream<TunnelBytes> {
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let mut parts = std::pin::pin!(drain(reader));
+        while let Some(part) = parts.next().await {
+            if sender.send(part).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
 impl Member {
     /// A connection to another node's API.
     ///
@@ -125,17 +168,8 @@ impl Member {
         let channel = place.link.channel(&record.address, To::Node(record.id.clone()));
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let (reader, writer) = tokio::io::split(theirs);
-        let (sender, receiver) = mpsc::channel(4);
         let mut client = TunnelClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        tokio::spawn(async move {
-            let mut parts = std::pin::pin!(drain(reader));
-            while let Some(part) = parts.next().await {
-                if sender.send(part).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let opened = client.open(ReceiverStream::new(receiver)).await;
+        let opened = client.open(outgoing(reader)).await;
         let incoming = opened.map_err(|status| {
             let name =
                 if record.description.hostname.is_empty() { node.to_string() } else { record.description.hostname };

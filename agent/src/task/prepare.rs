@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use hoist_engine::ErrorKind;
-use hoist_image::{Auth, Platform, PullOptions, Reference};
+use hoist_image::{Auth, ImageId, Platform, PullOptions, Reference};
 use hoist_proto::spec::{
     ContainerSpec, FileContent, FileMount, Mount, MountKind, NetworkAddresses, NetworkAttachment, PullPolicy,
     RegistryAuth, Task, TaskState,
@@ -117,7 +117,10 @@ impl Driver {
     async fn fetch(&mut self, task: &Task) -> Result<(), Option<String>> {
         let container = &task.spec.container;
         let images = self.worker.inner.engine.images().clone();
-        let here = container.platform.is_none() && images.get(&container.image).await.is_ok();
+        let there = if container.platform.is_none() { images.get(&container.image).await.ok() } else { None };
+        let id = task.spec.image.as_ref().filter(|_| container.platform.is_none());
+        let id: Option<ImageId> = id.and_then(|image| image.id.parse().ok());
+        let here = there.is_some_and(|image| id.as_ref().is_none_or(|id| image.id == *id));
         if here && container.pull != PullPolicy::Always {
             return Ok(());
         }
@@ -135,7 +138,8 @@ impl Driver {
             identity_token: login.identity_token,
             registry_token: login.registry_token,
         });
-        let options = PullOptions { platform, policy, auth };
+        let peers = self.worker.image_peers(task).await;
+        let options = PullOptions { platform, policy, auth, id, peers };
         let teller = PullTeller::new(self.worker.progress().clone(), task.id.clone(), container.image.clone());
         let mut wishes = self.desired.clone();
         let unwanted = async move {

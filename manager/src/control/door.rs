@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hoist_proto::spec::ProjectEvent;
+use hoist_proto::{id::NodeId, spec::ProjectEvent};
 use hoist_store::Store;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +22,8 @@ pub struct Control {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) progress: Progress,
+    /// The node that this is.
+    pub(crate) node: NodeId,
     pub(crate) images: Arc<dyn ImageSource>,
     /// Requests go on when the client has gone; they end with the manager.
     pub(crate) requests: TaskTracker,
@@ -38,10 +40,11 @@ impl Control {
     pub(crate) fn new(
         store: Store,
         progress: Progress,
+        node: NodeId,
         images: Arc<dyn ImageSource>,
         cancel: CancellationToken,
     ) -> Self {
-        let inner = Inner { store, progress, images, requests: TaskTracker::new(), cancel };
+        let inner = Inner { store, progress, node, images, requests: TaskTracker::new(), cancel };
         Self { inner: Arc::new(inner) }
     }
 

@@ -31,6 +31,11 @@ pub trait ImageSource: Send + Sync + 'static {
     /// The id of an image that is here; `None` when it is not.
     fn find<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
 
+    /// The same for an image that was built: another manager of the cluster may have it, and gives it then.
+    fn find_built<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+        self.find(image)
+    }
+
     /// Removes an image by name, if nothing uses it (`down --rmi`); gives whether it was removed.
     fn remove<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
 }

@@ -9,7 +9,7 @@ mod service;
 use std::collections::BTreeMap;
 
 use hoist_proto::{
-    id::{ConfigId, SecretId, ServiceId, TaskId},
+    id::{ConfigId, NodeId, SecretId, ServiceId, TaskId},
     spec::{
         ClusterNetwork, ClusterVolume, Config, Plan, PlanAction, PlanStep, ResourceKind, Secret, Service, Task,
         TaskState, UpOptions,
@@ -50,6 +50,8 @@ pub(crate) struct Planned {
 /// What planning knows besides the records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
+    /// The node whose images these are.
+    pub(crate) node: Option<NodeId>,
     /// Ids of images that are here, by the name that services give.
     pub(crate) images: BTreeMap<String, String>,
 }

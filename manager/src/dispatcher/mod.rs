@@ -5,6 +5,7 @@
 
 mod assignments;
 mod attach;
+mod holders;
 mod news;
 mod session;
 mod status;
@@ -23,9 +24,9 @@ use hoist_proto::{
     spec::{NodeDescription, ProjectEvent},
     wire::{
         AssignmentsMessage, AssignmentsRequest, AttachRequest, AttachResponse, DetachRequest, DetachResponse,
-        FindNetworkRequest, FindNetworkResponse, HeartbeatRequest, HeartbeatResponse, KeepAttachmentsRequest,
-        KeepAttachmentsResponse, ProgressReport, ProgressSummary, SessionMessage, SessionRequest,
-        UpdateTaskStatusRequest, UpdateTaskStatusResponse,
+        FindImageRequest, FindImageResponse, FindNetworkRequest, FindNetworkResponse, HeartbeatRequest,
+        HeartbeatResponse, KeepAttachmentsRequest, KeepAttachmentsResponse, ProgressReport, ProgressSummary,
+        SessionMessage, SessionRequest, UpdateTaskStatusRequest, UpdateTaskStatusResponse,
         dispatcher_server::{self, DispatcherServer},
     },
 };
@@ -226,6 +227,13 @@ impl dispatcher_server::Dispatcher for Dispatcher {
         let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
         attach::keep(&self.inner.store, &node, &request.get_ref().containers).await.map_err(unavailable)?;
         Ok(Response::new(KeepAttachmentsResponse {}))
+    }
+
+    async fn find_image(&self, request: Request<FindImageRequest>) -> Answer<FindImageResponse> {
+        let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
+        let task = request.get_ref().task_id.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
+        let nodes = self.inner.store.view(|tables| holders::of(tables, &task, &node));
+        Ok(Response::new(FindImageResponse { nodes }))
     }
 
     async fn progress(&self, request: Request<Streaming<ProgressReport>>) -> Answer<ProgressSummary> {

@@ -57,7 +57,8 @@ impl Lab {
             .await
             .unwrap();
         let cancel = CancellationToken::new();
-        let control = Control::new(world.store.clone(), Progress::default(), Arc::new(NoImages), cancel);
+        let control =
+            Control::new(world.store.clone(), Progress::default(), NodeId::random(), Arc::new(NoImages), cancel);
         Self { world, control }
     }
 

@@ -71,6 +71,17 @@ pub struct TaskSpec {
     pub remove_volumes: bool,
     /// What the image's registry asks for. Sealed in the log, sent to the nodes that need it, written to no disk there.
     pub registry_auth: Option<RegistryAuth>,
+    /// The very image, when a node of the cluster had it as the service was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<TaskImage>,
+}
+
+/// An image that a node has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskImage {
+    /// The digest of its configuration.
+    pub id: String,
+    pub node: NodeId,
 }
 
 /// A value of Docker's `X-Registry-Auth` header.

@@ -2,6 +2,8 @@
 
 mod spanning;
 
+pub use spanning::to_leader;
+
 use std::collections::BTreeMap;
 
 use axum::{

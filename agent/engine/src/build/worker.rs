@@ -79,6 +79,7 @@ impl BuildWorker {
             platform,
             auth: credentials(&request.auth, reference.domain()),
             policy: if request.pull { PullPolicy::Always } else { PullPolicy::Missing },
+            ..PullOptions::default()
         };
         match self.images().pull(&reference, options, progress(report)).await {
             // What only this machine has is as new as it gets.

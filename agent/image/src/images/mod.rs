@@ -13,6 +13,7 @@ mod layers;
 mod load;
 mod lookup;
 mod names;
+mod peers;
 mod pull;
 mod push;
 mod save;
@@ -35,6 +36,7 @@ use crate::store::{Blobs, Epoch, LayerDirs, Pins, StateFile, sync_file_system};
 pub use artifact::{CacheManifest, CachePlace, LayerCompression};
 pub use built::{BuildLayer, BuildOptions, BuiltLayer, Hold, LayerArchive};
 pub use index::{Attestation, IndexImage};
+pub use peers::{ImagePeer, PeerBlob, PeerManifest};
 pub use types::*;
 
 /// The images of one data root. Cheap to clone.

@@ -38,13 +38,26 @@ impl Images {
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         if options.policy != PullPolicy::Always
             && let Some(image) = self.have(&reference, options.platform.as_ref())?
+            && options.id.as_ref().is_none_or(|id| image.id == *id)
         {
             return Ok(image);
         }
         if options.policy == PullPolicy::Never {
             return Err(Error::NotFound(reference.familiar()));
         }
-        let repository = Arc::new(self.inner.registries.repository(&reference, options.auth, false).await?);
+        if let Some(id) = &options.id {
+            if let Some(image) = self.have_id(id, &reference).await? {
+                return Ok(image);
+            }
+            match self.pull_from_peers(&reference, id, &options.peers, &platform, &progress).await {
+                Ok(Some(image)) => return Ok(image),
+                Ok(None) => {}
+                Err(error) => tracing::info!(image = %reference.familiar(), %error, "no node gives the image"),
+            }
+        }
+        let registries = &self.inner.registries;
+        let repository = registries.repository_with_peers(&reference, options.auth, &options.peers, false).await?;
+        let repository = Arc::new(repository);
         let resolved = self.resolve(&repository, &reference, &platform).await?;
         progress.report(PullEvent::Status {
             id: Some(reference.tag().map_or_else(|| resolved.top.digest.to_string(), str::to_owned)),
@@ -70,6 +83,43 @@ impl Images {
         let news = if same { "Image is up to date" } else { "Downloaded newer image" };
         progress.report(PullEvent::line(format!("Status: {news} for {}", reference.familiar())));
         self.image(&self.inner.state.view(), &id)
+    }
+
+    /// Gets the very image from a machine that has it.
+    async fn pull_from_peers(
+        &self,
+        reference: &Reference,
+        id: &ImageId,
+        peers: &[super::ImagePeer],
+        platform: &Platform,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Option<Image>, Error> {
+        if peers.is_empty() {
+            return Ok(None);
+        }
+        let repository = self.inner.registries.repository_with_peers(reference, None, peers, true).await?;
+        let repository = Arc::new(repository);
+        let document = repository.manifest(&super::peers::tag_of(id)).await?;
+        let AnyManifest::Image(manifest) = parse(&document, reference)? else {
+            return Err(Error::invalid(reference.familiar(), "is an index where an image was asked for"));
+        };
+        if manifest.config.digest != *id {
+            return Err(Error::Corrupt {
+                what: format!("image {}", reference.familiar()),
+                expected: id.clone(),
+                actual: manifest.config.digest.clone(),
+            });
+        }
+        progress.report(PullEvent::line(format!("Pulling {} from the cluster", reference.familiar())));
+        let top = Document {
+            bytes: document.bytes.clone(),
+            media_type: document.media_type.clone(),
+            digest: document.digest.clone(),
+        };
+        let resolved = Resolved { top, manifest: *manifest, document };
+        let (id, _) = self.fetch_image(&repository, reference, resolved, platform, progress).await?;
+        self.sync_in_background();
+        self.image(&self.inner.state.view(), &id).map(Some)
     }
 
     /// The image of that name, if it is here and for the wanted platform.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ImagePeer;
 use crate::config::{ContainerConfig, ImageConfig};
 use crate::digest::{Digest, ImageId};
 use crate::manifest::Descriptor;
@@ -104,6 +105,10 @@ pub struct PullOptions {
     pub auth: Option<Auth>,
     /// When to ask the registry.
     pub policy: PullPolicy,
+    /// The one image that will do, whatever the name stands for elsewhere.
+    pub id: Option<ImageId>,
+    /// Machines that may have it, asked before the registry.
+    pub peers: Vec<ImagePeer>,
 }
 
 /// How to push.

@@ -13,7 +13,7 @@ use super::challenge;
 use super::endpoint::Endpoint;
 use crate::digest::{Digest, Hasher};
 use crate::error::Error;
-use crate::images::{Auth, Options};
+use crate::images::{Auth, ImagePeer, Options};
 use crate::manifest::{Descriptor, media_type};
 use crate::reference::{DEFAULT_DOMAIN, Reference};
 use crate::store::MAX_DOCUMENT;
@@ -89,6 +89,28 @@ impl Registries {
             sites,
             max_attempts: options.max_attempts.max(1),
         })
+    }
+
+    /// A repository as it can be had from machines of the cluster, and then (unless `peers_only`) from its registry.
+    pub(crate) async fn repository_with_peers(
+        &self,
+        reference: &Reference,
+        auth: Option<Auth>,
+        peers: &[ImagePeer],
+        peers_only: bool,
+    ) -> Result<Repository, Error> {
+        let mut sites = Vec::new();
+        for peer in peers {
+            let endpoint = Arc::new(Endpoint::for_peer(peer, &self.options())?);
+            sites.push(Site { endpoint, authenticator: Authenticator::new(None), mirror: true });
+        }
+        if peers_only {
+            let (scope, reference) = (String::new(), reference.clone());
+            return Ok(Repository { scope, reference, sites, max_attempts: self.options().max_attempts.max(1) });
+        }
+        let mut repository = self.repository(reference, auth, false).await?;
+        sites.append(&mut repository.sites);
+        Ok(Repository { sites, ..repository })
     }
 
     pub(super) fn options(&self) -> Arc<Options> {

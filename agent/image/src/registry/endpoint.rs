@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::tls;
 use crate::error::Error;
-use crate::images::Options;
+use crate::images::{ImagePeer, Options};
 
 /// A registry or mirror that can be asked.
 pub(crate) struct Endpoint {
@@ -42,6 +42,26 @@ impl Endpoint {
         let mut endpoint = Endpoint::new(host, host, scheme, options)?;
         endpoint.address = address.to_owned();
         Ok(endpoint)
+    }
+
+    /// Another machine of the cluster.
+    pub(crate) fn for_peer(peer: &ImagePeer, options: &Options) -> Result<Endpoint, Error> {
+        let client = reqwest::Client::builder()
+            .user_agent(&options.user_agent)
+            .tls_backend_preconfigured(tls::config(&tls::HostFiles::default(), false)?)
+            .unix_socket(peer.socket.as_path())
+            .read_timeout(Duration::from_secs(30))
+            .no_proxy()
+            .build()
+            .map_err(|e| Error::invalid(format!("HTTP client for node {}", peer.name), describe(&e)))?;
+        Ok(Endpoint {
+            name: format!("node {}", peer.name),
+            address: "peer".to_owned(),
+            scheme: Some("http"),
+            plain_allowed: true,
+            client,
+            base: OnceCell::new(),
+        })
     }
 
     fn new(name: &str, host: &str, scheme: Option<&'static str>, options: &Options) -> Result<Endpoint, Error> {

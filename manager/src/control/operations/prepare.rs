@@ -54,10 +54,14 @@ impl Control {
             let bytes = read(&path).await;
             inputs.files.insert(path, bytes);
         }
-        let mut known = Known::default();
+        let mut known = Known { node: Some(self.inner.node.clone()), ..Known::default() };
         for service in project.services.values() {
             let image = project.image_of(service);
-            if let Some(id) = self.inner.images.find(&image).await {
+            let found = match service.build.is_some() {
+                true => self.inner.images.find_built(&image).await,
+                false => self.inner.images.find(&image).await,
+            };
+            if let Some(id) = found {
                 inputs.built.push(image.clone());
                 known.images.insert(image, id);
             }

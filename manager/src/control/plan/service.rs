@@ -6,7 +6,7 @@ use hoist_proto::{
     id::{NetworkId, ServiceId, VolumeId},
     spec::{
         FileContent, Lifecycle, Meta, PlanAction, PullPolicy, ResourceKind, Service, ServiceMode, ServiceSpec, Task,
-        TaskState, UpdateState, UpdateStatus,
+        TaskImage, TaskState, UpdateState, UpdateStatus,
     },
 };
 
@@ -102,6 +102,11 @@ fn bind(
         bound.extend(hashes.get(other).cloned().or_else(there));
     }
     spec.task.bound_to = bound;
+    // Other nodes get the very image that is here, whether a registry has it or not.
+    let known = planner.known;
+    let id = known.images.get(&spec.task.container.image).filter(|id| id.starts_with("sha256:"));
+    let many = planner.tables.cluster().is_some_and(|cluster| cluster.pki.is_some());
+    spec.task.image = id.zip(known.node.clone()).filter(|_| many).map(|(id, node)| TaskImage { id: id.clone(), node });
     let options = planner.options;
     spec.task.renew_anon_volumes = options.renew_anon_volumes;
     spec.start_alone = options.no_deps;

@@ -27,6 +27,7 @@ pub async fn create(
                 platform: platform(&params)?,
                 auth: auth::from_headers(&headers)?,
                 policy: PullPolicy::Always,
+                ..PullOptions::default()
             };
             let parsed = Reference::parse(name)?;
             if let (None, None, None) = (params.text("tag"), parsed.tag(), parsed.digest()) {
@@ -99,7 +100,11 @@ pub async fn pull_for(
     let reference = Reference::parse(name)?.with_default_tag();
     let platform =
         platform.map(str::parse::<Platform>).transpose().map_err(|err| ApiError::bad_request(err.to_string()))?;
-    let image = state.engine.images().pull(&reference, PullOptions { platform, auth, policy }, board).await?;
+    let image = state
+        .engine
+        .images()
+        .pull(&reference, PullOptions { platform, auth, policy, ..PullOptions::default() }, board)
+        .await?;
     publish(state, "pull", &reference.familiar(), &reference.familiar_name());
     Ok(image)
 }

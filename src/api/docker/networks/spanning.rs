@@ -2,12 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, http::StatusCode};
+use axum::{
+    Json,
+    body::Body,
+    extract::{Request, State as With},
+    http::{Method, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use hoist_engine::Actor;
 use hoist_network::Network;
 use hoist_proto::spec::{ClusterNetwork, IpamPool, IpamSpec, NetworkSpec, OVERLAY};
 
-use crate::api::{State, docker::swarm, dto::network as dto, error::ApiError, params::Filters, translate::time};
+use crate::api::{
+    State, docker::swarm, dto::network as dto, error::ApiError, forward, params::Filters, translate::time,
+};
+
+/// No definition of a network is longer.
+const BODY: usize = 1 << 20;
 
 /// Those that this node knows of: all of them on a manager of a cluster, none elsewhere.
 pub(super) fn all(state: &State) -> Vec<Arc<ClusterNetwork>> {
@@ -92,6 +104,32 @@ fn pool(pool: &IpamPool) -> dto::IpamConfig {
         gateway: pool.gateway.map(|address| address.to_string()).unwrap_or_default(),
         auxiliary: pool.aux_addresses.iter().map(|(name, ip)| (name.clone(), ip.to_string())).collect(),
     }
+}
+
+/// Networks that span nodes are made and removed by the leader; all others are this machine's own.
+pub async fn to_leader(With(state): With<State>, request: Request, next: Next) -> Response {
+    if state.member.other_leader().is_none() || forward::was_passed(&request) {
+        return next.run(request).await;
+    }
+    let path = request.uri().path().to_owned();
+    if *request.method() == Method::DELETE {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        return match find(&state, name) {
+            Some(_) => forward::to_leader(With(state), request, next).await,
+            None => next.run(request).await,
+        };
+    }
+    if *request.method() != Method::POST || path != "/networks/create" {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = match axum::body::to_bytes(body, BODY).await {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError::bad_request(error.to_string()).into_response(),
+    };
+    let spans = serde_json::from_slice::<dto::Create>(&bytes).is_ok_and(|body| body.driver == OVERLAY);
+    let request = Request::from_parts(parts, Body::from(bytes));
+    if spans { forward::to_leader(With(state), request, next).await } else { next.run(request).await }
 }
 
 pub(super) async fn create(state: &State, body: dto::Create) -> Result<(StatusCode, Json<dto::Created>), ApiError> {

@@ -9,7 +9,7 @@ use axum::{
 };
 use hoist_engine::Actor;
 use hoist_manager::control::{ControlError, RegistryAuthFrom, ServiceChange};
-use hoist_proto::spec::{RegistryAuth, ServiceSpec};
+use hoist_proto::spec::{RegistryAuth, ServiceSpec, TaskImage};
 
 use crate::api::{
     State,
@@ -99,7 +99,12 @@ async fn translate(state: &State, body: dto::ServiceSpec, base: Option<&ServiceS
         .filter(|network| network.is_predefined())
         .map(|network| (network.id, network.spec.name))
         .collect();
-    service::service(body, Around { base, predefined: &predefined })
+    let mut spec = service::service(body, Around { base, predefined: &predefined })?;
+    // Other nodes get the very image that is here, whether a registry has it or not.
+    let here = state.engine.images().get(&spec.task.container.image).await;
+    spec.task.image =
+        here.ok().zip(state.member.node()).map(|(image, node)| TaskImage { id: image.id.to_string(), node });
+    Ok(spec)
 }
 
 /// The header as it came, once it is known to hold credentials.
