@@ -16,11 +16,11 @@ fn what_is_built_on_one_machine_runs_on_all() {
     let second = &cluster.hosts[1];
     second.busybox();
     second.write(
-        "Dockerfile",
+        "app/Dockerfile",
         "FROM busybox\nRUN echo made here > /made && dd if=/dev/urandom of=/large bs=1M count=8\n",
     );
     second.write(
-        "compose.yaml",
+        "app/compose.yaml",
         "
 name: shop
 services:
@@ -31,7 +31,7 @@ services:
     deploy: { mode: global }
 ",
     );
-    second.hoist(&["up", "-d", "--build"]).ok();
+    second.hoist(&["compose", "-f", "app/compose.yaml", "up", "-d", "--build"]).ok();
     let id = |host: &support::Host| host.hoist(&["image", "inspect", "-f", "{{.Id}}", "shop-web"]).stdout;
     let built = id(second);
     assert!(built.starts_with("sha256:"), "{built}");
@@ -47,7 +47,18 @@ services:
         host.hoist(&["exec", container.trim(), "sha256sum", "/large"]).ok()
     };
     assert_eq!(large(&cluster.hosts[2]), large(second));
-    second.hoist(&["down"]).ok();
+
+    // What is built anew there goes over what all have by now.
+    second.write("app/Dockerfile", "FROM busybox\nRUN echo made anew > /made\n");
+    second.hoist(&["compose", "-f", "app/compose.yaml", "up", "-d", "--build"]).ok();
+    for host in &cluster.hosts {
+        let made = || {
+            let container = host.hoist(&["ps", "-q", "-f", "label=com.docker.compose.service=web"]).ok();
+            host.hoist(&["exec", container.trim(), "cat", "/made"]).stdout
+        };
+        assert!(until(|| made() == "made anew\n"), "{}", made());
+    }
+    second.hoist(&["compose", "-f", "app/compose.yaml", "down"]).ok();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{Request, State as With},
-    http::{HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -35,6 +35,11 @@ pub fn was_passed(request: &Request) -> bool {
     request.headers().contains_key(PASSED)
 }
 
+/// Which manager has passed the request on.
+pub fn passed_by(headers: &HeaderMap) -> Option<NodeId> {
+    headers.get(PASSED)?.to_str().ok()?.parse().ok()
+}
+
 /// Passes a request on to another node's API, and its answer back.
 ///
 /// # Errors
@@ -54,7 +59,8 @@ pub async fn to_node(state: &State, node: &NodeId, mut request: Request) -> Resu
     let path = version.map_or_else(|| path.to_owned(), |version| format!("/v{version}{path}"));
     *request.uri_mut() = path.parse::<Uri>().map_err(|error| ApiError::bad_request(error.to_string()))?;
     let headers = request.headers_mut();
-    headers.insert(PASSED, HeaderValue::from_static("1"));
+    let own = state.member.node().and_then(|node| HeaderValue::from_str(node.as_str()).ok());
+    headers.insert(PASSED, own.unwrap_or(HeaderValue::from_static("1")));
     peer.tell(headers);
     headers.insert(header::HOST, HeaderValue::from_static("hoist"));
     let wants = headers.contains_key(header::UPGRADE);

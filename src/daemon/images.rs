@@ -9,7 +9,10 @@ use std::{
 use hoist_engine::{Engine, ListOptions};
 use hoist_image::{Phase, PullEvent, PullOptions, Reference, RemoveOptions};
 use hoist_manager::control::{ImageSource, Wanted};
-use hoist_proto::spec::{ProjectEvent, PullPolicy};
+use hoist_proto::{
+    id::NodeId,
+    spec::{ProjectEvent, PullPolicy},
+};
 use tokio::sync::mpsc::Sender;
 
 use crate::api::{auth, error::ApiError, stream::progress::Board, used_by};
@@ -24,10 +27,10 @@ pub struct LocalImages {
 
 impl LocalImages {
     /// Gets an image from a manager that has it: what was built there has no registry.
-    async fn pull_from_managers(&self, name: &str) -> Option<String> {
+    async fn pull_from_managers(&self, name: &str, only: Option<&NodeId>) -> Option<String> {
         let member = self.member.get()?;
         let reference = Reference::parse(name).ok()?.with_default_tag();
-        for node in member.other_managers() {
+        for node in member.other_managers().into_iter().filter(|node| only.is_none_or(|only| node.id == *only)) {
             let found = match member.find_image(&node, name).await {
                 Ok(found) => found,
                 Err(error) => {
@@ -97,7 +100,7 @@ impl ImageSource for LocalImages {
         Box::pin(async move {
             match self.pull(wanted, events).await {
                 Ok(id) => Ok(id),
-                Err(error) => self.pull_from_managers(wanted.image).await.ok_or(error.message),
+                Err(error) => self.pull_from_managers(wanted.image, None).await.ok_or(error.message),
             }
         })
     }
@@ -106,11 +109,20 @@ impl ImageSource for LocalImages {
         Box::pin(async move { self.engine.images().get(image).await.ok().map(|image| image.id.to_string()) })
     }
 
-    fn find_built<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+    fn find_built<'a>(
+        &'a self,
+        image: &'a str,
+        at: Option<&'a NodeId>,
+    ) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
         Box::pin(async move {
-            match self.find(image).await {
+            // What was built there just now goes over what was built here once.
+            let there = match at {
+                Some(at) => self.pull_from_managers(image, Some(at)).await,
+                None => None,
+            };
+            match there.or(self.find(image).await) {
                 Some(id) => Some(id),
-                None => self.pull_from_managers(image).await,
+                None => self.pull_from_managers(image, None).await,
             }
         })
     }

@@ -2,7 +2,10 @@
 
 use std::{future::Future, pin::Pin};
 
-use hoist_proto::spec::{ProjectEvent, PullPolicy};
+use hoist_proto::{
+    id::NodeId,
+    spec::{ProjectEvent, PullPolicy},
+};
 use tokio::sync::mpsc::Sender;
 
 /// An image that a service needs.
@@ -31,8 +34,13 @@ pub trait ImageSource: Send + Sync + 'static {
     /// The id of an image that is here; `None` when it is not.
     fn find<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
 
-    /// The same for an image that was built: another manager of the cluster may have it, and gives it then.
-    fn find_built<'a>(&'a self, image: &'a str) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+    /// The same for an image that was built: by the manager `at`, if one is named, and else here or by any other.
+    fn find_built<'a>(
+        &'a self,
+        image: &'a str,
+        at: Option<&'a NodeId>,
+    ) -> Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>> {
+        let _ = at;
         self.find(image)
     }
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterNetwork, ClusterVolume, Health, PublishedPort, PullPolicy, Service, Task, TaskState};
+use crate::id::NodeId;
 
 /// The body of `plan`, `up` and `create`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct UpRequest {
     /// for this request's pulls and kept nowhere.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,
+    /// The manager that passed the request on, where what is to be built was built. Set by who receives it.
+    #[serde(skip)]
+    pub passed_by: Option<NodeId>,
 }
 
 /// How `up` goes about it. Every field has the meaning of Compose's flag of that name.

@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, State as With},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::api::{
     State,
     body::{ExactBody, JsonBody, OptionalBody},
     error::ApiError,
+    forward,
 };
 
 impl From<ControlError> for ApiError {
@@ -78,8 +79,10 @@ pub async fn events(With(state): With<State>) -> Result<Response, ApiError> {
 pub async fn plan(
     With(state): With<State>,
     Path(name): Path<String>,
-    ExactBody(request): ExactBody<UpRequest>,
+    headers: HeaderMap,
+    ExactBody(mut request): ExactBody<UpRequest>,
 ) -> Result<Json<Plan>, ApiError> {
+    request.passed_by = forward::passed_by(&headers);
     Ok(Json(state.control()?.plan(&name, request).await?))
 }
 
@@ -87,8 +90,10 @@ pub async fn plan(
 pub async fn up(
     With(state): With<State>,
     Path(name): Path<String>,
-    ExactBody(request): ExactBody<UpRequest>,
+    headers: HeaderMap,
+    ExactBody(mut request): ExactBody<UpRequest>,
 ) -> Result<Response, ApiError> {
+    request.passed_by = forward::passed_by(&headers);
     Ok(lines(&state, state.control()?.up(&name, request)))
 }
 
@@ -96,8 +101,10 @@ pub async fn up(
 pub async fn create(
     With(state): With<State>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     ExactBody(mut request): ExactBody<UpRequest>,
 ) -> Result<Response, ApiError> {
+    request.passed_by = forward::passed_by(&headers);
     request.options.no_start = true;
     Ok(lines(&state, state.control()?.up(&name, request)))
 }

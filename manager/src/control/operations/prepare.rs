@@ -58,7 +58,7 @@ impl Control {
         for service in project.services.values() {
             let image = project.image_of(service);
             let found = match service.build.is_some() {
-                true => self.inner.images.find_built(&image).await,
+                true => self.inner.images.find_built(&image, request.passed_by.as_ref()).await,
                 false => self.inner.images.find(&image).await,
             };
             if let Some(id) = found {

@@ -113,7 +113,7 @@ pub async fn apply(
     options: UpOptions,
 ) -> Result<follow::Ended, Failure> {
     let credentials = credentials_of(context, project)?;
-    let request = UpRequest { project: serde_json::to_value(project)?, options, credentials };
+    let request = UpRequest { project: serde_json::to_value(project)?, options, credentials, ..UpRequest::default() };
     let path = format!("/hoist/v1/projects/{}/up", path_segment(&project.name));
     follow::follow(context, args, title, context.client.post(path).json(&request)?).await
 }

@@ -49,7 +49,7 @@ pub async fn run(cx: &Context, args: DeployArgs) -> Outcome {
 /// Says what is being done, and leaves it to the cluster.
 async fn detached(cx: &Context, project: &hoist_compose::model::Project, options: UpOptions, quiet: bool) -> Outcome {
     let credentials = compose::credentials_of(cx, project)?;
-    let request = UpRequest { project: serde_json::to_value(project)?, options, credentials };
+    let request = UpRequest { project: serde_json::to_value(project)?, options, credentials, ..UpRequest::default() };
     let path = format!("/hoist/v1/projects/{}/up", path_segment(&project.name));
     let mut lines = cx.client.post(path).json(&request)?.lines().await?;
     while let Some(event) = lines.next::<ProjectEvent>().await? {
