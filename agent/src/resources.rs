@@ -100,7 +100,12 @@ impl Resources {
             (Some(there), false)
                 if label(CONFIG_HASH).as_ref() == record.spec.labels.get(CONFIG_HASH) && there.overlay == overlay =>
             {
-                return Ok(Found::There);
+                // After a start of the machine its links may have come later than the daemon.
+                return match networks.revive(name).await {
+                    Ok(true) => Ok(Found::Made),
+                    Ok(false) => Ok(Found::There),
+                    Err(error) => Err(format!("network {name}: {}", chain(&error))),
+                };
             }
             (Some(_), false) => match networks.remove(name).await {
                 Ok(_) | Err(hoist_network::Error::NotFound(_)) => {}

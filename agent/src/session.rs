@@ -16,7 +16,7 @@ use tonic::{Status, transport::Channel};
 use crate::{Dispatchers, describe::describe, progress::Progress, worker::Worker};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
 /// A dispatcher that is there answers within this time.
 const OPENING: Duration = Duration::from_secs(10);
 /// The least that an answer to a heartbeat is waited for.

@@ -83,6 +83,15 @@ impl Networks {
         self.with(move |core| core.create_overlay(spec, overlay)).await
     }
 
+    /// Tries again to make a network that could not be made when the daemon started; true when it is new here.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and why it still cannot be made.
+    pub async fn revive(&self, network: &str) -> Result<bool, Error> {
+        let network = network.to_owned();
+        self.with(move |core| core.revive(&network)).await
+    }
+
     /// Tells of containers on other machines that came (or changed) and, by their ids, of those that went.
     /// Costs as much as the change, however many there are.
     ///

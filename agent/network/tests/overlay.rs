@@ -229,6 +229,30 @@ fn a_virtual_address_leads_to_whoever_serves_on_whichever_machine() {
 }
 
 #[test]
+fn a_link_that_comes_after_the_daemon_is_used_all_the_same() {
+    machine(async |machine| {
+        let _wire = Inside::neighbour(&format!("{NEAR}/24"), &format!("{FAR}/24"));
+        let networks = machine.networks().await;
+        networks.create_overlay(spec(), overlay(NEAR)).await.unwrap();
+        assert!(!networks.revive("wide").await.unwrap(), "it works");
+        drop(networks);
+        let links = support::ip("-br addr");
+        let wire =
+            links.lines().find(|line| line.contains(NEAR)).and_then(|line| line.split(['@', ' ']).next()).unwrap();
+        support::ip(&format!("addr del {NEAR}/24 dev {wire}"));
+        let networks = machine.networks().await;
+        let error = networks.attach("c-near", at("near", 2)).await.unwrap_err().to_string();
+        assert!(error.contains("no interface of this machine has the address 198.51.100.1"), "{error}");
+        assert!(networks.revive("wide").await.is_err());
+        support::ip(&format!("addr add {NEAR}/24 dev {wire}"));
+        assert!(networks.revive("wide").await.unwrap());
+        networks.replace_peers("wide", vec![peer("far", FAR, 3)]).await.unwrap();
+        let near = inside(&networks.attach("c-near", at("near", 2)).await.unwrap().sandbox);
+        assert_eq!(resolve(&near, "far."), "10.20.3.3");
+    });
+}
+
+#[test]
 fn thousands_of_peers_come_and_go() {
     machine(async |machine| {
         let _wire = Inside::neighbour(&format!("{NEAR}/24"), &format!("{FAR}/24"));

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hoist_proto::{
     id::NodeId,
-    spec::{ClusterNetwork, ClusterVolume, Config, FileContent, Secret, Task, TaskState},
+    spec::{ClusterNetwork, ClusterVolume, Config, FileContent, Secret, Service, Task, TaskState},
     wire::{AssignmentChange, AssignmentsMessage, assignment_change, assignments_message},
 };
-use hoist_store::{Kind, Object, Record, Store, Tables, Wake};
+use hoist_store::{Commit, Kind, Object, Record, Store, Tables, Wake};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -51,14 +51,26 @@ pub(crate) async fn feed(store: Store, node: NodeId, sender: Sender<AssignmentsM
         };
         let changes = store.view(|tables| {
             let mut stale = Stale::default();
-            match &wake {
-                Wake::Commits(commits) => commits.iter().for_each(|commit| stale.note(tables, commit)),
-                Wake::Resync | Wake::Closed => stale = Stale::everything(),
+            let own = match &wake {
+                Wake::Commits(commits) => {
+                    commits.iter().for_each(|commit| stale.note(tables, commit));
+                    commits.iter().any(|commit| concerns(commit, &node))
+                }
+                Wake::Resync | Wake::Closed => {
+                    stale = Stale::everything();
+                    true
+                }
+            };
+            // Most of what happens in a large cluster is other nodes' business.
+            let mut changes = Vec::new();
+            if own {
+                let now = assigned(tables, &node);
+                changes = difference(&sent, &now);
+                sent = now;
             }
-            let now = assigned(tables, &node);
-            let mut changes = difference(&sent, &now);
-            sent = now;
-            changes.extend(topology.refresh(tables, topology::networks_of(tables, &node), stale));
+            if own || !stale.is_empty() {
+                changes.extend(topology.refresh(tables, topology::networks_of(tables, &node), stale));
+            }
             changes
         });
         if matches!(wake, Wake::Closed) {
@@ -116,6 +128,24 @@ fn difference(before: &Set, now: &Set) -> Vec<AssignmentChange> {
     let removals = gone_tasks.into_iter().chain(gone_rest).map(remove);
     let updates = new_rest.into_iter().chain(new_tasks).map(|(_, (_, object))| update(object));
     removals.chain(updates).collect()
+}
+
+/// Whether a commit can change what a node has to know of its own tasks.
+fn concerns(commit: &Commit, node: &NodeId) -> bool {
+    commit.events.iter().any(|event| {
+        if let Some((before, after)) = event.of::<Task>() {
+            return before.into_iter().chain(after).any(|task| task.node.as_ref() == Some(node));
+        }
+        if let Some((before, after)) = event.of::<Service>() {
+            // The first that is on the routing mesh brings its network to every node, and the last takes it along.
+            let meshed = |service: Option<&Arc<Service>>| service.is_some_and(|service| service.mesh.is_some());
+            return meshed(before) != meshed(after);
+        }
+        let kinds = event.before.iter().chain(&event.after).map(Object::kind);
+        kinds
+            .into_iter()
+            .any(|kind| matches!(kind, Kind::Network | Kind::Volume | Kind::Secret | Kind::Config | Kind::Attachment))
+    })
 }
 
 /// All that a node has to know.

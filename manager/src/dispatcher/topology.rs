@@ -51,6 +51,14 @@ impl Stale {
         Self { everything: true, ..Self::default() }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        !self.everything
+            && self.tasks.is_empty()
+            && self.services.is_empty()
+            && self.nodes.is_empty()
+            && self.attachments.is_empty()
+    }
+
     pub(super) fn note(&mut self, tables: &Tables, commit: &Commit) {
         for event in &commit.events {
             if let Some((before, after)) = event.of::<Task>() {

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use hoist_proto::{
     clock::Clock,
+    id::NodeId,
     spec::{
         ArrayRequest, Caller, ContainerSpec, Job, JobCondition, JobDependency, JobRequest, JobResources, JobSpec, Node,
         NodeState, PartitionSpec, QueueSpec, TaskState,

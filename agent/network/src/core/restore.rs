@@ -44,6 +44,21 @@ impl Core {
         self.rebuild_firewall()
     }
 
+    /// Tries again to make a network that could not be made when the daemon started: the link that it needs may have
+    /// come later. True when it is new here; one that works is left alone.
+    pub(crate) fn revive(&mut self, name: &str) -> Result<bool, Error> {
+        let net = self.find(name)?;
+        if !matches!(net.kind, Kind::Unusable(_)) {
+            return Ok(false);
+        }
+        let network = net.network.clone();
+        let mut settings = BridgeSettings::parse(&network.spec, self.options.mtu)?;
+        self.fit_tunnel(&network, &mut settings)?;
+        let net = self.build(&network, &settings)?;
+        self.networks.insert(network.id.clone(), net);
+        self.rebuild_firewall().map(|()| true)
+    }
+
     fn rebuild_firewall(&mut self) -> Result<(), Error> {
         self.replace_firewall().map_err(refused("write the firewall's table"))
     }
