@@ -187,3 +187,49 @@ fn a_task_is_reached_from_a_manager_wherever_it_runs() {
     worker.hoist(&["swarm", "leave"]).ok();
     assert!(until(|| worker.hoist(&["ps", "-aq"]).ok().is_empty()), "who leaves takes nothing along");
 }
+
+#[test]
+fn a_locked_manager_needs_its_key() {
+    let mut cluster = Cluster::new(1);
+    cluster.init(&["--autolock"]);
+    let host = &cluster.hosts[0];
+    host.busybox();
+    let key = host.hoist(&["swarm", "unlock-key", "-q"]).ok().trim().to_owned();
+    assert!(key.starts_with("SWMKEY-1-"), "{key}");
+    let create = ["service", "create", "--name", "one", "busybox", "sleep", "600"];
+    host.hoist(&create).ok();
+    let dir = host.path().join("data/cluster");
+    let locked = |name: &str| std::fs::read(dir.join(name)).unwrap().starts_with(b"hoist-locked-1\n");
+    assert!(until(|| locked("node.key") && locked("key")));
+    let mode =
+        |name: &str| std::os::unix::fs::PermissionsExt::mode(&dir.join(name).metadata().unwrap().permissions()) & 0o777;
+    assert_eq!((mode("node.key"), mode("key")), (0o600, 0o600));
+
+    // What runs goes on, and nothing is told of the cluster before the key is there.
+    cluster.hosts[0].kill_daemon();
+    cluster.hosts[0].start_daemon();
+    let host = &cluster.hosts[0];
+    assert!(host.hoist(&["node", "ls"]).fails(1).contains("needs to be unlocked"));
+    assert_eq!(host.hoist(&["info", "-f", "{{.Swarm.LocalNodeState}}"]).ok().trim(), "locked");
+    assert_eq!(host.hoist(&["ps", "-q"]).ok().lines().count(), 1);
+    let unlock = |host: &support::Host, key: &str| {
+        host.other("sh", &["-c", &format!("echo {key} | {} swarm unlock", support::HOIST)])
+    };
+    let wrong = unlock(host, "SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").fails(1);
+    assert!(wrong.contains("invalid key"), "{wrong}");
+    unlock(host, &key).ok();
+    assert!(until(|| host.hoist(&["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]).stdout.trim() == "one 1/1"));
+    assert!(unlock(host, &key).fails(1).contains("not locked"));
+
+    // Another key, and none.
+    let node_key = || std::fs::read(dir.join("node.key")).unwrap();
+    let before = node_key();
+    host.hoist(&["swarm", "unlock-key", "--rotate", "-q"]).ok();
+    assert_ne!(host.hoist(&["swarm", "unlock-key", "-q"]).ok().trim(), key);
+    assert!(until(|| node_key() != before));
+    host.hoist(&["swarm", "update", "--autolock=false"]).ok();
+    assert!(until(|| !locked("node.key") && !locked("key")));
+    cluster.hosts[0].kill_daemon();
+    cluster.hosts[0].start_daemon();
+    cluster.wait_for(0, 1, 1);
+}

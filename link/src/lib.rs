@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod identity;
 mod listener;
+mod lock;
 mod request;
 mod tls;
 mod token;

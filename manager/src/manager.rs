@@ -34,6 +34,8 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 pub struct ManagerConfig {
     /// Where the log lies: `<data root>/cluster`.
     pub dir: PathBuf,
+    /// The log's key; read from its file in `dir`, or made there, when it is `None`.
+    pub log_key: Option<[u8; 32]>,
     /// This machine's own node.
     pub node: NodeId,
     pub hostname: String,
@@ -96,7 +98,7 @@ impl Manager {
             Some(membership) => (membership.begin, Callers::Certified),
             None => (Begin::Alone, Callers::Own),
         };
-        let raft_config = hoist_raft::Config { dir: config.dir, begin };
+        let raft_config = hoist_raft::Config { dir: config.dir, begin, key: config.log_key };
         let (raft, peers) = match config.cluster {
             None => (Raft::start(raft_config, store.clone(), Alone).await?, None),
             Some(membership) => {

@@ -46,6 +46,7 @@ impl World {
     async fn start(dir: &std::path::Path, node: NodeId, fate: Fate) -> Self {
         let config = ManagerConfig {
             cluster: None,
+            log_key: None,
             dir: dir.join("cluster"),
             node: node.clone(),
             hostname: "test".into(),

@@ -117,10 +117,13 @@ impl From<EngineError> for ApiError {
 impl From<MemberError> for ApiError {
     fn from(error: MemberError) -> Self {
         let status = match error {
-            MemberError::Already | MemberError::NotPart | MemberError::NeedsForce(_) | MemberError::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            MemberError::Invalid(_) | MemberError::Refused(_) => StatusCode::BAD_REQUEST,
+            MemberError::Already
+            | MemberError::NotPart
+            | MemberError::NeedsForce(_)
+            | MemberError::Locked
+            | MemberError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            MemberError::Invalid(_) | MemberError::Refused(_) | MemberError::WrongKey => StatusCode::BAD_REQUEST,
+            MemberError::NotLocked => StatusCode::CONFLICT,
             MemberError::Control(error) => return error.into(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -49,6 +49,9 @@ pub struct Join {
 /// Makes the cluster of one a cluster that others can join.
 pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<NodeId, MemberError> {
     let member = supervisor.member.clone();
+    if member.now().locked {
+        return Err(MemberError::Locked);
+    }
     if member.is_active() && init.force {
         return force(supervisor).await;
     }
@@ -87,13 +90,14 @@ pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<Node
         managers: vec![super::file::Known { node: node.to_string(), raft_id: 1, address: advertise.to_string() }],
         ..NodeFile::default()
     };
-    let prepared = renew::take(key, &opened.certificate, &dir).and_then(|_| file.save(&dir));
+    let prepared = renew::take(&member, key, &opened.certificate, &dir).and_then(|_| file.save(&dir));
     if let Err(error) = prepared {
         control.close().await?;
         return Err(error);
     }
     drop(control);
     supervisor.end().await;
+    member.inner.lock.learn(None);
     if let Err(error) = supervisor.begin().await {
         // The port was lost meanwhile, or the disk is full: back to where it was.
         back_alone(supervisor).await?;
@@ -138,6 +142,9 @@ async fn back_alone(supervisor: &mut Supervisor) -> Result<(), MemberError> {
 /// Joins a cluster that runs.
 pub(super) async fn join(supervisor: &mut Supervisor, join: Join) -> Result<(), MemberError> {
     let member = supervisor.member.clone();
+    if member.now().locked {
+        return Err(MemberError::Locked);
+    }
     if member.is_active() {
         return Err(MemberError::Already);
     }
@@ -179,7 +186,7 @@ pub(super) async fn join(supervisor: &mut Supervisor, join: Join) -> Result<(), 
     let dir = dir(&member);
     let settled = async {
         forget_all(&member)?;
-        renew::take(key, certificate, &dir)?;
+        renew::take(&member, key, certificate, &dir)?;
         let file = NodeFile {
             listen: listen.to_string(),
             advertise: admission.address.clone(),

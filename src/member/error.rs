@@ -20,6 +20,14 @@ pub enum MemberError {
     /// What other nodes said.
     #[error("{0}")]
     Refused(String),
+    #[error(
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to unlock it."
+    )]
+    Locked,
+    #[error("swarm could not be unlocked: invalid key provided")]
+    WrongKey,
+    #[error("swarm is not locked")]
+    NotLocked,
     #[error("the daemon is stopping")]
     Stopping,
     #[error("the control plane cannot run")]

@@ -8,6 +8,7 @@ mod change;
 mod error;
 mod file;
 mod images;
+mod lock;
 mod remotes;
 mod renew;
 mod running;
@@ -19,7 +20,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
 use hoist_engine::Engine;
-use hoist_link::Link;
+use hoist_link::{Link, UnlockKey};
 use hoist_manager::{
     Leadership,
     control::{Control, ImageSource},
@@ -32,6 +33,7 @@ pub use error::MemberError;
 pub use supervisor::Supervisor;
 
 use images::Sockets;
+use lock::Lock;
 use remotes::Remotes;
 
 /// The port of a cluster's nodes.
@@ -59,6 +61,7 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     /// The API, for those that come through the cluster.
     router: OnceLock<Router>,
+    lock: Lock,
 }
 
 /// What this node is now.
@@ -91,6 +94,7 @@ enum Wish {
         force: bool,
         done: oneshot::Sender<Result<(), MemberError>>,
     },
+    Unlock(UnlockKey, oneshot::Sender<Result<(), MemberError>>),
     /// The certificate tells another role than before.
     Role,
 }
@@ -190,6 +194,15 @@ impl Member {
     /// When it is in none, or is a manager and `force` is not set.
     pub async fn leave(&self, force: bool) -> Result<(), MemberError> {
         self.ask(|done| Wish::Leave { force, done }).await
+    }
+
+    /// Starts a manager whose keys are locked.
+    ///
+    /// # Errors
+    /// With another key than theirs, or when nothing is locked.
+    pub async fn unlock(&self, key: &str) -> Result<(), MemberError> {
+        let key: UnlockKey = key.parse().map_err(|_| MemberError::WrongKey)?;
+        self.ask(|done| Wish::Unlock(key, done)).await
     }
 
     async fn ask<R>(

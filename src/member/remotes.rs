@@ -18,10 +18,11 @@ use hoist_proto::{
 use tokio::sync::{Notify, watch};
 use tonic::{Code, Status, transport::Channel};
 
-use super::file::NodeFile;
+use super::{Member, file::NodeFile};
 
 /// The managers, and what the leader says of this node.
 pub struct Remotes {
+    member: Member,
     link: Link,
     dir: PathBuf,
     state: Mutex<State>,
@@ -41,9 +42,9 @@ struct State {
 }
 
 impl Remotes {
-    pub fn new(link: Link, dir: PathBuf, file: NodeFile) -> Self {
+    pub fn new(link: Link, dir: PathBuf, file: NodeFile, member: Member) -> Self {
         let state = Mutex::new(State { file, leader: None, next: 0, tried: 0 });
-        Self { link, dir, state, renew: Notify::new(), record: watch::Sender::new(None) }
+        Self { member, link, dir, state, renew: Notify::new(), record: watch::Sender::new(None) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,7 +122,7 @@ impl Dispatchers for Remotes {
         if !news.roots.is_empty() && news.roots != credentials.roots_pem() {
             match credentials.with_roots(&news.roots) {
                 Ok(fresh) => {
-                    if let Err(error) = fresh.save(&self.dir, |key| key) {
+                    if let Err(error) = fresh.save(&self.dir, |key| self.member.inner.lock.seal(key)) {
                         tracing::error!(%error, "cannot keep the cluster's roots");
                     }
                     tracing::info!("the cluster's roots are others now");

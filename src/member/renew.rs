@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, transport::Channel};
 
-use super::{MemberError, Wish, remotes::Remotes};
+use super::{Member, MemberError, Wish, remotes::Remotes};
 
 const PAUSE: Duration = Duration::from_millis(300);
 /// A certificate is renewed when this part of its life is over.
@@ -54,14 +54,15 @@ where
 }
 
 /// Puts a certificate in use.
-pub fn take(key: NodeKey, certificate: &Certificate, dir: &Path) -> Result<Credentials, MemberError> {
+pub fn take(member: &Member, key: NodeKey, certificate: &Certificate, dir: &Path) -> Result<Credentials, MemberError> {
     let credentials = Credentials::new(key, &certificate.chain, &certificate.roots)?;
-    credentials.save(dir, |key| key)?;
+    credentials.save(dir, |key| member.inner.lock.seal(key))?;
     Ok(credentials)
 }
 
 /// Renews the certificate when it is time, or when the leader wants it; runs until cancelled.
 pub async fn run(
+    member: Member,
     link: Link,
     remotes: Arc<Remotes>,
     dir: std::path::PathBuf,
@@ -85,7 +86,7 @@ pub async fn run(
         let before = link.credentials().identity().subject.role;
         let renewed = tokio::select! {
             () = cancel.cancelled() => return,
-            renewed = renew(&remotes, &dir) => renewed,
+            renewed = renew(&member, &remotes, &dir) => renewed,
         };
         match renewed {
             Ok(credentials) => {
@@ -106,7 +107,7 @@ pub async fn run(
     }
 }
 
-async fn renew(remotes: &Remotes, dir: &Path) -> Result<Credentials, MemberError> {
+async fn renew(member: &Member, remotes: &Remotes, dir: &Path) -> Result<Credentials, MemberError> {
     let key = NodeKey::generate()?;
     let request = key.request()?;
     let certificate = leader(remotes, Duration::from_secs(20), |mut client| {
@@ -115,7 +116,7 @@ async fn renew(remotes: &Remotes, dir: &Path) -> Result<Credentials, MemberError
     })
     .await
     .map_err(|status| MemberError::Refused(status.message().to_owned()))?;
-    take(key, &certificate, dir)
+    take(member, key, &certificate, dir)
 }
 
 /// Asks for a place among the managers until there is one.

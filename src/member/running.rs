@@ -68,12 +68,18 @@ impl Running {
         }
     }
 
-    fn manager_config(member: &Member, node: &NodeId, cluster: Option<Membership>) -> ManagerConfig {
+    fn manager_config(
+        member: &Member,
+        node: &NodeId,
+        cluster: Option<Membership>,
+        log_key: Option<[u8; 32]>,
+    ) -> ManagerConfig {
         let parts = &member.inner.parts;
         ManagerConfig {
             dir: dir(member),
             node: node.clone(),
             hostname: parts.hostname.clone(),
+            log_key,
             clock: parts.clock.clone(),
             images: parts.images.clone(),
             cluster,
@@ -101,7 +107,7 @@ impl Running {
     /// A cluster of one: manager and agent meet in this process.
     async fn alone(member: &Member) -> Result<(Self, Now), MemberError> {
         let node = hoist_agent::node_id(&member.inner.parts.data_root)?;
-        let manager = Manager::start(Self::manager_config(member, &node, None)).await?;
+        let manager = Manager::start(Self::manager_config(member, &node, None, None)).await?;
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (channel, connections) = hoist_agent::local::pipe();
         let server = tonic::transport::Server::builder().add_service(manager.dispatcher().server());
@@ -128,7 +134,9 @@ impl Running {
         forced: bool,
     ) -> Result<(Self, Now), MemberError> {
         let dir = dir(member);
-        let credentials = Credentials::load(&dir, Ok)?.ok_or_else(|| MemberError::File {
+        let lock = &member.inner.lock;
+        lock.check()?;
+        let credentials = Credentials::load(&dir, |bytes| lock.open_node(bytes))?.ok_or_else(|| MemberError::File {
             path: dir.join("node.key"),
             reason: "the node's key is missing; the node must leave the cluster and join it again".into(),
         })?;
@@ -156,19 +164,28 @@ impl Running {
                 begin: if forced { Begin::Forced } else { Begin::Joining(raft_id) },
                 managers: file.managers.iter().cloned().map(Into::into).collect(),
             };
-            manager = Some(Manager::start(Self::manager_config(member, &node, Some(membership))).await?);
-        } else if file.raft_id.take().is_some() {
+            manager =
+                Some(Manager::start(Self::manager_config(member, &node, Some(membership), lock.log_key()?)).await?);
+        } else {
+            // A worker's key opens nothing but itself.
+            lock.change(None)?;
+        }
+        if subject.role != Role::Manager && file.raft_id.take().is_some() {
             file.save(&dir)?;
             forget_log(member)?;
         }
         let routes = manager.as_ref().map_or_else(Routes::default, Manager::routes);
         let routes = routes.add_service(tunnel::Service::new(member.clone(), cancel.clone()).server());
         tasks.spawn(serve::port(listener, link.clone(), routes, cancel.clone()));
-        let remotes = Arc::new(Remotes::new(link.clone(), dir.clone(), file.clone()));
+        if let Some(control) = manager.as_ref().map(|manager| manager.control().clone()) {
+            let (member, end) = (member.clone(), cancel.clone());
+            tasks.spawn(async move { member.inner.lock.follow(control, end).await });
+        }
+        let remotes = Arc::new(Remotes::new(link.clone(), dir.clone(), file.clone(), member.clone()));
         let images = Arc::new(Sockets::new(&member.inner.parts.run_root, link.clone(), cancel.clone()));
         let agent = Self::agent(member, &node, remotes.clone(), images.clone()).await;
         let clock = member.inner.parts.clock.clone();
-        tasks.spawn(renew::run(link.clone(), remotes.clone(), dir, clock, wishes, cancel.clone()));
+        tasks.spawn(renew::run(member.clone(), link.clone(), remotes.clone(), dir, clock, wishes, cancel.clone()));
         if let Some(raft_id) = file.raft_id {
             tasks.spawn(renew::enlist(remotes.clone(), raft_id, file.advertise.clone(), cancel.clone()));
         }

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock, RwLock};
 
+use hoist_link::UnlockKey;
 use hoist_manager::ManagerError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Member, MemberError, Now, Parts, Wish, change, running::Running};
+use super::{Inner, Member, MemberError, Now, Parts, Wish, change, lock::Lock, running::Running};
 
 /// Owns what runs. [`Member`] is its handle.
 pub struct Supervisor {
@@ -23,16 +24,41 @@ impl Supervisor {
     /// When that cannot run.
     pub async fn start(parts: Parts) -> Result<Self, MemberError> {
         let (sender, wishes) = mpsc::channel(8);
-        let inner = Inner { parts, now: RwLock::default(), wishes: sender.clone(), router: OnceLock::new() };
+        let lock = Lock::new(parts.data_root.join("cluster"));
+        let inner = Inner { parts, now: RwLock::default(), wishes: sender.clone(), router: OnceLock::new(), lock };
         let member = Member { inner: Arc::new(inner) };
         let mut supervisor = Self { member, running: None, wishes, sender };
-        supervisor.begin().await?;
+        match supervisor.begin().await {
+            Err(MemberError::Locked) => supervisor.wait_locked(),
+            outcome => outcome?,
+        }
         Ok(supervisor)
     }
 
     /// The handle.
     pub fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// The keys are locked: until a person brings the key, containers run on and nothing else does.
+    fn wait_locked(&self) {
+        tracing::warn!("the manager's keys are locked: hoist swarm unlock starts it");
+        let node = hoist_agent::node_id(&self.member.inner.parts.data_root).ok();
+        self.member.set(Now { node, locked: true, ..Now::default() });
+    }
+
+    async fn unlock(&mut self, key: UnlockKey) -> Result<(), MemberError> {
+        if !self.member.now().locked {
+            return Err(MemberError::NotLocked);
+        }
+        let lock = &self.member.inner.lock;
+        lock.learn(Some(key));
+        let checked = lock.check();
+        if checked.is_err() {
+            lock.learn(None);
+            return checked;
+        }
+        self.begin().await
     }
 
     /// Starts what the files say.
@@ -72,6 +98,10 @@ impl Supervisor {
             };
             match wish {
                 None => break Ok(()),
+                Some(Wish::Unlock(key, done)) => {
+                    let outcome = self.unlock(key).await;
+                    let _ = done.send(outcome);
+                }
                 Some(Wish::Init(init, done)) => {
                     let outcome = change::init(&mut self, *init).await;
                     let _ = done.send(outcome);

@@ -75,10 +75,19 @@ pub(crate) struct Write<'a> {
 
 impl Log {
     /// Opens the log in `dir`; makes one that begins as `begin` says when there is none.
+    #[cfg(test)]
     pub fn open(dir: &Path, begin: Begin) -> Result<Self, LogError> {
+        Self::open_with(dir, begin, None)
+    }
+
+    /// The same with a key that is not read from its file.
+    pub fn open_with(dir: &Path, begin: Begin, key: Option<&[u8; 32]>) -> Result<Self, LogError> {
         fs_err::create_dir_all(dir)?;
         let path = dir.join("log.redb");
-        let seal = Seal::open(&dir.join("key"), &path)?;
+        let seal = match key {
+            Some(key) => Seal::new(key),
+            None => Seal::open(&dir.join("key"), &path)?,
+        };
         // redb trusts a page that its checksum covers, and panics on some that it does not.
         let opened =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Self::open_file(path.clone(), seal, begin)));

@@ -45,7 +45,7 @@ pub(crate) struct Node {
 impl Node {
     /// Opens the log and brings the store to where the log's snapshot is.
     pub(crate) fn open(config: &Config, store: Store) -> Result<Self, StartError> {
-        let mut log = Log::open(&config.dir, config.begin)?;
+        let mut log = Log::open_with(&config.dir, config.begin, config.key.as_ref())?;
         if log.snapshot.index > store.index() {
             store.restore(log.read_snapshot()?.get_data())?;
         }

@@ -36,6 +36,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// What a log that is not there yet begins as.
     pub begin: Begin,
+    /// The log's key; read from its file in `dir`, or made there, when it is `None`.
+    pub key: Option<[u8; 32]>,
 }
 
 /// How a new log begins.

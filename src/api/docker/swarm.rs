@@ -1,7 +1,8 @@
 //! `/swarm`, what a node in no cluster answers on the cluster's paths, and plugins, of which there are none.
 
 use axum::{Json, extract::State as With, http::StatusCode};
-use hoist_manager::control::Control;
+use hoist_link::UnlockKey;
+use hoist_manager::control::{Control, ControlError};
 use hoist_proto::spec::ClusterSpec;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>)
         translate::set(&mut record, spec)?;
     }
     record.spec.autolock |= body.auto_lock_managers;
-    refuse_autolock(&record.spec)?;
+    let autolock = record.spec.autolock;
     translate::set_networks(&mut record.spec, &body)?;
     let history = body.spec.as_ref().and_then(|spec| spec.orchestration.as_ref());
     let node = state
@@ -81,13 +82,25 @@ pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>)
             task_history: history.and_then(|one| one.task_history_retention_limit).map(|_| record.task_history_limit),
         })
         .await?;
+    if autolock {
+        state.control()?.update_cluster(None, |cluster, _| set_unlock_key(cluster, false)).await?;
+    }
     Ok(Json(node.to_string()))
 }
 
-fn refuse_autolock(spec: &ClusterSpec) -> Result<(), ApiError> {
-    if spec.autolock {
-        return Err(ApiError::not_implemented("autolock is not supported yet"));
+/// Gives the cluster an unlock key when its spec wants one, another when it is to be replaced, and takes it away when
+/// the spec wants none.
+fn set_unlock_key(cluster: &mut hoist_proto::spec::Cluster, rotate: bool) -> Result<(), ControlError> {
+    let autolock = cluster.spec.autolock;
+    let Some(pki) = &mut cluster.pki else { return Ok(()) };
+    if rotate && !autolock {
+        return Err(ControlError::Precondition("cannot rotate because autolock is not turned on".into()));
     }
+    pki.unlock_key = match pki.unlock_key {
+        _ if !autolock => None,
+        Some(key) if !rotate => Some(key),
+        _ => Some(UnlockKey::random().0),
+    };
     Ok(())
 }
 
@@ -135,14 +148,11 @@ pub async fn update(
     let version: u64 =
         params.number("version")?.ok_or_else(|| ApiError::bad_request("invalid swarm version: it is missing"))?;
     let (worker, manager) = (params.flag("rotateWorkerToken"), params.flag("rotateManagerToken"));
-    if params.flag("rotateManagerUnlockKey") {
-        return Err(ApiError::not_implemented("autolock is not supported yet"));
-    }
+    let unlock = params.flag("rotateManagerUnlockKey");
     // Tried apart, so that what is refused is refused in its own words.
     let mut tried = control.cluster()?;
     let before = tried.spec.force_rotate;
     translate::set(&mut tried, &body)?;
-    refuse_autolock(&tried.spec)?;
     let ca = body.ca_config.as_ref();
     let own = ca.filter(|ca| !ca.signing_ca_cert.is_empty() || !ca.signing_ca_key.is_empty());
     if own.is_some_and(|ca| ca.signing_ca_cert.is_empty() || ca.signing_ca_key.is_empty()) {
@@ -156,7 +166,7 @@ pub async fn update(
             if let Some(pki) = &mut cluster.pki {
                 hoist_manager::ca::rotate_tokens(pki, worker, manager);
             }
-            Ok(())
+            set_unlock_key(cluster, unlock)
         })
         .await?;
     if rotate {
@@ -167,16 +177,19 @@ pub async fn update(
 
 /// `GET /swarm/unlockkey`
 pub async fn unlock_key(With(state): With<State>) -> Result<Json<Value>, ApiError> {
-    manager(&state)?;
-    Ok(Json(json!({ "UnlockKey": "" })))
+    let cluster = manager(&state)?.cluster()?;
+    let key = cluster.pki.and_then(|pki| pki.unlock_key).map(|key| UnlockKey(key).to_string());
+    Ok(Json(json!({ "UnlockKey": key.unwrap_or_default() })))
 }
 
 /// `POST /swarm/unlock`
-pub async fn unlock(With(state): With<State>, JsonBody(_): JsonBody<dto::Unlock>) -> Result<StatusCode, ApiError> {
+pub async fn unlock(With(state): With<State>, JsonBody(body): JsonBody<dto::Unlock>) -> Result<StatusCode, ApiError> {
     match state.member.told().state {
-        "active" => Err(ApiError::conflict("swarm is not locked")),
-        _ => Err(ApiError::unavailable("This node is not part of a swarm")),
+        "locked" => state.member.unlock(&body.unlock_key).await?,
+        "active" => return Err(ApiError::conflict("swarm is not locked")),
+        _ => return Err(ApiError::unavailable("This node is not part of a swarm")),
     }
+    Ok(StatusCode::OK)
 }
 
 /// `info`'s part about the cluster.
