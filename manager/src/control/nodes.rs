@@ -1,8 +1,8 @@
 //! Questions and wishes about nodes.
 
 use hoist_proto::{
-    id::NodeId,
-    spec::{Node, NodeSpec, NodeState, Role, Task},
+    id::{NodeId, TaskId},
+    spec::{Attachment, Node, NodeSpec, NodeState, Role, Task, TaskState},
 };
 use hoist_store::{Index, Tables};
 
@@ -67,6 +67,21 @@ impl Control {
                 if node.status.state == NodeState::Ready && !force {
                     return Err(ControlError::Precondition(format!("node {id} is not down and can't be removed")));
                 }
+                // Nobody will say any more what became of its tasks: others take their places, and their addresses.
+                let now = tx.now();
+                let left: Vec<TaskId> =
+                    tx.tasks_on(id).filter(|task| !task.status.state.is_final()).map(|task| task.id.clone()).collect();
+                for task in left {
+                    tx.modify::<Task>(&task, |task| {
+                        task.status.state = TaskState::Orphaned;
+                        task.status.at = now;
+                        task.status.message = "its node was removed".into();
+                    })?;
+                }
+                let by_hand = tx.attachments().by(Index::Node, id.as_str()).map(|one| one.id.clone());
+                for attachment in by_hand.collect::<Vec<_>>() {
+                    tx.remove::<Attachment>(&attachment)?;
+                }
                 tx.remove::<Node>(id)?;
                 Ok(())
             })
@@ -110,4 +125,44 @@ fn may_demote(tables: &Tables, node: &Node) -> Result<(), ControlError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hoist_store::StoreError;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Progress, control::NoImages, testing::World};
+
+    #[tokio::test]
+    async fn tasks_of_a_node_that_is_removed_are_made_elsewhere() {
+        let world = World::new(2).await;
+        world.up("services: { web: { image: busybox, deploy: { replicas: 4 } } }").await;
+        world.settle().await;
+        let lost = world.store.view(|tables| tables.nodes().iter().find(|node| !node.manager).unwrap().id.clone());
+        let down = world.store.update(|tx| {
+            tx.modify::<Node>(&lost, |node| node.status.state = NodeState::Down)?;
+            Ok::<_, StoreError>(())
+        });
+        down.await.unwrap();
+        let cancel = CancellationToken::new();
+        let control =
+            Control::new(world.store.clone(), Progress::default(), NodeId::random(), Arc::new(NoImages), cancel);
+        control.remove_node(lost.as_str(), false).await.unwrap();
+        world.store.view(|tables| {
+            let states: Vec<_> = tables.tasks_on(&lost).map(|task| task.status.state).collect();
+            assert!(!states.is_empty() && states.iter().all(|state| state.is_final()), "{states:?}");
+        });
+        world.settle().await;
+        world.clock.advance(std::time::Duration::from_secs(10));
+        world.settle().await;
+        let wanted = world.store.view(|tables| {
+            let wanted = |task: &&Arc<Task>| task.desired <= TaskState::Running && task.node.is_some();
+            tables.tasks().iter().filter(wanted).filter(|task| task.node.as_ref() != Some(&lost)).count()
+        });
+        assert_eq!(wanted, 4);
+    }
 }
