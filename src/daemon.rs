@@ -12,6 +12,8 @@ mod images;
 mod keys;
 mod listener;
 mod log;
+mod metrics;
+mod network;
 mod ready;
 mod reload;
 mod roots;
@@ -83,6 +85,7 @@ async fn serve(
     let stop = signals::stop_token(hangups.clone())?;
     // Bound first: a client that comes early waits instead of being turned away.
     let (listeners, _bound) = listener::open_all(settings, roots).await?;
+    let metrics = metrics::Listener::bind(settings).await?;
     let rooms = tokio::select! {
         rooms = build::build(settings, roots, stop.clone()) => rooms?,
         () = stop.cancelled() => return Ok(()),
@@ -90,6 +93,9 @@ async fn serve(
     let router = crate::api::router(rooms.state.clone());
     rooms.state.member.offer(router.clone());
     let mut servers = tokio::task::JoinSet::new();
+    if let Some(listener) = metrics {
+        servers.spawn(listener.serve(rooms.state.clone(), stop.clone()));
+    }
     for listener in listeners {
         servers.spawn(crate::api::serve(listener, router.clone(), stop.clone()));
     }

@@ -208,3 +208,129 @@ os.execv(args[0], args)
     daemon.wait().unwrap();
     assert!(answered);
 }
+
+#[test]
+fn metrics_the_default_network_and_namespaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("daemon.json");
+    let settings = r#"{"metrics-addr": "127.0.0.1:9323", "bip": "10.91.0.1/16", "fixed-cidr": "10.91.7.0/24",
+        "default-gateway": "10.91.9.9", "default-ipc-mode": "shareable", "default-cgroupns-mode": "host",
+        "host-gateway-ips": ["192.0.2.7", "2001:db8::7"], "icc": false, "log-format": "json", "seccomp-profile": "unconfined",
+        "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1333"}}, "max-concurrent-uploads": 2}"#;
+    std::fs::write(&path, settings).unwrap();
+    let host = Host::with_flags(&["--config-file", path.to_str().unwrap()]);
+    host.busybox();
+    let script =
+        "cat /etc/hosts; ip addr show eth0; ip route; grep Seccomp: /proc/self/status; readlink /proc/self/ns/cgroup";
+    let said = host.hoist(&["run", "--rm", "--add-host", "me:host-gateway", "busybox", "sh", "-c", script]).ok();
+    for words in ["192.0.2.7\tme", "2001:db8::7\tme", "10.91.7.0/16", "default via 10.91.9.9", "Seccomp:\t0"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let own = std::fs::read_link("/proc/self/ns/cgroup").unwrap();
+    assert!(said.contains(own.to_str().unwrap()), "{said}");
+    host.hoist(&["create", "--name", "box", "busybox"]).ok();
+    let form = "{{.HostConfig.IpcMode}} {{.HostConfig.CgroupnsMode}}";
+    assert_eq!(host.hoist(&["inspect", "-f", form, "box"]).ok(), "shareable host\n");
+    host.hoist(&["network", "create", "made"]).ok();
+    assert!(host.hoist(&["network", "inspect", "made"]).ok().contains("\"com.docker.network.driver.mtu\": \"1333\""));
+    // A monitor reads.
+    let page = host.get("http://127.0.0.1:9323/metrics");
+    for line in [
+        "# TYPE engine_daemon_container_actions_seconds histogram",
+        "engine_daemon_container_actions_seconds_count{action=\"create\"} 2",
+        "engine_daemon_container_actions_seconds_count{action=\"start\"} 1",
+        "engine_daemon_container_states_containers{state=\"stopped\"} 1",
+        "engine_daemon_engine_info{architecture=",
+        "process_open_fds ",
+        "hoist_build_cache_bytes 0",
+    ] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    // The log is objects.
+    let log = host.daemon_log();
+    let line = log.lines().find(|line| line.contains("the daemon is ready")).unwrap();
+    let object: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((object["level"].as_str(), object["msg"].as_str()), (Some("info"), Some("the daemon is ready")));
+}
+
+#[test]
+fn networks_on_a_wire_and_from_a_configuration() {
+    let host = Host::new();
+    host.busybox();
+    host.other("ip", &["link", "add", "wire", "type", "veth", "peer", "name", "far"]).ok();
+    for end in ["wire", "far"] {
+        host.other("ip", &["link", "set", end, "up"]).ok();
+    }
+    let net = ["network", "create", "-d", "macvlan", "--subnet", "192.0.2.0/24", "-o", "parent=wire", "lan"];
+    host.hoist(&net).ok();
+    host.hoist(&["run", "-d", "--name", "a", "--network", "lan", "busybox", "sleep", "1000"]).ok();
+    let shown = host.hoist(&["run", "--rm", "--network", "lan", "busybox", "sh", "-c", "ping -c1 a && ip route"]).ok();
+    assert!(shown.contains("1 packets received") && shown.contains("default via 192.0.2.1"), "{shown}");
+    let form = "{{.Driver}} {{.Options.parent}} {{(index .IPAM.Config 0).Gateway}}";
+    assert_eq!(host.hoist(&["network", "inspect", "-f", form, "lan"]).ok(), "macvlan wire 192.0.2.1\n");
+    let text = host.hoist(&["run", "--rm", "--network", "lan", "-p", "80", "busybox", "true"]).fails(125);
+    assert!(text.contains("no bridge network"), "{text}");
+    let text = host.hoist(&["network", "create", "-d", "macvlan", "-o", "parent=none0", "x"]).fails(1);
+    assert!(text.contains("there is no such interface"), "{text}");
+    // With Docker's own command line.
+    let docker = |args: &[&str]| host.other("docker", &[&["-H", &host.docker_host()], args].concat());
+    docker(&["network", "create", "--config-only", "--subnet", "10.99.0.0/24", "config"]).ok();
+    docker(&["network", "create", "--config-from", "config", "made"]).ok();
+    let form = "{{.ConfigFrom.Network}} {{.ConfigOnly}} {{(index .IPAM.Config 0).Subnet}}";
+    assert_eq!(docker(&["network", "inspect", "-f", form, "made"]).ok(), "config false 10.99.0.0/24\n");
+    assert_eq!(docker(&["network", "inspect", "-f", "{{.ConfigOnly}} {{.Driver}}", "config"]).ok(), "true null\n");
+    assert!(docker(&["network", "rm", "config"]).fails(1).contains("in use by network made"));
+    let text = docker(&["run", "--rm", "--network", "config", "busybox", "true"]).fails(125);
+    assert!(text.contains("no container can be on network config"), "{text}");
+    docker(&["network", "rm", "made", "config"]).ok();
+    host.hoist(&["rm", "-f", "a"]).ok();
+}
+
+#[test]
+fn the_clients_own_file_says_what_is_left_open() {
+    let host = Host::new();
+    host.busybox();
+    let config = r#"{"psFormat": "{{.Names}}!", "networksFormat": "table {{.Name}}", "pluginsFormat": "{{.Name}}",
+        "pruneFilters": ["label!=keep"], "HttpHeaders": {"X-Meta": "yes"},
+        "proxies": {"default": {"httpProxy": "http://proxy.example:3128", "noProxy": "localhost"}}}"#;
+    host.write(".docker/config.json", config);
+    host.hoist(&["create", "--name", "kept", "--label", "keep", "busybox"]).ok();
+    host.hoist(&["create", "--name", "gone", "busybox"]).ok();
+    assert_eq!(host.hoist(&["ps", "-a", "--filter", "name=kept"]).ok(), "kept!\n");
+    assert_eq!(host.hoist(&["ps", "-a", "--filter", "name=kept", "--format", "{{.Names}}"]).ok(), "kept\n");
+    assert_eq!(host.hoist(&["network", "ls"]).ok().lines().next(), Some("NAME"));
+    let env = host.hoist(&["run", "--rm", "-e", "no_proxy=mine", "busybox", "env"]).ok();
+    for line in ["HTTP_PROXY=http://proxy.example:3128", "http_proxy=http://proxy.example:3128", "no_proxy=mine"] {
+        assert!(env.lines().any(|own| own == line), "{line}: {env}");
+    }
+    host.write("context/Dockerfile", "FROM busybox\nRUN env > /env\n");
+    host.hoist(&["build", "--network", "none", "-t", "built", "context"]).ok();
+    let env = host.hoist(&["run", "--rm", "built", "cat", "/env"]).ok();
+    assert!(env.contains("HTTP_PROXY=http://proxy.example:3128"), "{env}");
+    host.hoist(&["container", "prune", "-f"]).ok();
+    assert_eq!(host.hoist(&["ps", "-a"]).ok(), "kept!\n");
+    // Docker's own gives the same variables from the same file.
+    let docker = ["-H", &host.docker_host(), "run", "--rm", "busybox", "sh", "-c", "echo $HTTP_PROXY $no_proxy"];
+    assert_eq!(host.other("docker", &docker).ok(), "http://proxy.example:3128 localhost\n");
+    host.write(".docker/config.json", r#"{"psFormat": 7}"#);
+    assert!(host.hoist(&["ps"]).fails(1).contains("config.json"));
+}
+
+#[test]
+fn there_are_no_plugins_and_no_checkpoints() {
+    let host = Host::new();
+    assert_eq!(host.hoist(&["plugin", "ls"]).ok(), "ID        NAME      DESCRIPTION   ENABLED\n");
+    assert_eq!(host.hoist(&["plugin", "ls", "-q"]).ok(), "");
+    for (args, words) in [
+        (&["plugin", "inspect", "vieux/sshfs"][..], "plugin \"vieux/sshfs\" not found"),
+        (&["plugin", "rm", "x"], "plugin \"x\" not found"),
+        (&["plugin", "enable", "x"], "plugin \"x\" not found"),
+        (&["plugin", "install", "--grant-all-permissions", "x"], "plugin install is not supported"),
+        (&["checkpoint", "create", "--leave-running", "box", "one"], "checkpoint create is not supported"),
+    ] {
+        let said = host.hoist(args).fails(1);
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+    let said = host.other("docker", &["-H", &host.docker_host(), "plugin", "inspect", "x"]).fails(1);
+    assert!(said.contains("not found"), "{said}");
+}

@@ -301,6 +301,7 @@ fn network_spec(record: &ClusterNetwork, overlay: bool) -> Result<hoist_network:
         },
         options: spec.options.clone(),
         labels: spec.labels.clone(),
+        ..hoist_network::NetworkSpec::default()
     })
 }
 

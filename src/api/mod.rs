@@ -20,6 +20,7 @@ pub mod dto;
 pub mod error;
 mod forward;
 mod hoist;
+pub mod metrics;
 pub mod params;
 pub mod peer;
 pub mod peers;

@@ -19,6 +19,7 @@ use super::{
     contexts::{self, Choice, Store, env},
     failure::Failure,
     help,
+    preferences::Preferences,
     printer::Printer,
     suggest,
 };
@@ -71,8 +72,12 @@ fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
             let words = std::iter::once(OsString::from("hoist oci")).chain(args.args);
             Ok(Exit((hoist_runtime::cli::main(words) & 0xff) as u8))
         }
-        command => {
-            let context = Context { printer, client: client(&global)?, config_dir: config_dir(&global) };
+        mut command => {
+            let config_dir = config_dir(&global);
+            let preferences = Preferences::load(&config_dir)?;
+            let client = client(&global)?.with_headers(preferences.headers()?);
+            preferences.fill(&mut command, &client.host().to_string());
+            let context = Context { printer, client, config_dir };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let outcome = runtime.block_on(commands::dispatch(&context, command));
             // A read of standard input that is under way must not hold up the end.

@@ -19,6 +19,7 @@ mod entry;
 pub mod failure;
 pub mod format;
 mod help;
+pub mod preferences;
 pub mod printer;
 pub mod progress;
 pub mod spec;

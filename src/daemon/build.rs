@@ -33,23 +33,13 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
             none_for: settings.proxies.no_proxy.clone(),
         },
         max_downloads: settings.max_concurrent_downloads.unwrap_or(usual.max_downloads),
+        max_uploads: settings.max_concurrent_uploads.unwrap_or(usual.max_uploads),
         max_attempts: settings.max_download_attempts.unwrap_or(usual.max_attempts),
         ..usual
     };
     let mut networks_options = hoist_network::Options::new(&roots.data, &roots.run);
     networks_options.instance.clone_from(&roots.instance);
-    networks_options.mtu = settings.mtu;
-    networks_options.dns.servers.clone_from(&settings.dns);
-    if !settings.default_address_pools.is_empty() {
-        networks_options.pools = settings.address_pools()?;
-    }
-    if let Some(bip) = &settings.bip {
-        let subnet = settings.subnet("bip", bip)?;
-        networks_options.default_subnets = vec![subnet];
-        // The address itself is the bridge's, unless it is only the subnet's.
-        let address = bip.split('/').next().and_then(|a| a.parse().ok());
-        networks_options.default_gateways = address.into_iter().filter(|a| *a != subnet.base()).collect();
-    }
+    super::network::apply(settings, &mut networks_options)?;
     let pools = networks_options.pools.iter().map(|pool| (pool.base.to_string(), pool.size)).collect();
     // They do not know each other, so they open side by side.
     let (images, networks) = tokio::join!(Images::open(&roots.data, images_options), Networks::open(networks_options));

@@ -34,6 +34,15 @@ pub struct DaemonFlags {
     /// How much to log: trace, debug, info, warn, error or fatal [default: info]
     #[arg(long, short = 'l', value_name = "LEVEL")]
     log_level: Option<String>,
+    /// How the log is written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Full times and no colours in the log; it is always so
+    #[arg(long)]
+    raw_logs: bool,
+    /// Where a monitor reads GET /metrics, such as 127.0.0.1:9323
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_addr: Option<String>,
     /// Log everything
     #[arg(long, short = 'D')]
     debug: bool,
@@ -61,6 +70,39 @@ pub struct DaemonFlags {
     /// Address and prefix of the default network's bridge
     #[arg(long, value_name = "CIDR")]
     bip: Option<String>,
+    /// Bridge of the machine's own for the default network
+    #[arg(long, short = 'b', value_name = "NAME")]
+    bridge: Option<String>,
+    /// Range of the default network's subnet that containers get addresses from
+    #[arg(long, value_name = "CIDR")]
+    fixed_cidr: Option<String>,
+    /// The same for IPv6
+    #[arg(long, value_name = "CIDR")]
+    fixed_cidr_v6: Option<String>,
+    /// Router that containers of the default network use instead of the host
+    #[arg(long, value_name = "IP")]
+    default_gateway: Option<String>,
+    /// The same for IPv6
+    #[arg(long, value_name = "IP")]
+    default_gateway_v6: Option<String>,
+    /// Give the default network IPv6
+    #[arg(long)]
+    ipv6: bool,
+    /// Let containers of the default network reach each other [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    icc: Option<bool>,
+    /// Hide the addresses of the default network's containers behind the host's [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ip_masq: Option<bool>,
+    /// Address on which the default network's containers publish their ports [default: all]
+    #[arg(long, value_name = "IP")]
+    ip: Option<String>,
+    /// Option of new networks of a driver
+    #[arg(long = "default-network-opt", value_name = "DRIVER=KEY=VALUE")]
+    default_network_opts: Vec<String>,
+    /// Address that host-gateway stands for in --add-host
+    #[arg(long = "host-gateway-ip", value_name = "IP")]
+    host_gateway_ips: Vec<String>,
     /// MTU of new networks
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
@@ -94,6 +136,18 @@ pub struct DaemonFlags {
     /// Parent of all containers' cgroups
     #[arg(long, value_name = "NAME")]
     cgroup_parent: Option<String>,
+    /// IPC namespaces of containers that do not say: private or shareable [default: private]
+    #[arg(long, value_name = "MODE")]
+    default_ipc_mode: Option<String>,
+    /// Cgroup namespaces of containers that do not say: private or host [default: private]
+    #[arg(long, value_name = "MODE")]
+    default_cgroupns_mode: Option<String>,
+    /// Seccomp profile of containers that name none: a file, builtin or unconfined [default: builtin]
+    #[arg(long, value_name = "FILE")]
+    seccomp_profile: Option<String>,
+    /// Option of the runtime: native.cgroupdriver=cgroupfs
+    #[arg(long = "exec-opt", value_name = "OPTION")]
+    exec_opts: Vec<String>,
     /// OCI runtime of containers that name none [default: hoist]
     #[arg(long, value_name = "NAME")]
     default_runtime: Option<String>,
@@ -103,6 +157,9 @@ pub struct DaemonFlags {
     /// Layers fetched at once [default: 3]
     #[arg(long, value_name = "N")]
     max_concurrent_downloads: Option<u32>,
+    /// Layers sent at once [default: 5]
+    #[arg(long, value_name = "N")]
+    max_concurrent_uploads: Option<u32>,
     /// Attempts at a layer before its pull fails [default: 5]
     #[arg(long, value_name = "N")]
     max_download_attempts: Option<u32>,
@@ -142,7 +199,18 @@ impl DaemonFlags {
         let texts = [
             ("group", &self.group),
             ("log-level", &self.log_level),
+            ("log-format", &self.log_format),
+            ("metrics-addr", &self.metrics_addr),
             ("bip", &self.bip),
+            ("bridge", &self.bridge),
+            ("fixed-cidr", &self.fixed_cidr),
+            ("fixed-cidr-v6", &self.fixed_cidr_v6),
+            ("default-gateway", &self.default_gateway),
+            ("default-gateway-v6", &self.default_gateway_v6),
+            ("ip", &self.ip),
+            ("default-ipc-mode", &self.default_ipc_mode),
+            ("default-cgroupns-mode", &self.default_cgroupns_mode),
+            ("seccomp-profile", &self.seccomp_profile),
             ("log-driver", &self.log_driver),
             ("default-shm-size", &self.default_shm_size),
             ("cgroup-parent", &self.cgroup_parent),
@@ -151,6 +219,7 @@ impl DaemonFlags {
         given.extend(texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?)))));
         let numbers = [
             ("mtu", self.mtu),
+            ("max-concurrent-uploads", self.max_concurrent_uploads),
             ("max-concurrent-downloads", self.max_concurrent_downloads),
             ("max-download-attempts", self.max_download_attempts),
         ];
@@ -163,6 +232,8 @@ impl DaemonFlags {
             ("dns-search", &self.dns_search),
             ("dns-opts", &self.dns_opts),
             ("labels", &self.labels),
+            ("host-gateway-ips", &self.host_gateway_ips),
+            ("exec-opts", &self.exec_opts),
             ("cdi-spec-dirs", &self.cdi_spec_dirs),
             ("node-generic-resources", &self.node_generic_resources),
         ];
@@ -173,9 +244,16 @@ impl DaemonFlags {
             ("debug", self.debug),
             ("tlsverify", self.tlsverify),
             ("init", self.init),
+            ("ipv6", self.ipv6),
+            ("raw-logs", self.raw_logs),
             ("no-new-privileges", self.no_new_privileges),
         ];
         given.extend(switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key.to_owned(), json!(true))));
+        let choices = [("icc", self.icc), ("ip-masq", self.ip_masq)];
+        given.extend(choices.into_iter().filter_map(|(key, on)| Some((key.to_owned(), json!(on?)))));
+        if !self.default_network_opts.is_empty() {
+            given.insert("default-network-opts".to_owned(), network_options(&self.default_network_opts)?);
+        }
         if !self.runtimes.is_empty() {
             let runtimes = self.runtimes.iter().map(|text| runtime(text)).collect::<Result<Map<_, _>, _>>()?;
             given.insert("runtimes".to_owned(), runtimes.into());
@@ -219,6 +297,19 @@ fn pool(text: &str) -> Result<Value, DaemonError> {
         pool.insert(value.0, value.1);
     }
     Ok(pool.into())
+}
+
+/// `DRIVER=KEY=VALUE`, gathered by driver.
+fn network_options(texts: &[String]) -> Result<Value, DaemonError> {
+    let mut drivers: Map<String, Value> = Map::new();
+    for text in texts {
+        let fail = || wrong("default-network-opt", text, "expected DRIVER=KEY=VALUE");
+        let (driver, option) = text.split_once('=').filter(|(driver, _)| !driver.is_empty()).ok_or_else(fail)?;
+        let (key, value) = option.split_once('=').ok_or_else(fail)?;
+        let options = drivers.entry(driver).or_insert_with(|| json!({}));
+        options[key] = json!(value);
+    }
+    Ok(drivers.into())
 }
 
 fn runtime(text: &str) -> Result<(String, Value), DaemonError> {

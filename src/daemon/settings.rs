@@ -1,11 +1,15 @@
 //! The daemon's settings: what flags, file, environment and defaults come to.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use hoist_engine::{ContainerDefaults, OciRuntime, Runtimes};
 use hoist_network::{Pool, Subnet};
 use hoist_proto::{
-    spec::{Logging, Ulimit},
+    spec::{Logging, NamespaceMode, SeccompChoice, Ulimit},
     unit,
 };
 use serde::Deserialize;
@@ -27,6 +31,10 @@ pub struct DaemonSettings {
     pub group: Option<String>,
     pub pidfile: Option<PathBuf>,
     pub log_level: LogLevel,
+    pub log_format: LogFormat,
+    /// Full times and no colours: so the log always is.
+    pub raw_logs: bool,
+    pub metrics_addr: Option<std::net::SocketAddr>,
     pub debug: bool,
     pub tlsverify: bool,
     pub tlscacert: Option<PathBuf>,
@@ -37,6 +45,18 @@ pub struct DaemonSettings {
     pub proxies: Proxies,
     pub default_address_pools: Vec<AddressPool>,
     pub bip: Option<String>,
+    pub bridge: Option<String>,
+    pub fixed_cidr: Option<String>,
+    pub fixed_cidr_v6: Option<String>,
+    pub default_gateway: Option<Ipv4Addr>,
+    pub default_gateway_v6: Option<Ipv6Addr>,
+    pub ipv6: bool,
+    pub icc: Option<bool>,
+    pub ip_masq: Option<bool>,
+    pub ip: Option<IpAddr>,
+    pub default_network_opts: BTreeMap<String, BTreeMap<String, String>>,
+    pub host_gateway_ip: Option<IpAddr>,
+    pub host_gateway_ips: Vec<IpAddr>,
     pub mtu: Option<u32>,
     pub dns: Vec<IpAddr>,
     pub dns_search: Vec<String>,
@@ -48,9 +68,14 @@ pub struct DaemonSettings {
     pub init: bool,
     pub no_new_privileges: bool,
     pub cgroup_parent: Option<String>,
+    pub exec_opts: Vec<String>,
+    pub default_ipc_mode: Option<String>,
+    pub default_cgroupns_mode: Option<String>,
+    pub seccomp_profile: Option<String>,
     pub default_runtime: Option<String>,
     pub runtimes: BTreeMap<String, Runtime>,
     pub max_concurrent_downloads: Option<usize>,
+    pub max_concurrent_uploads: Option<usize>,
     pub max_download_attempts: Option<u32>,
     pub labels: Vec<String>,
     pub cdi_spec_dirs: Option<Vec<PathBuf>>,
@@ -116,6 +141,16 @@ pub enum LogLevel {
     Fatal,
 }
 
+/// How the daemon's log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}
+
 impl LogLevel {
     pub fn as_filter(self) -> &'static str {
         match self {
@@ -149,9 +184,6 @@ impl DaemonSettings {
 
     fn check(&self) -> Result<(), DaemonError> {
         self.address_pools()?;
-        if let Some(bip) = &self.bip {
-            self.subnet("bip", bip)?;
-        }
         self.defaults()?.check().map_err(DaemonError::part("the default for containers"))?;
         self.runtimes().check().map_err(DaemonError::part("the OCI runtimes"))?;
         self.devices()?;
@@ -163,10 +195,20 @@ impl DaemonSettings {
         for host in &self.hosts {
             super::listener::check(host, self)?;
         }
-        if let Some(zero) = self.max_concurrent_downloads.filter(|count| *count == 0) {
-            return Err(wrong("max-concurrent-downloads", &zero.to_string(), "expected a number above zero"));
+        for (setting, count) in [
+            ("max-concurrent-downloads", self.max_concurrent_downloads),
+            ("max-concurrent-uploads", self.max_concurrent_uploads),
+        ] {
+            if count == Some(0) {
+                return Err(wrong(setting, "0", "expected a number above zero"));
+            }
         }
-        Ok(())
+        for option in &self.exec_opts {
+            if option != "native.cgroupdriver=cgroupfs" {
+                return Err(wrong("exec-opt", option, "only native.cgroupdriver=cgroupfs is supported"));
+            }
+        }
+        super::network::apply(self, &mut hoist_network::Options::new("", ""))
     }
 
     /// `cdi-spec-dirs`, `features.cdi`, `node-generic-resources` and `devices`.
@@ -221,6 +263,31 @@ impl DaemonSettings {
         }
     }
 
+    /// `private`, or the one other mode that a kind of namespace can have for all containers.
+    fn namespace(
+        &self,
+        setting: &'static str,
+        mode: Option<&str>,
+        other: &str,
+    ) -> Result<Option<NamespaceMode>, DaemonError> {
+        match mode {
+            None => Ok(None),
+            Some("private") => Ok(Some(NamespaceMode::Private)),
+            Some("host") if other == "host" => Ok(Some(NamespaceMode::Host)),
+            Some("shareable") if other == "shareable" => Ok(Some(NamespaceMode::Shareable)),
+            Some(mode) => Err(wrong(setting, mode, &format!("expected private or {other}"))),
+        }
+    }
+
+    /// `seccomp-profile`: a file, `builtin` or `unconfined`.
+    fn seccomp(&self) -> Result<SeccompChoice, DaemonError> {
+        match self.seccomp_profile.as_deref() {
+            None | Some("" | "builtin") => Ok(SeccompChoice::Default),
+            Some("unconfined") => Ok(SeccompChoice::Unconfined),
+            Some(path) => fs_err::read_to_string(path).map(SeccompChoice::Profile).map_err(DaemonError::Files),
+        }
+    }
+
     /// What containers get that say nothing themselves.
     pub fn defaults(&self) -> Result<ContainerDefaults, DaemonError> {
         let ulimits = self.default_ulimits.iter().map(|(name, limit)| {
@@ -243,12 +310,16 @@ impl DaemonSettings {
             init: self.init,
             dns_search: self.dns_search.clone(),
             dns_options: self.dns_opts.clone(),
+            ipc: self.namespace("default-ipc-mode", self.default_ipc_mode.as_deref(), "shareable")?,
+            cgroup_namespace: self.namespace("default-cgroupns-mode", self.default_cgroupns_mode.as_deref(), "host")?,
+            seccomp: self.seccomp()?,
+            host_gateway: self.host_gateway_ip.into_iter().chain(self.host_gateway_ips.iter().copied()).collect(),
             no_new_privileges: self.no_new_privileges,
         })
     }
 }
 
-fn wrong(setting: &'static str, value: &str, reason: &str) -> DaemonError {
+pub(super) fn wrong(setting: &'static str, value: &str, reason: &str) -> DaemonError {
     DaemonError::Setting { setting, value: value.to_owned(), reason: reason.to_owned() }
 }
 

@@ -1,6 +1,8 @@
 //! What the daemon's settings say for containers that say nothing themselves.
 
-use hoist_proto::spec::{ContainerSpec, Logging, Ulimit};
+use std::net::IpAddr;
+
+use hoist_proto::spec::{ContainerSpec, Logging, NamespaceMode, SeccompChoice, Ulimit};
 
 use crate::EngineError;
 
@@ -16,6 +18,13 @@ pub struct ContainerDefaults {
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
     pub no_new_privileges: bool,
+    /// `private` or `shareable`.
+    pub ipc: Option<NamespaceMode>,
+    /// `private` or `host`.
+    pub cgroup_namespace: Option<NamespaceMode>,
+    pub seccomp: SeccompChoice,
+    /// What `host-gateway` stands for; the gateway of the container's network where there is none.
+    pub host_gateway: Vec<IpAddr>,
 }
 
 impl ContainerDefaults {
@@ -24,7 +33,8 @@ impl ContainerDefaults {
     /// # Errors
     /// `InvalidParameter` for a log driver or an option of it that is not supported.
     pub fn check(&self) -> Result<(), EngineError> {
-        crate::logging::check(&self.logging)
+        crate::logging::check(&self.logging)?;
+        crate::spec::seccomp(&self.seccomp, false, &[]).map(drop)
     }
 
     /// Fills in what a container leaves open.
@@ -55,12 +65,44 @@ impl ContainerDefaults {
             spec.init = spec.init.or(Some(true));
         }
         spec.security.no_new_privileges |= self.no_new_privileges;
+        for (own, default) in
+            [(&mut spec.namespaces.ipc, &self.ipc), (&mut spec.namespaces.cgroup, &self.cgroup_namespace)]
+        {
+            if let (NamespaceMode::Default, Some(default)) = (&*own, default) {
+                own.clone_from(default);
+            }
+        }
+        if spec.security.seccomp == SeccompChoice::Default && !spec.security.privileged {
+            spec.security.seccomp.clone_from(&self.seccomp);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn namespaces_and_filters_are_filled_in_where_a_container_says_nothing() {
+        let defaults = ContainerDefaults {
+            ipc: Some(NamespaceMode::Shareable),
+            cgroup_namespace: Some(NamespaceMode::Host),
+            seccomp: SeccompChoice::Unconfined,
+            ..ContainerDefaults::default()
+        };
+        let mut spec = ContainerSpec::default();
+        defaults.fill(&mut spec);
+        assert_eq!((spec.namespaces.ipc, spec.namespaces.cgroup), (NamespaceMode::Shareable, NamespaceMode::Host));
+        assert_eq!(spec.security.seccomp, SeccompChoice::Unconfined);
+        let mut spec = ContainerSpec::default();
+        spec.namespaces.ipc = NamespaceMode::Private;
+        spec.security.seccomp = SeccompChoice::Profile("{}".into());
+        defaults.fill(&mut spec);
+        assert_eq!(spec.namespaces.ipc, NamespaceMode::Private);
+        assert_eq!(spec.security.seccomp, SeccompChoice::Profile("{}".into()));
+        let bad = ContainerDefaults { seccomp: SeccompChoice::Profile("x".into()), ..Default::default() };
+        assert!(bad.check().is_err());
+    }
 
     #[test]
     fn what_a_container_says_counts() {

@@ -23,6 +23,7 @@ use crate::events::{Actor, EventBus};
 use crate::exec::Execs;
 use crate::io::Starter;
 use crate::lifecycle::recover;
+use crate::metrics::{Action, Metrics};
 use crate::model::*;
 use crate::runtimes::Runtimes;
 use crate::streams::{Attached, LogStream};
@@ -89,6 +90,7 @@ pub(crate) struct Inner {
     pub registry: Registry,
     pub starter: Starter,
     pub execs: Execs,
+    pub metrics: Metrics,
     /// What can be named now.
     pub runtimes: RwLock<Arc<Runtimes>>,
     /// Who is asked about networks that span machines.
@@ -138,6 +140,7 @@ impl Engine {
             registry: Registry::default(),
             starter: Starter::new()?,
             execs: Execs::default(),
+            metrics: Metrics::default(),
             runtimes: RwLock::new(Arc::new(options.runtimes.clone())),
             wide: RwLock::new(None),
             tasks: TaskTracker::new(),
@@ -211,6 +214,11 @@ impl Engine {
         counts
     }
 
+    /// What a monitor reads.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
     pub fn events(&self) -> &EventBus {
         &self.inner.events
     }
@@ -221,7 +229,7 @@ impl Engine {
     /// Names what of the spec cannot be; `Conflict` when the name is taken; the image's `NotFound`.
     pub async fn create(&self, mut spec: ContainerSpec) -> Result<Created> {
         self.inner.options.defaults.fill(&mut spec);
-        self.inner.create(spec).await
+        self.inner.metrics.time(Action::Create, self.inner.create(spec)).await
     }
 
     /// As [`create`](Self::create), for who starts it at once: while it starts, its record is brought to the disk, and
@@ -231,7 +239,7 @@ impl Engine {
     /// Those of [`create`](Self::create).
     pub async fn create_to_start(&self, mut spec: ContainerSpec) -> Result<Created> {
         self.inner.options.defaults.fill(&mut spec);
-        self.inner.create_to_start(spec).await
+        self.inner.metrics.time(Action::Create, self.inner.create_to_start(spec)).await
     }
 
     /// Starts a container; returns when its command runs.
@@ -239,7 +247,7 @@ impl Engine {
     /// # Errors
     /// `NotModified` if it runs; `Start` with the exit code 125, 126 or 127.
     pub async fn start(&self, name: &str) -> Result<()> {
-        self.inner.start(name).await
+        self.inner.metrics.time(Action::Start, self.inner.start(name)).await
     }
 
     /// Stops a container: its `pre_stop` hooks, its stop signal, and SIGKILL when it takes too long.
@@ -303,7 +311,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` if it runs and `force` is not given.
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
-        self.inner.remove(name, options).await
+        self.inner.metrics.time(Action::Delete, self.inner.remove(name, options)).await
     }
 
     /// Changes limits and the restart policy; answers warnings.
@@ -504,7 +512,8 @@ impl Engine {
     /// When the snapshot cannot be read.
     pub async fn changes(&self, name: &str) -> Result<Vec<hoist_image::Change>> {
         let handle = self.inner.registry.find(name)?;
-        Ok(crate::files::own(self.inner.options.images.diff(handle.id.as_str()).await?))
+        let diff = async { Ok(self.inner.options.images.diff(handle.id.as_str()).await?) };
+        Ok(crate::files::own(self.inner.metrics.time(Action::Changes, diff).await?))
     }
 
     /// Makes an image of it; with `pause` it stands still meanwhile.
@@ -517,7 +526,7 @@ impl Engine {
         options: hoist_image::CommitOptions,
         pause: bool,
     ) -> Result<hoist_image::Image> {
-        self.inner.commit(name, options, pause).await
+        self.inner.metrics.time(Action::Commit, self.inner.commit(name, options, pause)).await
     }
 
     /// Removes containers that do not run.

@@ -113,11 +113,15 @@ impl EngineError {
             Self::Network(error) => match error {
                 hoist_network::Error::NotFound(_) => K::NotFound,
                 hoist_network::Error::Exists(_) | hoist_network::Error::AlreadyConnected { .. } => K::Conflict,
-                hoist_network::Error::Predefined(..) | hoist_network::Error::InUse { .. } => K::Forbidden,
+                hoist_network::Error::Predefined(..)
+                | hoist_network::Error::InUse { .. }
+                | hoist_network::Error::Config { .. }
+                | hoist_network::Error::ConfigOnly(_) => K::Forbidden,
                 hoist_network::Error::Ambiguous(_)
                 | hoist_network::Error::Name(_)
                 | hoist_network::Error::Driver(_)
                 | hoist_network::Error::IpamDriver(_)
+                | hoist_network::Error::Interface { .. }
                 | hoist_network::Error::DriverOption { .. }
                 | hoist_network::Error::Plan(_)
                 | hoist_network::Error::Overlap { .. }

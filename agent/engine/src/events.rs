@@ -1,6 +1,7 @@
 //! What happened, for everybody who wants to know: Docker's events, with a short memory.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hoist_proto::clock::{SharedClock, Timestamp};
@@ -40,6 +41,7 @@ pub struct EventBus {
 struct Inner {
     clock: SharedClock,
     past: Mutex<VecDeque<Arc<Event>>>,
+    count: AtomicU64,
     sender: broadcast::Sender<Arc<Event>>,
 }
 
@@ -53,7 +55,7 @@ impl EventBus {
     /// A bus that nothing has happened on.
     pub fn new(clock: SharedClock) -> Self {
         let (sender, _) = broadcast::channel(MEMORY);
-        Self { inner: Arc::new(Inner { clock, past: Mutex::default(), sender }) }
+        Self { inner: Arc::new(Inner { clock, past: Mutex::default(), count: AtomicU64::new(0), sender }) }
     }
 
     /// Tells everybody. Images, networks and volumes changed through the API are published by the API.
@@ -65,7 +67,13 @@ impl EventBus {
             past.pop_front();
         }
         past.push_back(event.clone());
+        self.inner.count.fetch_add(1, Ordering::Relaxed);
         let _ = self.inner.sender.send(event);
+    }
+
+    /// How many events there were, and how many listen.
+    pub fn counts(&self) -> (u64, usize) {
+        (self.inner.count.load(Ordering::Relaxed), self.inner.sender.receiver_count())
     }
 
     /// What happened since a moment (as far as it is remembered), and what will happen. `None` begins now.

@@ -68,8 +68,19 @@ pub enum Error {
     #[error("invalid network name {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed")]
     Name(String),
     /// A driver that does not exist.
-    #[error("network driver {0:?} is not supported: use bridge, host or none")]
+    #[error("network driver {0:?} is not supported: use bridge, macvlan, host or none")]
     Driver(String),
+    /// A network that is only a configuration, or is to be made from one, in a way that cannot be.
+    #[error("network {network}: {reason}")]
+    Config {
+        /// The network that was asked for.
+        network: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing can be on a network that is only a configuration.
+    #[error("no container can be on network {0}: it is a configuration that networks are made from")]
+    ConfigOnly(String),
     /// This machine's part of an overlay cannot be made.
     #[error("network {network} cannot span machines here: {reason}")]
     Overlay {

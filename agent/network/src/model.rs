@@ -16,7 +16,7 @@ use crate::subnet::Subnet;
 pub struct NetworkSpec {
     /// The name, unique on this machine.
     pub name: String,
-    /// `bridge`, `host` or `none` (also spelt `null`); `overlay` for those that span machines.
+    /// `bridge`, `macvlan`, `host` or `none` (also spelt `null`); `overlay` for those that span machines.
     pub driver: String,
     /// No way out and no way in: only containers of this network reach each other.
     pub internal: bool,
@@ -24,6 +24,10 @@ pub struct NetworkSpec {
     pub attachable: bool,
     /// Kept for inspection.
     pub ingress: bool,
+    /// Nothing can be on it; others are made from it.
+    pub config_only: bool,
+    /// The configuration that it was made from.
+    pub config_from: Option<String>,
     /// IPv4 addresses are given to containers.
     pub enable_ipv4: bool,
     /// IPv6 addresses are given to containers.
@@ -44,6 +48,8 @@ impl Default for NetworkSpec {
             internal: false,
             attachable: false,
             ingress: false,
+            config_only: false,
+            config_from: None,
             enable_ipv4: true,
             enable_ipv6: false,
             ipam: IpamSpec::default(),
@@ -177,6 +183,13 @@ impl Network {
     /// The host's address on the bridge.
     pub fn gateway(&self, v6: bool) -> Option<IpAddr> {
         self.ipam(v6).and_then(|c| c.gateway)
+    }
+
+    /// Where containers send what is not for their subnet: the host, or the router that an auxiliary address names.
+    pub fn way_out(&self, v6: bool) -> Option<IpAddr> {
+        let name = if v6 { "DefaultGatewayIPv6" } else { "DefaultGatewayIPv4" };
+        let named = self.ipam(v6).and_then(|c| c.aux_addresses.get(name).copied());
+        named.or_else(|| self.gateway(v6))
     }
 
     /// `bridge`, `host` and `none`, which every machine has and nobody can remove.

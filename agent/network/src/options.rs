@@ -1,5 +1,6 @@
 //! How the networks of one daemon are set up.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -23,6 +24,16 @@ pub struct Options {
     /// The host's addresses on the default network's bridge, each in one of the subnets; the first
     /// address of a subnet that has none here.
     pub default_gateways: Vec<IpAddr>,
+    /// Which part of the default network's subnets containers get addresses from (`fixed-cidr`).
+    pub default_ranges: Vec<Subnet>,
+    /// Routers that containers of the default network use instead of the host (`default-gateway`).
+    pub default_routers: Vec<IpAddr>,
+    /// Whether the default network has IPv6, also without a subnet of its own.
+    pub default_ipv6: bool,
+    /// Driver options of the default network.
+    pub default_options: BTreeMap<String, String>,
+    /// Options of new networks by driver, where a person does not say.
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     /// Where subnets are taken from when none is given.
     pub pools: Vec<Pool>,
     /// The MTU of new networks that do not name one; the kernel's default when absent.
@@ -46,6 +57,11 @@ impl Options {
             bridge: None,
             default_subnets: Vec::new(),
             default_gateways: Vec::new(),
+            default_ranges: Vec::new(),
+            default_routers: Vec::new(),
+            default_ipv6: false,
+            default_options: BTreeMap::new(),
+            network_options: BTreeMap::new(),
             pools: Pool::defaults(),
             mtu: None,
             ports: None,

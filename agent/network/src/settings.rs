@@ -56,9 +56,7 @@ impl BridgeSettings {
                     settings.host_ip = Some(IpAddr::V4(address));
                 }
                 "com.docker.network.driver.mtu" => {
-                    // RFC 791: every link carries 68 bytes; the largest IP packet has 65535.
-                    let mtu = value.parse().ok().filter(|m| (68..=65535).contains(m));
-                    settings.mtu = Some(mtu.ok_or_else(|| wrong("expected a number from 68 to 65535"))?);
+                    settings.mtu = Some(mtu(value).map_err(wrong)?);
                 }
                 "com.docker.network.container_iface_prefix" | "com.docker.network.bridge.container_iface_prefix" => {
                     check_interface_name(&format!("{value}0"))?;
@@ -136,6 +134,11 @@ pub(crate) fn check_interface_name(name: &str) -> Result<(), Error> {
     } else {
         Ok(())
     }
+}
+
+/// An MTU, or what was expected. RFC 791: every link carries 68 bytes; the largest IP packet has 65535.
+pub(crate) fn mtu(value: &str) -> Result<u32, &'static str> {
+    value.parse().ok().filter(|m| (68..=65535).contains(m)).ok_or("expected a number from 68 to 65535")
 }
 
 fn boolean(value: &str) -> Option<bool> {

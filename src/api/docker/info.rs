@@ -38,7 +38,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         driver_status: vec![("Supports d_type".to_owned(), "true".to_owned())],
         plugins: Plugins {
             volume: vec!["local".to_owned()],
-            network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
+            network: ["bridge", "host", "macvlan", "null"].map(str::to_owned).to_vec(),
             authorization: None,
             log: ["journald", "json-file", "local", "none", "syslog"].map(str::to_owned).to_vec(),
         },
@@ -167,18 +167,19 @@ fn security_options() -> Vec<String> {
 
 /// What the machine tells of itself.
 #[derive(Debug, Default)]
-struct Host {
+pub struct Host {
     controllers: String,
     cgroup_version: String,
     swap_limit: bool,
     forwarding: bool,
-    memory: u64,
-    operating_system: String,
-    os_version: String,
+    /// Bytes.
+    pub memory: u64,
+    pub operating_system: String,
+    pub os_version: String,
 }
 
 impl Host {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
         let unified = read("/sys/fs/cgroup/cgroup.controllers");
         let (controllers, version) = if unified.is_empty() {

@@ -137,8 +137,8 @@ fn show(network: &Network) -> dto::Network {
         internal: spec.internal,
         attachable: spec.attachable,
         ingress: spec.ingress,
-        config_from: dto::ConfigFrom::default(),
-        config_only: false,
+        config_from: dto::ConfigFrom { network: spec.config_from.clone().unwrap_or_default() },
+        config_only: spec.config_only,
         containers: BTreeMap::new(),
         options: spec.options.clone(),
         labels: spec.labels.clone(),
@@ -167,9 +167,6 @@ pub async fn create(
 }
 
 fn spec(body: dto::Create) -> Result<NetworkSpec, ApiError> {
-    if body.config_only || body.config_from.is_some_and(|from| !from.network.is_empty()) {
-        return Err(ApiError::bad_request("ConfigOnly and ConfigFrom are not supported"));
-    }
     if body.ingress {
         return Err(ApiError::bad_request("Ingress networks belong to a cluster, which this node is not part of"));
     }
@@ -206,6 +203,8 @@ fn spec(body: dto::Create) -> Result<NetworkSpec, ApiError> {
         internal: body.internal,
         attachable: body.attachable,
         ingress: false,
+        config_only: body.config_only,
+        config_from: body.config_from.map(|from| from.network).filter(|name| !name.is_empty()),
         enable_ipv4: body.enable_ipv4.unwrap_or(true),
         enable_ipv6: body.enable_ipv6.unwrap_or(false),
         ipam: IpamSpec {

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod manifest;
 pub mod network;
 pub mod node;
+pub mod plugin;
 pub mod registry;
 pub mod service;
 pub mod stack;
@@ -275,6 +276,18 @@ top_level! {
     Volume {
         #[command(subcommand)]
         command: volume::VolumeCommand,
+    },
+    /// Manage plugins, of which there are none
+    #[command(display_order = 5, hide = true, subcommand_required = true, arg_required_else_help = true)]
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
+    /// Manage checkpoints, which are not supported
+    #[command(display_order = 5, hide = true, subcommand_required = true, arg_required_else_help = true)]
+    Checkpoint {
+        #[command(subcommand)]
+        command: plugin::CheckpointCommand,
     },
     /// Manage the cluster that this machine is in
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

@@ -28,17 +28,24 @@ pub struct Client {
     host: Host,
     tls: Option<TlsFiles>,
     autostart: Option<Autostart>,
+    /// What a person wants to be sent with each request.
+    pub(super) headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
 impl Client {
     /// With `autostart`, a daemon is started when nobody answers.
     pub fn new(host: Host, autostart: Option<Autostart>) -> Self {
-        Self { host, tls: None, autostart }
+        Self { host, tls: None, autostart, headers: Vec::new() }
     }
 
     /// A daemon elsewhere, known by its certificate.
     pub fn over_tls(host: Host, files: TlsFiles) -> Self {
-        Self { host, tls: Some(files), autostart: None }
+        Self { host, tls: Some(files), autostart: None, headers: Vec::new() }
+    }
+
+    /// Sends further headers with each request.
+    pub fn with_headers(self, headers: Vec<(http::HeaderName, http::HeaderValue)>) -> Self {
+        Self { headers, ..self }
     }
 
     pub fn host(&self) -> &Host {

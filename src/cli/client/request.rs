@@ -100,6 +100,9 @@ impl<'a> Request<'a> {
             .uri(format!("{}{}", self.path, self.query))
             .header(header::HOST, "hoist")
             .header(header::USER_AGENT, concat!("Hoist-Client/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in &self.client.headers {
+            request = request.header(name, value);
+        }
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod manifest;
 pub mod network;
 pub mod node;
+pub mod plugin;
 mod prompt;
 pub mod registry;
 pub mod service;
@@ -52,6 +53,8 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Watch(args) => Box::pin(compose::watch(cx, args)).await,
         C::Compose(args) => Box::pin(compose::run(cx, args)).await,
         C::Container { command } => Box::pin(on_container(cx, command)).await,
+        C::Plugin { command } => plugin::run(cx, command).await,
+        C::Checkpoint { command } => plugin::checkpoint(&command),
         C::Manifest { command } => Box::pin(manifest::run(cx, command)).await,
         C::Job { command } => Box::pin(job::run(cx, command)).await,
         C::Queue(args) => job::queue(cx, args).await,

@@ -61,6 +61,10 @@ pub(super) async fn attach(place: &Place<'_>, spec: &ContainerSpec) -> Result<Ne
 async fn hosts(place: &Place<'_>, spec: &ContainerSpec, endpoints: &[Endpoint]) -> Result<String> {
     let mut extra = Vec::new();
     for (name, address) in &place.request.extra_hosts {
+        if address == "host-gateway" && !place.engine.options.defaults.host_gateway.is_empty() {
+            extra.extend(place.engine.options.defaults.host_gateway.iter().map(|address| (name.clone(), *address)));
+            continue;
+        }
         let address = if address == "host-gateway" {
             let own = endpoints.iter().find_map(|endpoint| endpoint.gateway4).map(IpAddr::V4);
             match own {

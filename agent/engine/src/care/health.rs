@@ -47,6 +47,7 @@ impl Inner {
                     () = care.cancelled() => return,
                     () = engine.closing.cancelled() => return,
                 };
+                engine.metrics.checked(result.exit_code == 0);
                 if !care.is_cancelled() {
                     engine.note_health(&handle, &check, result, begin.elapsed()).await;
                 }

@@ -85,6 +85,10 @@ async fn hosts(engine: &Inner, record: &Record, endpoints: &[Endpoint]) -> Resul
     let spec = &record.spec;
     let mut extra = Vec::new();
     for (name, address) in &spec.extra_hosts {
+        if address == "host-gateway" && !engine.options.defaults.host_gateway.is_empty() {
+            extra.extend(engine.options.defaults.host_gateway.iter().map(|address| (name.clone(), *address)));
+            continue;
+        }
         let address = if address == "host-gateway" {
             let own = endpoints.iter().find_map(|endpoint| endpoint.gateway4).map(IpAddr::V4);
             match own {

@@ -56,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) epoch: Epoch,
     pub(crate) registries: Registries,
     pub(crate) downloads: Semaphore,
+    pub(crate) uploads: Semaphore,
     pub(crate) unpacks: Arc<Semaphore>,
     /// Held while files are collected, or while an image is being recorded: what is about to be recorded must not go.
     pub(crate) collecting: tokio::sync::RwLock<()>,
@@ -109,6 +110,7 @@ impl Images {
                 pins: Pins::default(),
                 transfers: Pins::default(),
                 downloads: Semaphore::new(options.max_downloads.max(1)),
+                uploads: Semaphore::new(options.max_uploads.max(1)),
                 unpacks: Arc::new(Semaphore::new(unpacks)),
                 registries: Registries::new(options),
                 collecting: tokio::sync::RwLock::new(()),

@@ -16,9 +16,6 @@ use crate::reference::Reference;
 use crate::registry::{Repository, Uploaded};
 use crate::store::{IndexRecord, Pin};
 
-/// Layers that go up at once.
-const UPLOADS: usize = 4;
-
 impl Images {
     /// Pushes the image of that name to its registry.
     pub async fn push(
@@ -136,13 +133,14 @@ impl Images {
         progress: &Arc<dyn Progress>,
     ) -> Result<(), Error> {
         let uploads = manifest.layers.iter().map(|layer| {
-            let (progress, blobs) = (Arc::clone(progress), &self.inner.blobs);
+            let (progress, blobs, turns) = (Arc::clone(progress), &self.inner.blobs, &self.inner.uploads);
             async move {
                 let short = layer.digest.short().to_owned();
                 let tell = |phase, current| {
                     progress.report(PullEvent::Layer { id: short.clone(), phase, current, total: layer.size })
                 };
                 tell(Phase::Preparing, 0);
+                let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 let sent = |n| tell(Phase::Pushing, n);
                 let done =
                     repository.upload_blob(&layer.digest, layer.size, &blobs.path(&layer.digest), from, &sent).await?;
@@ -155,7 +153,7 @@ impl Images {
                 Ok::<_, Error>(())
             }
         });
-        let mut uploads = futures_util::stream::iter(uploads.collect::<Vec<_>>()).buffer_unordered(UPLOADS);
+        let mut uploads: futures_util::stream::FuturesUnordered<_> = uploads.collect();
         while let Some(result) = uploads.next().await {
             result?;
         }

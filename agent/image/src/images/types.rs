@@ -27,6 +27,8 @@ pub struct Options {
     pub auth_file: Option<PathBuf>,
     /// Layers downloaded at once, in all pulls together.
     pub max_downloads: usize,
+    /// Layers sent at once, in all pushes together.
+    pub max_uploads: usize,
     /// Layers unpacked at once; 0 means one for each processor.
     pub max_unpacks: usize,
     /// How many times an interrupted download goes on before the pull fails.
@@ -56,6 +58,7 @@ impl Default for Options {
             mirrors: Vec::new(),
             auth_file: None,
             max_downloads: 3,
+            max_uploads: 5,
             max_unpacks: 0,
             max_attempts: 5,
             user_agent: concat!("hoist/", env!("CARGO_PKG_VERSION")).into(),

@@ -20,10 +20,12 @@ impl Core {
         self.release(container)?;
         let mut networks = request.networks;
         networks.sort_by_key(|r| std::cmp::Reverse(r.priority));
-        let mut bridged = false;
+        let mut kinds = Vec::new();
         for request in &networks {
-            bridged |= matches!(self.find(&request.network)?.kind, Kind::Bridge(_));
+            kinds.push(&self.find(&request.network)?.kind);
         }
+        // A ready pair has the first network's name inside.
+        let bridged = matches!(kinds.first(), Some(Kind::Bridge(_)));
         let result = self.open_sandbox(container, bridged, request.dns).and_then(|sandbox| {
             let endpoints = networks.into_iter().map(|r| self.join(container, r)).collect::<Result<Vec<_>, _>>()?;
             let ports = self.publish_ports(container, &request.ports)?;
@@ -169,15 +171,22 @@ impl Core {
             return Ok(());
         }
         let unpublished = self.unpublish_all(container);
-        let Some(held) = self.containers.remove(container) else { return Ok(()) };
+        let Some(mut held) = self.containers.remove(container) else { return Ok(()) };
+        let mut live = held.live.take();
         let mut batch = Batch::default();
         for endpoint in &held.record.endpoints {
             self.directory.leave(endpoint);
             self.release_addresses(endpoint);
+            // The links go with the namespace, a little later. Until then nothing may pass: the
+            // addresses can have a new owner at once.
             if let Some(host) = &endpoint.host_interface {
-                // The links go with the namespace, a little later. Until then nothing may pass: the
-                // addresses can have a new owner at once.
                 batch.cut_port(host);
+            } else if let (Some(inside), Some(live)) = (&endpoint.interface, &mut live) {
+                let mut batch = Batch::default();
+                batch.delete_link(inside);
+                if let Err((_, refusal)) = live.rtnl.send(batch) {
+                    tracing::debug!(container, inside, ?refusal, "a link that should go is gone");
+                }
             }
         }
         let cut = match self.rtnl.send(batch) {
@@ -189,7 +198,7 @@ impl Core {
         let path = self.store.namespace(container);
         let forgotten = self.store.remove_record(container);
         // Closing what is open in the namespace lets it end.
-        drop(held);
+        drop((held, live));
         let unpinned = netns::unpin(&path).map_err(|source| Error::Namespace { path, action: "unpin", source });
         unpublished.and(cut).and(forgotten).and(unpinned)
     }

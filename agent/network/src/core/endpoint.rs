@@ -4,7 +4,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::{Bridge, Core, Kind, Live, refused_batch};
+use super::network::MACVLAN;
+use super::{Bridge, Core, Kind, Live, Net, refused_batch};
 use crate::error::Error;
 use crate::ident;
 use crate::ipam::Addresses;
@@ -18,9 +19,10 @@ impl Core {
     /// Puts a container on a network, in the kernel and in its record; takes all back on failure.
     pub(super) fn join(&mut self, container: &str, request: ConnectRequest) -> Result<Endpoint, Error> {
         let net = self.find(&request.network)?;
-        let (network, exclusive) = (net.network.clone(), !matches!(net.kind, Kind::Bridge(_)));
+        let (network, exclusive) = (net.network.clone(), !matches!(net.kind, Kind::Bridge(_) | Kind::Direct(_)));
         match &net.kind {
-            Kind::Bridge(_) | Kind::None => {}
+            Kind::Bridge(_) | Kind::Direct(_) | Kind::None => {}
+            Kind::Config => return Err(Error::ConfigOnly(network.spec.name)),
             Kind::Host => return Err(Error::HostNetwork(container.to_owned())),
             Kind::Unusable(reason) => {
                 return Err(Error::Unusable { network: network.spec.name, reason: reason.clone() });
@@ -51,7 +53,11 @@ impl Core {
             request,
         };
         if !exclusive {
-            let joined = self.join_bridge(&network, &mut endpoint);
+            let direct = network.spec.driver == MACVLAN;
+            let joined = match direct {
+                true => self.join_direct(&network, &mut endpoint),
+                false => self.join_bridge(&network, &mut endpoint),
+            };
             joined.map_err(|error| self.with_names(error))?;
         }
         let held = self.containers.get_mut(container).expect("it was found above");
@@ -82,11 +88,11 @@ impl Core {
 
         let taken: Vec<&str> = held.record.endpoints.iter().filter_map(|e| e.interface.as_deref()).collect();
         let name = interface_name(&endpoint.request, &settings, &bridge.settings.interface_prefix, &taken)?;
-        take_addresses(bridge, network, endpoint)?;
+        take_addresses(&mut bridge.ipv4, &mut bridge.ipv6, network, endpoint)?;
         endpoint.interface = Some(name);
         let made = link(rtnl, live, bridge, endpoint, &settings);
         if made.is_err() {
-            release_addresses(bridge, endpoint);
+            release_from(&mut bridge.ipv4, &mut bridge.ipv6, endpoint);
         }
         made
     }
@@ -100,13 +106,25 @@ impl Core {
             live.links.remove(name);
         }
         self.directory.leave(&endpoint);
-        if let Some(Kind::Bridge(bridge)) = self.networks.get_mut(network_id).map(|n| &mut n.kind) {
-            release_addresses(bridge, &endpoint);
-        }
-        let Some(host) = &endpoint.host_interface else { return Ok(()) };
+        let live = held.live.as_mut();
         let mut batch = Batch::default();
-        batch.delete_link(host);
-        match self.rtnl.send(batch) {
+        let (host, sent) = match (&endpoint.host_interface, live, &endpoint.interface) {
+            (Some(host), ..) => {
+                batch.delete_link(host);
+                (host, self.rtnl.send(batch))
+            }
+            // A link that lies on one of the host's has its one end inside.
+            (None, Some(live), Some(inside)) => {
+                batch.delete_link(inside);
+                (inside, live.rtnl.send(batch))
+            }
+            _ => {
+                self.release_addresses(&endpoint);
+                return Ok(());
+            }
+        };
+        self.release_addresses(&endpoint);
+        match sent {
             Err((_, refusal)) if refusal.errno != nix::errno::Errno::ENODEV => {
                 Err(refused_batch(format!("remove link {host} of container {container}"))((0, refusal)))
             }
@@ -115,8 +133,8 @@ impl Core {
     }
 
     pub(super) fn release_addresses(&mut self, endpoint: &Endpoint) {
-        if let Some(Kind::Bridge(bridge)) = self.networks.get_mut(&endpoint.network).map(|n| &mut n.kind) {
-            release_addresses(bridge, endpoint);
+        if let Some((pool4, pool6)) = self.networks.get_mut(&endpoint.network).and_then(pools) {
+            release_from(pool4, pool6, endpoint);
         }
     }
 }
@@ -132,7 +150,7 @@ fn names(request: &ConnectRequest) -> Vec<String> {
     all
 }
 
-fn interface_name(
+pub(super) fn interface_name(
     request: &ConnectRequest,
     settings: &EndpointSettings,
     prefix: &str,
@@ -150,13 +168,18 @@ fn interface_name(
 }
 
 /// Decides addresses, link address and gateways.
-fn take_addresses(bridge: &mut Bridge, network: &Network, endpoint: &mut Endpoint) -> Result<(), Error> {
+pub(super) fn take_addresses(
+    pool4: &mut Option<Addresses>,
+    pool6: &mut Option<Addresses>,
+    network: &Network,
+    endpoint: &mut Endpoint,
+) -> Result<(), Error> {
     let request = &endpoint.request;
-    let ipv4 = take(bridge.ipv4.as_mut(), request.ipv4.map(IpAddr::V4), network, &endpoint.container, false)?;
-    let ipv6 = match take(bridge.ipv6.as_mut(), request.ipv6.map(IpAddr::V6), network, &endpoint.container, true) {
+    let ipv4 = take(pool4.as_mut(), request.ipv4.map(IpAddr::V4), network, &endpoint.container, false)?;
+    let ipv6 = match take(pool6.as_mut(), request.ipv6.map(IpAddr::V6), network, &endpoint.container, true) {
         Ok(taken) => taken,
         Err(error) => {
-            if let (Some(pool), Some((address, _))) = (&mut bridge.ipv4, ipv4) {
+            if let (Some(pool), Some((address, _))) = (pool4, ipv4) {
                 pool.release(address);
             }
             return Err(error);
@@ -172,7 +195,7 @@ fn take_addresses(bridge: &mut Bridge, network: &Network, endpoint: &mut Endpoin
     let mac = request.mac.or(address.map(MacAddress::standing_for));
     endpoint.mac = mac;
     if !network.spec.internal {
-        let gateway = |v6| network.gateway(v6);
+        let gateway = |v6| network.way_out(v6);
         endpoint.gateway4 = gateway(false).and_then(|g| if let IpAddr::V4(a) = g { Some(a) } else { None });
         endpoint.gateway6 = gateway(true).and_then(|g| if let IpAddr::V6(a) = g { Some(a) } else { None });
     }
@@ -198,11 +221,20 @@ fn take(
     }
 }
 
-fn release_addresses(bridge: &mut Bridge, endpoint: &Endpoint) {
-    if let (Some(pool), Some((address, _))) = (&mut bridge.ipv4, endpoint.ipv4) {
+/// The pools of a network that gives addresses.
+pub(super) fn pools(net: &mut Net) -> Option<(&mut Option<Addresses>, &mut Option<Addresses>)> {
+    match &mut net.kind {
+        Kind::Bridge(bridge) => Some((&mut bridge.ipv4, &mut bridge.ipv6)),
+        Kind::Direct(direct) => Some((&mut direct.ipv4, &mut direct.ipv6)),
+        Kind::Host | Kind::None | Kind::Config | Kind::Unusable(_) => None,
+    }
+}
+
+pub(super) fn release_from(pool4: &mut Option<Addresses>, pool6: &mut Option<Addresses>, endpoint: &Endpoint) {
+    if let (Some(pool), Some((address, _))) = (pool4, endpoint.ipv4) {
         pool.release(address.into());
     }
-    if let (Some(pool), Some((address, _))) = (&mut bridge.ipv6, endpoint.ipv6) {
+    if let (Some(pool), Some((address, _))) = (pool6, endpoint.ipv6) {
         pool.release(address.into());
     }
 }
@@ -218,6 +250,27 @@ pub(super) fn set_port(batch: &mut Batch, host: &str, bridge: &Bridge) {
     } else if !bridge.settings.icc {
         batch.set_port(host, true, false);
     }
+}
+
+/// Lets an interface inside have IPv6 addresses.
+pub(super) fn enable_ipv6(live: &Live, name: &str) -> io::Result<()> {
+    netns::within(live.namespace.as_fd(), || {
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "0")
+    })
+}
+
+/// The kernel settings that a person wants for an interface inside.
+pub(super) fn apply_sysctls(live: &Live, name: &str, settings: &EndpointSettings) -> io::Result<()> {
+    if settings.sysctls.is_empty() {
+        return Ok(());
+    }
+    netns::within(live.namespace.as_fd(), || {
+        settings.sysctls.iter().try_for_each(|(path, value)| {
+            let path = path.replace("IFNAME", name);
+            std::fs::write(format!("/proc/sys/{path}"), value)
+                .map_err(|e| io::Error::new(e.kind(), format!("kernel setting {}: {e}", path.replace('/', "."))))
+        })
+    })
 }
 
 /// Makes the link, with all its addresses, on both sides.
@@ -244,10 +297,7 @@ fn link(
         if endpoint.ipv6.is_some() || endpoint.request.link_local.iter().any(IpAddr::is_ipv6) {
             // The setting goes by name, so the name comes first; the setting before the addresses.
             live.rtnl.send(std::mem::take(&mut inside)).map_err(refused_batch(action()))?;
-            netns::within(live.namespace.as_fd(), || {
-                std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "0")
-            })
-            .map_err(io_error)?;
+            enable_ipv6(live, &name).map_err(io_error)?;
         }
         if let Some((address, prefix)) = endpoint.ipv4 {
             inside.add_address(index, address.into(), prefix);
@@ -270,18 +320,7 @@ fn link(
         outside.set_up(&host);
         rtnl.send(outside).map_err(refused_batch(action()))?;
 
-        if !settings.sysctls.is_empty() {
-            netns::within(live.namespace.as_fd(), || {
-                settings.sysctls.iter().try_for_each(|(path, value)| {
-                    let path = path.replace("IFNAME", &name);
-                    std::fs::write(format!("/proc/sys/{path}"), value).map_err(|e| {
-                        io::Error::new(e.kind(), format!("kernel setting {}: {e}", path.replace('/', ".")))
-                    })
-                })
-            })
-            .map_err(io_error)?;
-        }
-        Ok(())
+        apply_sysctls(live, &name, settings).map_err(io_error)
     })();
     if result.is_err() {
         let mut undo = Batch::default();

@@ -6,6 +6,8 @@
 mod attach;
 mod balance;
 mod bridge;
+mod config;
+mod direct;
 mod endpoint;
 mod mesh;
 mod network;
@@ -57,8 +59,12 @@ struct Net {
 
 enum Kind {
     Bridge(Box<Bridge>),
+    /// On a wire of the host's.
+    Direct(Box<direct::Direct>),
     Host,
     None,
+    /// What others are made from; nothing can be on it.
+    Config,
     /// It is written down, but could not be made again; with the reason.
     Unusable(String),
 }

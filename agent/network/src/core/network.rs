@@ -7,6 +7,9 @@ use crate::ipam::{self, Addresses, Taken};
 use crate::model::{Network, NetworkSpec, Overlay};
 use crate::settings::BridgeSettings;
 
+/// The driver of networks on a wire of the host's.
+pub(super) const MACVLAN: &str = "macvlan";
+
 impl Core {
     /// Makes a network as asked; nothing is left of one that cannot be.
     pub(crate) fn create(&mut self, mut spec: NetworkSpec) -> Result<Network, Error> {
@@ -14,14 +17,28 @@ impl Core {
         if self.networks.values().any(|n| n.network.spec.name == spec.name) {
             return Err(Error::Exists(spec.name));
         }
+        if spec.config_only {
+            return self.create_config(spec);
+        }
+        if let Some(name) = spec.config_from.clone() {
+            self.configure(&mut spec, &name)?;
+        }
         match spec.driver.as_str() {
             "" => spec.driver = "bridge".into(),
-            "bridge" => {}
+            "bridge" | MACVLAN => {}
             "host" | "null" | "none" => return Err(Error::Single(spec.driver)),
             // Those that span machines are the cluster's to decide: see `create_overlay`.
             _ => return Err(Error::Driver(spec.driver)),
         }
-        self.create_bridge_network(spec, None, None)
+        if let Some(defaults) = self.options.network_options.get(&spec.driver) {
+            for (option, value) in defaults {
+                spec.options.entry(option.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        match spec.driver.as_str() {
+            MACVLAN => self.create_direct(spec),
+            _ => self.create_bridge_network(spec, None, None),
+        }
     }
 
     /// This machine's part of a network that spans machines, as the cluster decided it: nothing is
@@ -121,6 +138,8 @@ impl Core {
             .filter_map(|c| c.record.endpoints.iter().find(|e| e.network == network.id))
             .map(|e| short(&self.name_of(&e.container)).to_owned())
             .collect();
+        let from = |n: &&Net| n.network.spec.config_from.as_ref() == Some(&network.spec.name);
+        users.extend(self.networks.values().filter(from).map(|n| format!("network {}", n.network.spec.name)));
         if !users.is_empty() {
             users.sort();
             return Err(Error::InUse { name: network.spec.name, containers: users });
@@ -129,7 +148,11 @@ impl Core {
         self.store.remove_network(&network.id)?;
         let net = self.networks.remove(&network.id).expect("it was found above");
         self.directory.forget_network(&network.id);
-        let Kind::Bridge(bridge) = net.kind else { return Ok(network) };
+        let bridge = match net.kind {
+            Kind::Bridge(bridge) => bridge,
+            Kind::Direct(direct) => return self.remove_parent(&network, &direct.parent).map(|()| network),
+            _ => return Ok(network),
+        };
         if network.overlay.is_some_and(|overlay| overlay.mesh) {
             let name = network.bridge.clone().unwrap_or_default();
             self.change_firewall(|f| f.set_mesh_bridge(&name, false))
@@ -142,12 +165,12 @@ impl Core {
     }
 
     /// What a new subnet must stay clear of. Routes over our own bridges are those of our networks.
-    fn taken(&mut self, bridge: &str) -> Result<Taken, Error> {
+    pub(super) fn taken(&mut self, bridge: &str) -> Result<Taken, Error> {
         let action = || "read the host's routes";
         let links = self.rtnl.links().map_err(refused(action()))?;
         let name_of = |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone()).unwrap_or_default();
         let mut taken = Taken::default();
-        for net in self.networks.values() {
+        for net in self.networks.values().filter(|n| !matches!(n.kind, Kind::Config)) {
             let subnets = net.network.spec.ipam.config.iter().filter_map(|c| c.subnet);
             taken.networks.extend(subnets.map(|s| (s, net.network.spec.name.clone())));
         }

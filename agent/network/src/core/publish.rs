@@ -103,7 +103,9 @@ impl Core {
     pub(super) fn target(&self, record: &Record) -> Target {
         let mut target = Target::default();
         for v6 in [false, true] {
-            let Some(endpoint) = super::route::leading_out(&record.endpoints, v6) else { continue };
+            // The host itself does not reach what lies on its own wire.
+            let reached = record.endpoints.iter().filter(|e| e.host_interface.is_some());
+            let Some(endpoint) = super::route::leading_out(reached, v6) else { continue };
             if v6 {
                 target.ipv6 = endpoint.ipv6.map(|(a, _)| a);
             } else {

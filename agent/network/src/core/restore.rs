@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::endpoint::set_port;
-use super::network::bridge_of;
+use super::endpoint::{pools, set_port};
+use super::network::{MACVLAN, bridge_of};
 use super::publish::forwards;
 use super::{Container, Core, Kind, Live, Net, bridge, refused, refused_batch};
 use crate::error::Error;
@@ -16,14 +16,23 @@ use crate::sandbox::Prepared;
 use crate::settings::BridgeSettings;
 use crate::store::Record;
 
+/// The name of the network for containers that name none.
+const DEFAULT: &str = "bridge";
+
 impl Core {
     /// Networks from their files, containers from their records, rules from both.
     pub(crate) fn restore(&mut self) -> Result<(), Error> {
         for network in self.store.load_networks()? {
-            let built = BridgeSettings::parse(&network.spec, self.options.mtu).and_then(|mut settings| {
-                self.fit_tunnel(&network, &mut settings)?;
-                self.build(&network, &settings)
-            });
+            let built = if network.spec.config_only {
+                Ok(Net { network: network.clone(), kind: Kind::Config })
+            } else if network.spec.driver == MACVLAN {
+                self.build_direct(&network)
+            } else {
+                BridgeSettings::parse(&network.spec, self.options.mtu).and_then(|mut settings| {
+                    self.fit_tunnel(&network, &mut settings)?;
+                    self.build(&network, &settings)
+                })
+            };
             // One network that cannot be is no reason to leave all others without a daemon.
             let net = built.unwrap_or_else(|error| {
                 let reason = explain(&error);
@@ -41,6 +50,7 @@ impl Core {
                 tracing::warn!(%error, container, "the container's network cannot be taken over");
             }
         }
+        self.renew_default()?;
         self.rebuild_firewall()
     }
 
@@ -88,20 +98,73 @@ impl Core {
             let network = Network { id: id.clone(), created, spec, bridge: None, existing: None, overlay: None };
             self.networks.insert(id, Net { network, kind });
         }
-        if self.networks.values().any(|n| n.network.spec.name == "bridge") {
+        if self.networks.values().any(|n| n.network.spec.name == DEFAULT) {
             return Ok(());
         }
-        let name = self.options.bridge.clone().unwrap_or_else(|| match self.options.instance.as_str() {
+        self.create_bridge_network(self.default_spec(), Some(self.default_bridge()), None).map(drop)
+    }
+
+    fn default_bridge(&self) -> String {
+        self.options.bridge.clone().unwrap_or_else(|| match self.options.instance.as_str() {
             "" => "hoist0".into(),
             instance => format!("hoist-{instance}"),
-        });
-        let mut spec = NetworkSpec { name: "bridge".into(), ..NetworkSpec::default() };
-        for subnet in &self.options.default_subnets {
+        })
+    }
+
+    /// The default network as the settings want it.
+    fn default_spec(&self) -> NetworkSpec {
+        let options = &self.options;
+        let mut spec =
+            NetworkSpec { name: DEFAULT.into(), options: options.default_options.clone(), ..NetworkSpec::default() };
+        spec.enable_ipv6 = options.default_ipv6;
+        for subnet in &options.default_subnets {
             spec.enable_ipv6 |= subnet.is_ipv6();
-            let gateway = self.options.default_gateways.iter().find(|g| subnet.contains(**g)).copied();
-            spec.ipam.config.push(IpamConfig { subnet: Some(*subnet), gateway, ..IpamConfig::default() });
+            let within = |address: &&IpAddr| subnet.contains(**address);
+            let mut config = IpamConfig { subnet: Some(*subnet), ..IpamConfig::default() };
+            config.gateway = options.default_gateways.iter().find(within).copied();
+            config.ip_range = options.default_ranges.iter().find(|range| subnet.covers(**range)).copied();
+            if let Some(router) = options.default_routers.iter().find(within) {
+                let name = if subnet.is_ipv6() { "DefaultGatewayIPv6" } else { "DefaultGatewayIPv4" };
+                config.aux_addresses.insert(name.into(), *router);
+            }
+            spec.ipam.config.push(config);
         }
-        self.create_bridge_network(spec, Some(name), None).map(drop)
+        spec
+    }
+
+    /// Makes the default network anew when the settings want another than it is. While containers are on it, it stays.
+    fn renew_default(&mut self) -> Result<(), Error> {
+        let (wanted, bridge) = (self.default_spec(), self.default_bridge());
+        let Some(net) = self.networks.values().find(|n| n.network.spec.name == DEFAULT) else { return Ok(()) };
+        let network = net.network.clone();
+        let is = &network.spec;
+        let fits = |config: &IpamConfig| {
+            is.ipam.config.iter().any(|have| {
+                have.subnet == config.subnet
+                    && config.gateway.is_none_or(|gateway| have.gateway == Some(gateway))
+                    && have.ip_range == config.ip_range
+                    && have.aux_addresses == config.aux_addresses
+            })
+        };
+        let same = is.options == wanted.options && network.bridge.as_ref() == Some(&bridge);
+        // Without a word of the settings the subnets that it has are as good as others.
+        let all = wanted.ipam.config.iter().all(fits) && (is.enable_ipv6 || !wanted.enable_ipv6);
+        if same && all {
+            return Ok(());
+        }
+        if self.containers.values().any(|c| c.record.endpoints.iter().any(|e| e.network == network.id)) {
+            tracing::warn!("the default network stays as it is while containers are on it; other settings come later");
+            return Ok(());
+        }
+        self.store.remove_network(&network.id)?;
+        let net = self.networks.remove(&network.id);
+        self.directory.forget_network(&network.id);
+        if let Some(Net { kind: Kind::Bridge(old), .. }) = net {
+            self.change_firewall(|f| f.remove_bridge(&old.rules))
+                .map_err(refused("remove the firewall rules of the default network"))?;
+            self.remove_bridge(&network, &old.settings)?;
+        }
+        self.create_bridge_network(wanted, Some(bridge), None).map(drop)
     }
 
     /// Writes the rules again if somebody has emptied the host's ruleset.
@@ -131,11 +194,11 @@ impl Core {
             (held.live, held.resolver) = (Some(live), Some(resolver));
         }
         for endpoint in &held.record.endpoints {
-            if let Some(Kind::Bridge(bridge)) = self.networks.get_mut(&endpoint.network).map(|n| &mut n.kind) {
-                if let (Some(pool), Some((a, _))) = (&mut bridge.ipv4, endpoint.ipv4) {
+            if let Some((pool4, pool6)) = self.networks.get_mut(&endpoint.network).and_then(pools) {
+                if let (Some(pool), Some((a, _))) = (pool4, endpoint.ipv4) {
                     pool.take_static(IpAddr::V4(a), &container)?;
                 }
-                if let (Some(pool), Some((a, _))) = (&mut bridge.ipv6, endpoint.ipv6) {
+                if let (Some(pool), Some((a, _))) = (pool6, endpoint.ipv6) {
                     pool.take_static(IpAddr::V6(a), &container)?;
                 }
                 self.reattach(endpoint)?;

@@ -32,9 +32,9 @@ impl Core {
 }
 
 /// The endpoint with the highest gateway priority among those that lead out; the first name decides ties.
-pub(super) fn leading_out(endpoints: &[Endpoint], v6: bool) -> Option<&Endpoint> {
+pub(super) fn leading_out<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>, v6: bool) -> Option<&'a Endpoint> {
     let leads = |e: &&Endpoint| if v6 { e.gateway6.is_some() } else { e.gateway4.is_some() };
-    endpoints.iter().filter(leads).min_by_key(|e| (Reverse(e.request.gw_priority), e.network_name.clone()))
+    endpoints.into_iter().filter(leads).min_by_key(|e| (Reverse(e.request.gw_priority), e.network_name.clone()))
 }
 
 fn best(endpoints: &[Endpoint], v6: bool) -> Option<(&str, IpAddr)> {

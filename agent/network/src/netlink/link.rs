@@ -9,7 +9,8 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
-    InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo as Info, LinkMessage,
+    InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo as Info,
+    LinkMessage,
 };
 
 use super::socket::{Batch, Family, Refusal, Socket};
@@ -34,6 +35,19 @@ pub(crate) struct LinkInfo {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VethEnd<'a> {
     pub(crate) name: &'a str,
+    pub(crate) mac: Option<MacAddress>,
+    pub(crate) mtu: Option<u32>,
+}
+
+pub(crate) use netlink_packet_route::link::MacVlanMode as MacvlanMode;
+
+/// A link with an address of its own on another one, as it is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Macvlan<'a> {
+    pub(crate) name: &'a str,
+    /// The index of the link that it lies on.
+    pub(crate) parent: u32,
+    pub(crate) mode: MacvlanMode,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) mtu: Option<u32>,
 }
@@ -137,6 +151,48 @@ impl Batch {
             Info::Kind(InfoKind::Veth),
             Info::Data(InfoData::Veth(InfoVeth::Peer(inside))),
         ]));
+        self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
+    }
+
+    /// A pair of which both ends are here. Both are down.
+    pub(crate) fn add_wire(&mut self, name: &str, peer: &str) {
+        let mut other = LinkMessage::default();
+        other.attributes.push(LinkAttribute::IfName(peer.to_owned()));
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::LinkInfo(vec![
+                Info::Kind(InfoKind::Veth),
+                Info::Data(InfoData::Veth(InfoVeth::Peer(other))),
+            ]),
+        ];
+        self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
+    }
+
+    /// A macvlan that is born in another namespace. It is down.
+    pub(crate) fn add_macvlan(&mut self, link: Macvlan<'_>, namespace: BorrowedFd<'_>) {
+        let mut message = LinkMessage::default();
+        message.attributes = end_attributes(VethEnd { name: link.name, mac: link.mac, mtu: link.mtu });
+        message.attributes.push(LinkAttribute::Link(link.parent));
+        message.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            Info::Kind(InfoKind::MacVlan),
+            Info::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(link.mode)])),
+        ]));
+        self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
+    }
+
+    /// The 802.1Q sub-interface `id` of the link with the index `over`.
+    pub(crate) fn add_vlan(&mut self, name: &str, over: u32, id: u16) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Link(over),
+            LinkAttribute::LinkInfo(vec![
+                Info::Kind(InfoKind::Vlan),
+                Info::Data(InfoData::Vlan(vec![InfoVlan::Id(id)])),
+            ]),
+        ];
         self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
     }
 
