@@ -263,8 +263,9 @@ fn networks_on_a_wire_and_from_a_configuration() {
     }
     let net = ["network", "create", "-d", "macvlan", "--subnet", "192.0.2.0/24", "-o", "parent=wire", "lan"];
     host.hoist(&net).ok();
-    host.hoist(&["run", "-d", "--name", "a", "--network", "lan", "busybox", "sleep", "1000"]).ok();
-    let shown = host.hoist(&["run", "--rm", "--network", "lan", "busybox", "sh", "-c", "ping -c1 a && ip route"]).ok();
+    host.hoist(&["run", "-d", "--name", "wired", "--network", "lan", "busybox", "sleep", "1000"]).ok();
+    let shown =
+        host.hoist(&["run", "--rm", "--network", "lan", "busybox", "sh", "-c", "ping -c1 wired && ip route"]).ok();
     assert!(shown.contains("1 packets received") && shown.contains("default via 192.0.2.1"), "{shown}");
     let form = "{{.Driver}} {{.Options.parent}} {{(index .IPAM.Config 0).Gateway}}";
     assert_eq!(host.hoist(&["network", "inspect", "-f", form, "lan"]).ok(), "macvlan wire 192.0.2.1\n");
@@ -283,7 +284,7 @@ fn networks_on_a_wire_and_from_a_configuration() {
     let text = docker(&["run", "--rm", "--network", "config", "busybox", "true"]).fails(125);
     assert!(text.contains("no container can be on network config"), "{text}");
     docker(&["network", "rm", "made", "config"]).ok();
-    host.hoist(&["rm", "-f", "a"]).ok();
+    host.hoist(&["rm", "-f", "wired"]).ok();
 }
 
 #[test]

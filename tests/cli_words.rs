@@ -51,6 +51,7 @@ fn every_command_has_help_with_an_example() {
             "image",
             "job",
             "lab",
+            "manifest",
             "network",
             "node",
             "secret",

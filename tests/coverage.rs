@@ -85,6 +85,7 @@ fn api_table(host: &Host) -> String {
         let (status, body) = exchange(host, method, &format!("{}{query}", target(path)), b"");
         assert_ne!(status, 0, "{method} {path}: no answer");
         let here = match status {
+            404 if path.starts_with("/plugins/") => "says that there is no such plugin".to_owned(),
             404 if body.contains("page not found") => "not there".to_owned(),
             501 => format!("refused: {}", message(&body)),
             503 => "says that the node is no swarm manager".to_owned(),
@@ -93,6 +94,12 @@ fn api_table(host: &Host) -> String {
         let _ = writeln!(out, "| `{method} {path}` | {here} |");
     }
     out
+}
+
+/// Whether a command's own help says that it is there only to be refused.
+fn is_refused(words: &[&str]) -> bool {
+    let done = run(Command::new(HOIST).args(words).arg("--help").env("NO_COLOR", "1"));
+    done.stdout.starts_with("Not supported")
 }
 
 /// The flags that a command's help lists; `None` where there is no such command.
@@ -117,6 +124,14 @@ fn cli_table() -> String {
             let _ = writeln!(out, "| `{command}` | not there | | |");
             continue;
         };
+        if is_refused(&words) {
+            let _ = writeln!(
+                out,
+                "| `{command}` | refused | {} | |",
+                wanted.split_whitespace().map(|flag| format!("`{flag}`")).collect::<Vec<_>>().join(" ")
+            );
+            continue;
+        }
         let (mut works, mut refused, mut moot) = (Vec::new(), Vec::new(), Vec::new());
         for flag in wanted.split_whitespace() {
             let list = match known.contains(flag) {

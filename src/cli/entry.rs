@@ -15,7 +15,7 @@ use super::{
     Context, Exit, Outcome,
     args::{Cli, Command, Global},
     client::{Autostart, Client, Host, TlsFiles},
-    commands,
+    commands, completion,
     contexts::{self, Choice, Store, env},
     failure::Failure,
     help,
@@ -49,6 +49,10 @@ fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
     if args.get(1).is_some_and(|word| word == "help") {
         args.remove(1);
         args.push("--help".into());
+    }
+    if args.get(1).is_some_and(|word| word == completion::COMMAND) {
+        completion::answer(&args[2..], printer, reach);
+        return Ok(Exit::OK);
     }
     if help::is_asked(&args[1..]) {
         printer.text(help::overview())?;
@@ -278,6 +282,13 @@ fn client(global: &Global) -> Result<Client, Failure> {
     let autostart =
         Autostart { data_root: global.data_root.clone(), run_root: global.run_root.clone(), config_file: None };
     Ok(Client::new(Host::of_run_root(&global.run_root), Some(autostart)))
+}
+
+/// The daemon that is meant, for whoever does without when it does not run; and the client's own configuration.
+fn reach(global: &Global) -> Option<(Client, PathBuf)> {
+    let dir = config_dir(global);
+    let named = contexts::client(&choice(global), &Store::of(&dir)).ok()?;
+    Some((named.unwrap_or_else(|| Client::new(Host::of_run_root(&global.run_root), None)), dir))
 }
 
 fn config_dir(global: &Global) -> PathBuf {

@@ -12,6 +12,7 @@
 pub mod args;
 pub mod client;
 pub mod commands;
+mod completion;
 mod context;
 pub mod contexts;
 pub mod credentials;

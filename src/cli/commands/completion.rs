@@ -1,17 +1,9 @@
 //! `hoist completion`
 
-use clap::CommandFactory;
-
-use crate::cli::{
-    Exit, Outcome,
-    args::{Cli, CompletionArgs},
-    printer::Printer,
-};
+use crate::cli::{Exit, Outcome, args::CompletionArgs, completion, printer::Printer};
 
 /// Prints the script.
 pub fn run(args: CompletionArgs, printer: Printer) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "hoist", &mut script);
-    printer.raw(&script)?;
+    printer.raw(&completion::script(args.shell))?;
     Ok(Exit::OK)
 }
