@@ -11,7 +11,7 @@ use super::{
     State, anywhere,
     docker::{
         auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, nodes, ping,
-        services, swarm, tasks, volumes,
+        plugins, services, swarm, tasks, volumes,
     },
     error::ApiError,
     forward, hoist,
@@ -139,7 +139,10 @@ fn cluster() -> Router<State> {
 fn absent() -> Router<State> {
     Router::new()
         .route("/plugins", get(swarm::no_plugins))
-        .route("/plugins/{*path}", any(swarm::plugins_unsupported))
+        .route("/plugins/create", any(swarm::plugins_unsupported))
+        .route("/plugins/pull", any(swarm::plugins_unsupported))
+        .route("/plugins/privileges", any(swarm::plugins_unsupported))
+        .route("/plugins/{*path}", any(plugins::missing))
         .route("/build", post(build::build))
         .route("/build/prune", post(build::prune))
         .route("/build/cancel", post(build::cancel))

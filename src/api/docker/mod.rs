@@ -13,6 +13,7 @@ pub mod info;
 pub mod networks;
 pub mod nodes;
 pub mod ping;
+pub mod plugins;
 pub mod services;
 pub mod swarm;
 pub mod tasks;
