@@ -57,7 +57,7 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
         target: args.target,
         args: build_args,
         labels: pairs("label", &args.labels)?,
-        annotations: pairs("annotation", &args.annotations)?,
+        annotations: args.annotations.iter().map(|entry| annotation(entry)).collect::<Result<_, _>>()?,
         platforms: args.platform,
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter,
@@ -181,6 +181,24 @@ fn pairs(flag: &str, entries: &[String]) -> Result<BTreeMap<String, String>, Fai
         .iter()
         .map(|entry| if entry.contains('=') { pair(flag, entry) } else { Ok((entry.clone(), String::new())) })
         .collect()
+}
+
+/// `NAME=VALUE`, in front of which may stand what is annotated: `manifest:`.
+fn annotation(entry: &str) -> Result<(String, String), Failure> {
+    const KINDS: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
+    let (name, value) = pair("annotation", entry)?;
+    let Some((what, rest)) = name.split_once(':') else { return Ok((name, value)) };
+    let kinds = what.split('[').next().unwrap_or_default();
+    // Names may have colons, too.
+    if !kinds.split(',').all(|kind| KINDS.contains(&kind)) {
+        return Ok((name, value));
+    }
+    if what == "manifest" {
+        return Ok((rest.to_owned(), value));
+    }
+    Err(Failure::usage(format!(
+        "--annotation {what}:… is not supported: the manifests of all images are annotated, and no others"
+    )))
 }
 
 /// `name:address` or `name=address`; an IPv6 address may stand in brackets.
@@ -309,6 +327,19 @@ mod tests {
         assert!(read(Some("mode=mox"), None, &[]).unwrap_err().contains("'mode' is not supported"));
         assert!(read(None, Some("generator=x/y"), &[]).unwrap_err().contains("generators are images of others"));
         assert!(read(None, None, &["type=vex"]).unwrap_err().contains("type=vex is not supported"));
+    }
+
+    #[test]
+    fn manifests_are_annotated_and_nothing_else() {
+        let read = |entry| annotation(entry).map_err(|failure| failure.message);
+        for entry in ["a.b=c", "manifest:a.b=c"] {
+            assert_eq!(read(entry).unwrap(), ("a.b".to_owned(), "c".to_owned()));
+        }
+        assert_eq!(read("x:y=z:w").unwrap(), ("x:y".to_owned(), "z:w".to_owned()));
+        for entry in ["index:a=b", "manifest,index:a=b", "manifest[linux/amd64]:a=b", "manifest-descriptor:a=b"] {
+            assert!(read(entry).unwrap_err().contains("is not supported"), "{entry}");
+        }
+        assert!(read("a").is_err());
     }
 
     #[test]
