@@ -68,7 +68,7 @@ pub async fn files(With(state): With<State>, Path(id): Path<String>, body: Body)
     let mut bridge = SyncIoBridge::new(reader(body));
     let builds = state.builds.clone();
     blocking(move || {
-        let lease = incoming.receive(&mut std::io::BufReader::with_capacity(256 << 10, &mut bridge))?;
+        let lease = incoming.receive(&mut std::io::BufReader::with_capacity(64 << 10, &mut bridge))?;
         builds.put(&id, Waiting::Ready(Arc::new(ReadyContext::Leased(lease))));
         Ok(StatusCode::NO_CONTENT)
     })

@@ -203,7 +203,8 @@ impl Incoming {
             return Ok(self.finished(manifest, root));
         }
         let mut kept = (*manifest).clone();
-        let mut buffer = vec![0; 128 << 10];
+        // More than readers gather, so that large files are not copied on the way.
+        let mut buffer = vec![0; 512 << 10];
         for expected in self.change.files.iter().map(|index| *index as u32).chain([u32::MAX]) {
             let mut number = [0; 4];
             from.read_exact(&mut number).map_err(ContextError::io("receive", &root))?;

@@ -120,7 +120,8 @@ pub fn write_files(
     to: &mut impl Write,
     sent: &mut dyn FnMut(u64),
 ) -> Result<(), ContextError> {
-    let mut buffer = vec![0; 128 << 10];
+    // More than writers gather, so that large files are not copied on the way.
+    let mut buffer = vec![0; 512 << 10];
     for index in missing {
         let Some(entry) = manifest.entries.get(*index as usize) else {
             return Err(ContextError::Stream(format!("file {index} was asked for, and there is none")));
