@@ -33,8 +33,8 @@ mod tests {
     use std::pin::Pin;
 
     use hoist_proto::wire::{
-        AssignmentsMessage, AssignmentsRequest, HeartbeatRequest, HeartbeatResponse, ProgressReport, ProgressSummary,
-        SessionMessage, SessionRequest, UpdateTaskStatusRequest, UpdateTaskStatusResponse,
+        self, AssignmentsMessage, AssignmentsRequest, HeartbeatRequest, HeartbeatResponse, ProgressReport,
+        ProgressSummary, SessionMessage, SessionRequest, UpdateTaskStatusRequest, UpdateTaskStatusResponse,
         dispatcher_client::DispatcherClient,
         dispatcher_server::{Dispatcher, DispatcherServer},
     };
@@ -75,6 +75,35 @@ mod tests {
         }
 
         async fn progress(&self, _: Request<Streaming<ProgressReport>>) -> Result<Response<ProgressSummary>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn find_network(
+            &self,
+            _: Request<wire::FindNetworkRequest>,
+        ) -> Result<Response<wire::FindNetworkResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn attach(&self, _: Request<wire::AttachRequest>) -> Result<Response<wire::AttachResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn detach(&self, _: Request<wire::DetachRequest>) -> Result<Response<wire::DetachResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn keep_attachments(
+            &self,
+            _: Request<wire::KeepAttachmentsRequest>,
+        ) -> Result<Response<wire::KeepAttachmentsResponse>, Status> {
+            Err(Status::unimplemented("not here"))
+        }
+
+        async fn find_image(
+            &self,
+            _: Request<wire::FindImageRequest>,
+        ) -> Result<Response<wire::FindImageResponse>, Status> {
             Err(Status::unimplemented("not here"))
         }
     }
