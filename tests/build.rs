@@ -204,6 +204,13 @@ fn dockers_own_client_builds() {
     assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "classic:1", "cat", "/b"]).ok(), "hello\n");
     let text = docker(&args).ok();
     assert!(text.contains(" ---> Using cache"), "{text}");
+    // A Dockerfile from elsewhere is put into the archive, whose end Docker's client then leaves out.
+    let other = host.write("other.Dockerfile", "FROM busybox\nRUN echo other > /b\n").display().to_string();
+    docker(&["build", "--network", "none", "-t", "classic:2", "-f", &other, &context]).ok();
+    assert_eq!(host.hoist(&["run", "--rm", "--network", "none", "classic:2", "cat", "/b"]).ok(), "other\n");
+    // Who sends an archive to a container that is not there hears that, and not that nobody listens.
+    let text = docker(&["cp", &other, "nobody:/x"]).fails(1);
+    assert!(text.contains("No such container"), "{text}");
     put(&host, "Dockerfile", "FROM busybox\nRUN exit 4\n");
     let done = docker(&["build", "--network", "none", &context]);
     assert!(done.stderr.contains("The command '/bin/sh -c exit 4' returned a non-zero code: 4"), "{}", done.stderr);

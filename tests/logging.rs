@@ -108,6 +108,59 @@ fn servers_over_the_network_and_those_that_do_not_listen() {
 }
 
 #[test]
+fn a_server_over_tls_that_shows_who_it_is() {
+    let host = Host::new();
+    host.busybox();
+    let script = "set -e\n\
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -subj /CN=authority -days 2\n\
+        for who in server client; do\n\
+        openssl req -newkey rsa:2048 -nodes -keyout $who-key.pem -out $who.csr -subj /CN=$who\n\
+        printf 'subjectAltName=IP:127.0.0.1\\n' > $who.ext\n\
+        openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out $who.pem -days 2 -extfile $who.ext\n\
+        done\n";
+    host.other("sh", &["-c", script]).ok();
+    let server = "import socket, ssl, sys\n\
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
+        c.load_cert_chain('server.pem', 'server-key.pem'); c.load_verify_locations('ca.pem')\n\
+        c.verify_mode = ssl.CERT_REQUIRED\n\
+        s = socket.socket(); s.bind(('127.0.0.1', 6514)); s.listen()\n\
+        while True:\n    try:\n        t = c.wrap_socket(s.accept()[0], server_side=True)\n\
+        \x20       while data := t.recv(65536):\n            sys.stdout.buffer.write(data); sys.stdout.flush()\n\
+        \x20   except OSError: pass\n";
+    let file = host.write("sent.txt", "");
+    let mut server = host
+        .command("python3")
+        .args(["-c", server])
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&file).unwrap())
+        .spawn()
+        .unwrap();
+    let option = |name: &str, file: &str| format!("syslog-tls-{name}={}", host.path().join(file).display());
+    let (ca, cert, key) = (option("ca-cert", "ca.pem"), option("cert", "client.pem"), option("key", "client-key.pem"));
+    let run = |options: &[&str]| {
+        let mut args =
+            vec!["run", "--rm", "--log-driver", "syslog", "--log-opt", "syslog-address=tcp+tls://127.0.0.1:6514"];
+        args.extend(options.iter().flat_map(|option| ["--log-opt", option]));
+        args.extend(["busybox", "sh", "-c", "echo one; echo two"]);
+        host.hoist(&args)
+    };
+    let sent = wait_until(|| {
+        run(&[&ca, &cert, &key]);
+        std::fs::read_to_string(&file).unwrap().contains("]: two\n")
+    });
+    // Its authority is none of this machine's; and it wants to be shown a certificate.
+    let stranger = run(&[&cert, &key]).fails(125);
+    let missing = run(&[&option("ca-cert", "nothing.pem")]).fails(125);
+    let half = run(&[&cert]).fails(125);
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(sent, "{}", std::fs::read_to_string(&file).unwrap());
+    assert!(stranger.contains("over TLS") && stranger.contains("certificate"), "{stranger}");
+    assert!(missing.contains("nothing.pem"), "{missing}");
+    assert!(half.contains("syslog-tls-key"), "{half}");
+}
+
+#[test]
 fn a_server_that_reads_nothing_holds_up_only_who_wants_it() {
     let host = Host::new();
     host.busybox();

@@ -1,11 +1,11 @@
 //! What log drivers and their options mean for the supervisor, which writes and sends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hoist_proto::spec::Logging;
 use hoist_proto::unit;
 use hoist_runtime::supervisor::{
-    JournaldSettings, LogSettings, SendSettings, SendTarget, SyslogAddress, SyslogFormat, SyslogSettings,
+    JournaldSettings, LogSettings, SendSettings, SendTarget, SyslogAddress, SyslogFormat, SyslogSettings, SyslogTls,
 };
 
 use crate::container::Record;
@@ -48,6 +48,7 @@ struct Options {
     tag: String,
     details: Details,
     address: SyslogAddress,
+    tls: SyslogTls,
     format: SyslogFormat,
     facility: u8,
 }
@@ -217,6 +218,16 @@ impl Options {
                 Err(why) => return bad(&why),
             }
         }
+        if options.tls.cert.is_some() != options.tls.key.is_some() {
+            return refuse("log options \"syslog-tls-cert\" and \"syslog-tls-key\" go together".into());
+        }
+        match &mut options.address {
+            SyslogAddress::Tls(_, tls) => tls.clone_from(&options.tls),
+            _ if options.tls != SyslogTls::default() => {
+                return refuse("log options \"syslog-tls-…\" go with a syslog-address of tcp+tls:// only".into());
+            }
+            _ => {}
+        }
         if options.max_buffer.is_some() && !options.non_blocking {
             return refuse("log option \"max-buffer-size\" goes with mode=non-blocking only".into());
         }
@@ -241,6 +252,7 @@ impl Options {
             tag: String::new(),
             details: Details::default(),
             address: SyslogAddress::Local,
+            tls: SyslogTls::default(),
             format: SyslogFormat::Unix,
             facility: 3,
         }
@@ -281,6 +293,10 @@ impl Options {
                 "labels-regex" => self.details.labels_regex = Some(value.to_owned()).filter(|text| !text.is_empty()),
                 "env-regex" => self.details.env_regex = Some(value.to_owned()).filter(|text| !text.is_empty()),
                 "syslog-address" if syslog => self.address = address(value)?,
+                "syslog-tls-ca-cert" if syslog => self.tls.ca = Some(absolute(value)?),
+                "syslog-tls-cert" if syslog => self.tls.cert = Some(absolute(value)?),
+                "syslog-tls-key" if syslog => self.tls.key = Some(absolute(value)?),
+                "syslog-tls-skip-verify" if syslog => self.tls.skip_verify = boolean(value)?,
                 "syslog-facility" if syslog => self.facility = facility(value)?,
                 "syslog-format" if syslog => self.format = format(value)?,
                 _ => return Ok(false),
@@ -300,6 +316,10 @@ fn boolean(text: &str) -> Result<bool, String> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("expected true or false".into()),
     }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') { Ok(text.into()) } else { Err("expected an absolute path".into()) }
 }
 
 fn format(text: &str) -> Result<SyslogFormat, String> {
@@ -338,8 +358,9 @@ fn address(text: &str) -> Result<SyslogAddress, String> {
         "unixgram" => Ok(SyslogAddress::Datagram(path()?)),
         "udp" => Ok(SyslogAddress::Udp(host()?)),
         "tcp" => Ok(SyslogAddress::Tcp(host()?)),
-        "tcp+tls" => Err("TLS is not supported: use tcp, or a relay on this machine that speaks it".into()),
-        _ => Err("expected unix, unixgram, udp or tcp".into()),
+        // Its certificates have options of their own.
+        "tcp+tls" => Ok(SyslogAddress::Tls(host()?, SyslogTls::default())),
+        _ => Err("expected unix, unixgram, udp, tcp or tcp+tls".into()),
     }
 }
 
@@ -384,7 +405,9 @@ mod tests {
             ("json-file", &[("compress", "true"), ("max-file", "1")], "max-file"),
             ("json-file", &[("mode", "perhaps")], "mode"),
             ("journald", &[("max-size", "1m")], "max-size"),
-            ("syslog", &[("syslog-address", "tcp+tls://h:1")], "TLS"),
+            ("syslog", &[("syslog-address", "tcp+tls://h:1"), ("syslog-tls-cert", "/c")], "syslog-tls-key"),
+            ("syslog", &[("syslog-address", "tcp://h:1"), ("syslog-tls-ca-cert", "/c")], "tcp+tls"),
+            ("syslog", &[("syslog-address", "tcp+tls://h:1"), ("syslog-tls-ca-cert", "c")], "absolute"),
             ("syslog", &[("syslog-address", "h:1")], "SCHEME"),
             ("syslog", &[("syslog-facility", "24")], "syslog-facility"),
             ("syslog", &[("tag", "{{.Nothing}}")], "Nothing"),

@@ -88,7 +88,8 @@ impl<R: BufRead> TarReader<R> {
     pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         self.skip(self.remaining)?;
         self.remaining = 0;
-        self.skip(self.padding)?;
+        // Docker's command line ends an archive that it puts a file into with that file's last byte.
+        self.ended |= !self.pass(self.padding)?;
         self.padding = 0;
         let mut local = Pax::default();
         let (mut long_name, mut long_link) = (None, None);
@@ -235,10 +236,15 @@ impl<R: BufRead> TarReader<R> {
         })
     }
 
-    fn skip(&mut self, mut n: u64) -> Result<(), TarError> {
+    fn skip(&mut self, n: u64) -> Result<(), TarError> {
+        if self.pass(n)? { Ok(()) } else { Err(TarError::Io(io::ErrorKind::UnexpectedEof.into())) }
+    }
+
+    /// Leaves out this many bytes; says whether there were as many.
+    fn pass(&mut self, mut n: u64) -> Result<bool, TarError> {
         while n > 0 {
             let available = match self.reader.fill_buf() {
-                Ok([]) => return Err(TarError::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok([]) => return Ok(false),
                 Ok(buffer) => buffer.len(),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(TarError::Io(e)),
@@ -247,7 +253,7 @@ impl<R: BufRead> TarReader<R> {
             self.reader.consume(step);
             n -= step as u64;
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -270,4 +276,35 @@ fn padding(size: u64) -> u64 {
 
 pub(super) fn read_block(reader: &mut impl BufRead, block: &mut Block) -> Result<(), TarError> {
     reader.read_exact(block).map_err(TarError::Io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_may_end_with_its_last_byte_of_data_and_no_earlier() {
+        let mut writer = tar::Builder::new(Vec::new());
+        for name in ["one", "two"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(30);
+            header.set_cksum();
+            writer.append_data(&mut header, name, [b'x'; 30].as_slice()).unwrap();
+        }
+        let whole = writer.into_inner().unwrap();
+        let entries = |length: usize| {
+            let mut reader = TarReader::new(&whole[..length]);
+            let mut count = 0;
+            while reader.next_entry()?.is_some() {
+                count += 1;
+            }
+            Ok::<_, TarError>(count)
+        };
+        let end = 512 + 512 + 512 + 30;
+        assert_eq!(entries(whole.len()).unwrap(), 2);
+        assert_eq!(entries(end + 7).unwrap(), 2);
+        assert_eq!(entries(end).unwrap(), 2);
+        assert!(matches!(entries(end - 1), Err(TarError::Io(_))));
+        assert!(matches!(entries(512 + 512 + 100), Err(TarError::Io(_))));
+    }
 }

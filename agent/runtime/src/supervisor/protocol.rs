@@ -151,6 +151,21 @@ pub enum SyslogAddress {
     Udp(String),
     /// Host and port.
     Tcp(String),
+    /// Host and port, and who may be there.
+    Tls(String, SyslogTls),
+}
+
+/// How a syslog server and this machine show each other who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogTls {
+    /// The authorities that vouch for the server; the machine's own when absent.
+    pub ca: Option<PathBuf>,
+    /// What this machine shows.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The server may be anybody.
+    pub skip_verify: bool,
 }
 
 /// How a syslog message looks.

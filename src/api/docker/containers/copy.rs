@@ -34,6 +34,9 @@ pub async fn get(With(state): With<State>, Path(id): Path<String>, params: Param
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(archive, 64 << 10))).into_response())
 }
 
+/// How much of an archive that nobody wants is read, in bytes.
+const UNWANTED: usize = 256 << 10;
+
 /// `PUT`: a tar archive unpacked into a directory.
 pub async fn put(
     With(state): With<State>,
@@ -41,6 +44,11 @@ pub async fn put(
     params: Params,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
+    if let Err(err) = state.engine.resolve(&id) {
+        // A client that is still sending reads no answer before it has sent what it has; much more it is spared.
+        let _ = axum::body::to_bytes(body, UNWANTED).await;
+        return Err(err.into());
+    }
     let options = CopyOptions {
         no_overwrite_dir_non_dir: params.flag("noOverwriteDirNonDir"),
         copy_uid_gid: params.flag("copyUIDGID"),

@@ -7,6 +7,7 @@
 mod journald;
 mod lines;
 mod syslog;
+mod tls;
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};

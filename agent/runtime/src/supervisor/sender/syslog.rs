@@ -1,16 +1,18 @@
-//! syslog: on this machine, or over UDP or TCP on another.
+//! syslog: on this machine, or over UDP, TCP or TLS on another.
 
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::super::protocol::{SyslogAddress, SyslogFormat, SyslogSettings};
 use super::Line;
+use super::tls::{self, TlsStream};
 
 /// How long a server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +25,7 @@ const INFORMATION: u8 = 6;
 pub(super) struct Syslog {
     settings: SyslogSettings,
     zone: TimeZone,
+    tls: Option<Arc<rustls::ClientConfig>>,
     stream: Stream,
     message: Vec<u8>,
 }
@@ -32,13 +35,18 @@ enum Stream {
     Local(UnixStream),
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Syslog {
     pub(super) fn open(settings: SyslogSettings) -> io::Result<Self> {
-        let stream = connect(&settings.address)?;
         // Read now, while the files are there to be read.
-        Ok(Self { settings, zone: TimeZone::system(), stream, message: Vec::new() })
+        let tls = match &settings.address {
+            SyslogAddress::Tls(_, wanted) => Some(tls::config(wanted)?),
+            _ => None,
+        };
+        let stream = connect(&settings.address, tls.as_ref())?;
+        Ok(Self { settings, zone: TimeZone::system(), tls, stream, message: Vec::new() })
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
@@ -52,7 +60,7 @@ impl Syslog {
             return Ok(());
         }
         // A server that was started anew wants a new connection; the descriptor keeps its number.
-        self.stream = connect(&self.settings.address)?;
+        self.stream = connect(&self.settings.address, self.tls.as_ref())?;
         self.stream.write(&self.message)
     }
 }
@@ -64,6 +72,7 @@ impl Stream {
             Self::Local(socket) => socket.as_raw_fd(),
             Self::Udp(socket) => socket.as_raw_fd(),
             Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Tls(stream) => stream.sock.as_raw_fd(),
         }
     }
 
@@ -73,11 +82,12 @@ impl Stream {
             Self::Local(socket) => socket.write_all(message),
             Self::Udp(socket) => socket.send(message).map(drop),
             Self::Tcp(socket) => socket.write_all(message),
+            Self::Tls(stream) => tls::write(stream, message),
         }
     }
 }
 
-fn connect(address: &SyslogAddress) -> io::Result<Stream> {
+fn connect(address: &SyslogAddress, tls: Option<&Arc<rustls::ClientConfig>>) -> io::Result<Stream> {
     let failed = |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
     match address {
         SyslogAddress::Local => {
@@ -104,6 +114,15 @@ fn connect(address: &SyslogAddress) -> io::Result<Stream> {
         SyslogAddress::Tcp(host) => {
             tcp(host).map(Stream::Tcp).map_err(failed(format!("cannot reach syslog at {host}")))
         }
+        SyslogAddress::Tls(host, _) => tcp(host)
+            .and_then(|stream| {
+                let config = tls.ok_or_else(|| io::Error::other("its certificates were not read"))?;
+                // A server that speaks no TLS may wait for us as we wait for it.
+                stream.set_read_timeout(Some(PATIENCE))?;
+                tls::connect(config, host, stream)
+            })
+            .map(|stream| Stream::Tls(Box::new(stream)))
+            .map_err(failed(format!("cannot reach syslog at {host} over TLS"))),
     }
 }
 
