@@ -132,7 +132,13 @@ fn parents_are_made_and_go_and_modes_are_kept() {
         for spec in wrong {
             said.push(networks.create(spec).await.unwrap_err().to_string());
         }
-        insta::assert_snapshot!(said.join("\n"));
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        interface name "nowhere" cannot be used: there is no such interface on this machine, and it is no sub-interface such as eth0.50
+        interface name "nowhere.7" cannot be used: the interface that it would be a sub-interface of is missing
+        driver option parent="lo": the loopback interface cannot be a parent
+        driver option macvlan_mode="sideways": expected bridge, private, vepa or passthru
+        subnet 10.52.0.0/25 overlaps 10.52.0.0/24 of network private
+        "#);
         let through = wired("x", "wire", "passthru", "10.60.0.0/24");
         let text = networks.create(through).await.unwrap_err().to_string();
         assert!(text.contains("in mode passthru only one can"), "{text}");
@@ -182,7 +188,15 @@ fn networks_are_made_from_a_configuration() {
         for spec in [own, internal, both, from("x", "made"), from("x", "nothing")] {
             said.push(networks.create(spec).await.unwrap_err().to_string());
         }
-        insta::assert_snapshot!(said.join("\n"));
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        no container can be on network config: it is a configuration that networks are made from
+        network config is in use by network made
+        network x: user specified configurations are not supported if the network depends on a configuration network
+        network x: configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported
+        network x: a configuration network cannot depend on another configuration network
+        network x: network "made" is not a configuration network
+        network x: configuration network "nothing" not found
+        "#);
         networks.release("a").await.unwrap();
         networks.remove("made").await.unwrap();
         networks.remove("config").await.unwrap();
