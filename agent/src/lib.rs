@@ -22,6 +22,7 @@ mod report;
 mod resources;
 mod session;
 mod task;
+mod wide;
 mod worker;
 
 pub use agent::{Agent, AgentConfig};

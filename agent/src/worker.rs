@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -49,13 +48,13 @@ pub(crate) struct Inner {
     pub(crate) progress: Progress,
     pub(crate) reports: Reports,
     pub(crate) cancel: CancellationToken,
-    node: NodeId,
+    pub(crate) node: NodeId,
     pub(crate) attachments: Attachments,
     pub(crate) image_nodes: Arc<dyn ImageNodes>,
     file: PathBuf,
     state: Mutex<State>,
     /// Held while what is known of the far side is made known here, so that nothing older comes later.
-    telling: tokio::sync::Mutex<()>,
+    pub(crate) telling: tokio::sync::Mutex<()>,
     /// The file is older than the state.
     changed: Notify,
     /// Containers that tasks wait on, by id.
@@ -64,8 +63,8 @@ pub(crate) struct Inner {
 }
 
 #[derive(Default)]
-struct State {
-    assigned: Assigned,
+pub(crate) struct State {
+    pub(crate) assigned: Assigned,
     secrets: BTreeMap<SecretId, Secret>,
     configs: BTreeMap<ConfigId, Config>,
     running: HashMap<TaskId, Running>,
@@ -76,14 +75,14 @@ struct State {
 /// What is kept on the disk. No secret is among it.
 #[derive(Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
-struct Assigned {
+pub(crate) struct Assigned {
     format: u32,
     /// Whose tasks these are.
     cluster: Option<String>,
-    tasks: BTreeMap<TaskId, Task>,
-    networks: BTreeMap<NetworkId, ClusterNetwork>,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) networks: BTreeMap<NetworkId, ClusterNetwork>,
     volumes: BTreeMap<VolumeId, ClusterVolume>,
-    overlays: Overlays,
+    pub(crate) overlays: Overlays,
 }
 
 const FORMAT: u32 = 1;
@@ -138,75 +137,6 @@ impl Worker {
         worker
     }
 
-    /// Tells a network that spans nodes, and is new here, who else is on it.
-    pub(crate) async fn fill_network(&self, network: &ClusterNetwork) {
-        let _telling = self.inner.telling.lock().await;
-        let all = self.state().assigned.overlays.of(&network.id);
-        overlay::fill(self.inner.engine.networks(), &self.inner.node, &network.spec.name, all).await;
-    }
-
-    /// Makes the node part of the routing mesh, tasks or not, as soon as it knows its own place there.
-    async fn join_mesh(&self, mesh: &ClusterNetwork) {
-        let (own, data_path) = {
-            let state = self.state();
-            (state.assigned.overlays.own_address(&mesh.id, &self.inner.node), state.assigned.overlays.data_path)
-        };
-        if own.is_none() || data_path.is_none() {
-            return;
-        }
-        match self.inner.resources.network(mesh, data_path, own).await {
-            Ok(true) => {
-                let all = self.state().assigned.overlays.of(&mesh.id);
-                overlay::fill(self.inner.engine.networks(), &self.inner.node, &mesh.spec.name, all).await;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::error!(error, "the node cannot be part of the routing mesh"),
-        }
-    }
-
-    /// Where the node's own tunnels end; none while it is no node of many.
-    pub(crate) fn data_path(&self) -> Option<IpAddr> {
-        self.state().assigned.overlays.data_path
-    }
-
-    /// Remembers a network that a container asks for before the dispatcher has told of it.
-    pub(crate) fn keep_network(&self, network: &ClusterNetwork) {
-        let known = &mut self.state().assigned.networks;
-        known.entry(network.id.clone()).or_insert_with(|| network.clone());
-    }
-
-    /// Whether callers come to a task by its service's virtual address or ports.
-    pub(crate) fn is_called(&self, task: &Task) -> bool {
-        self.state().assigned.overlays.is_called(&task.id)
-    }
-
-    /// All addresses that were given with a task.
-    pub(crate) fn addresses_of_task(&self, id: &str) -> Option<Vec<IpAddr>> {
-        let id = id.parse::<TaskId>().ok()?;
-        let state = self.state();
-        let task = state.assigned.tasks.get(&id)?;
-        Some(task.addresses.iter().flat_map(|given| given.addresses.iter().copied()).collect())
-    }
-
-    /// Hears the manager's record of the node.
-    pub(crate) fn know_node(&self, record: &[u8]) {
-        self.state().assigned.overlays.know_node(record);
-    }
-
-    /// Makes sure that a network is here, with all who are on it. The error is for people.
-    pub(crate) async fn network(&self, network: &ClusterNetwork) -> Result<(), String> {
-        let (own, data_path) = {
-            let state = self.state();
-            let own = network.spec.ingress.then(|| state.assigned.overlays.own_address(&network.id, &self.inner.node));
-            (own.flatten(), state.assigned.overlays.data_path)
-        };
-        let made = self.inner.resources.network(network, data_path, own).await?;
-        if made && network.spans_nodes() {
-            self.fill_network(network).await;
-        }
-        Ok(())
-    }
-
     pub(crate) fn reports(&self) -> &Reports {
         &self.inner.reports
     }
@@ -215,7 +145,7 @@ impl Worker {
         &self.inner.progress
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
