@@ -217,6 +217,7 @@ fn a_locked_manager_needs_its_key() {
     };
     let wrong = unlock(host, "SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").fails(1);
     assert!(wrong.contains("invalid key"), "{wrong}");
+    assert!(host.hoist(&["swarm", "leave"]).fails(1).contains("needs to be unlocked"));
     unlock(host, &key).ok();
     assert!(until(|| host.hoist(&["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]).stdout.trim() == "one 1/1"));
     assert!(unlock(host, &key).fails(1).contains("not locked"));
@@ -231,5 +232,15 @@ fn a_locked_manager_needs_its_key() {
     assert!(until(|| !locked("node.key") && !locked("key")));
     cluster.hosts[0].kill_daemon();
     cluster.hosts[0].start_daemon();
+    cluster.wait_for(0, 1, 1);
+
+    // Whoever has lost the key can still leave; the next cluster has nothing to do with it.
+    let host = &cluster.hosts[0];
+    host.hoist(&["swarm", "update", "--autolock=true"]).ok();
+    assert!(until(|| locked("node.key") && locked("key")));
+    cluster.hosts[0].kill_daemon();
+    cluster.hosts[0].start_daemon();
+    cluster.hosts[0].hoist(&["swarm", "leave", "--force"]).ok();
+    cluster.init(&[]);
     cluster.wait_for(0, 1, 1);
 }

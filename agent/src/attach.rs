@@ -73,7 +73,12 @@ impl Worker {
             }
         }
         let Ok((mut client, session_id)) = self.inner.attachments.session() else { return };
-        self.inner.attachments.containers.lock().unwrap_or_else(PoisonError::into_inner).extend(containers.clone());
+        {
+            // Those that are about to come have addresses already, and no endpoint yet.
+            let mut known = self.inner.attachments.containers.lock().unwrap_or_else(PoisonError::into_inner);
+            known.extend(containers);
+            containers = known.clone();
+        }
         let request = KeepAttachmentsRequest { session_id, containers: containers.into_iter().collect() };
         if let Err(error) = client.keep_attachments(request).await {
             tracing::warn!("cannot tell which containers are on networks that span nodes: {}", error.message());
@@ -128,8 +133,8 @@ impl WideNetworks for Worker {
                 ipv4: asked.ipv4.map(|address| address.to_string()).unwrap_or_default(),
                 ipv6: asked.ipv6.map(|address| address.to_string()).unwrap_or_default(),
             };
-            let answer = client.attach(request).await.map_err(told)?.into_inner();
             self.inner.attachments.note(&asked.container);
+            let answer = client.attach(request).await.map_err(told)?.into_inner();
             let addresses = answer.addresses.iter().map(|text| text.parse::<IpAddr>());
             addresses.collect::<Result<_, _>>().map_err(|error| format!("a malformed address: {error}"))
         })

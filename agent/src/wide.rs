@@ -26,13 +26,8 @@ impl Worker {
         if own.is_none() || data_path.is_none() {
             return;
         }
-        match self.inner.resources.network(mesh, data_path, own).await {
-            Ok(true) => {
-                let all = self.state().assigned.overlays.of(&mesh.id);
-                overlay::fill(self.inner.engine.networks(), &self.inner.node, &mesh.spec.name, all).await;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::error!(error, "the node cannot be part of the routing mesh"),
+        if let Err(error) = self.network(mesh).await {
+            tracing::error!(error, "the node cannot be part of the routing mesh");
         }
     }
 

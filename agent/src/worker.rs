@@ -269,12 +269,14 @@ impl Worker {
             }
             state.assigned.networks.clone()
         };
-        let mesh = known.values().find(|network| network.spec.ingress).cloned();
-        if let Some(mesh) = mesh.filter(|mesh| mesh.allocation.is_some()) {
-            self.join_mesh(&mesh).await;
-        }
         overlay::apply(self.inner.engine.networks(), &self.inner.node, &known, topology).await;
         drop(telling);
+        // Beside what comes next: a network of that name may have to make room first.
+        let mesh = known.into_values().find(|network| network.spec.ingress && network.allocation.is_some());
+        if let Some(mesh) = mesh {
+            let worker = self.clone();
+            self.inner.loops.spawn(async move { worker.join_mesh(&mesh).await });
+        }
         self.note_change();
         if networks.is_empty() && volumes.is_empty() {
             return;

@@ -97,7 +97,6 @@ pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<Node
     }
     drop(control);
     supervisor.end().await;
-    member.inner.lock.learn(None);
     if let Err(error) = supervisor.begin().await {
         // The port was lost meanwhile, or the disk is full: back to where it was.
         back_alone(supervisor).await?;
@@ -272,9 +271,11 @@ pub(super) async fn leave(supervisor: &mut Supervisor, force: bool) -> Result<()
     let member = supervisor.member.clone();
     let now = member.now();
     let Some(place) = now.place.clone() else {
-        // What could not be started is left by forgetting it.
-        if now.error.is_empty() || !force {
-            return Err(MemberError::NotPart);
+        // What could not be started is left by forgetting it: also when its key is lost.
+        match (now.locked || !now.error.is_empty(), force) {
+            (true, true) => {}
+            (true, false) if now.locked => return Err(MemberError::Locked),
+            _ => return Err(MemberError::NotPart),
         }
         forget_all(&member)?;
         supervisor.begin_again().await;

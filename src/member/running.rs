@@ -42,6 +42,8 @@ pub fn forget_all(member: &Member) -> Result<(), MemberError> {
     // Without this file the node is in no cluster, whatever else is left.
     remove(&dir, &["node.json", "node.key", "node.crt", "ca.crt"])?;
     remove(&dir, &LOG)?;
+    // The next cluster's keys are not this one's to lock.
+    member.inner.lock.learn(None);
     Ok(hoist_agent::forget_cluster(&member.inner.parts.data_root)?)
 }
 
