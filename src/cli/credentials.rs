@@ -63,16 +63,21 @@ impl Credentials {
     }
 }
 
+/// What of `config.json` a reader knows; a file that is not there says nothing.
+pub fn read_config<T: Default + serde::de::DeserializeOwned>(dir: &Path) -> Result<T, Failure> {
+    let path = dir.join("config.json");
+    let text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(T::default()),
+        Err(err) => return Err(err.into()),
+    };
+    serde_json::from_str(&text).map_err(|err| Failure::new(format!("{}: {err}", path.display())))
+}
+
 impl Config {
     /// Reads `config.json`; one that is not there is empty.
     pub fn load(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("config.json");
-        let text = match fs_err::read_to_string(&path) {
-            Ok(text) => text,
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(err) => return Err(err.into()),
-        };
-        serde_json::from_str(&text).map_err(|err| Failure::new(format!("{}: {err}", path.display())))
+        read_config(dir)
     }
 
     /// Writes `config.json`, readable by its owner only.

@@ -19,6 +19,7 @@ use super::{
         system::SystemCommand,
         volume::VolumeCommand,
     },
+    credentials,
     failure::Failure,
 };
 
@@ -59,13 +60,7 @@ struct Proxies {
 impl Preferences {
     /// Reads `config.json`; one that is not there says nothing.
     pub fn load(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("config.json");
-        let text = match fs_err::read_to_string(&path) {
-            Ok(text) => text,
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(err) => return Err(err.into()),
-        };
-        serde_json::from_str(&text).map_err(|err| Failure::new(format!("{}: {err}", path.display())))
+        credentials::read_config(dir)
     }
 
     /// What is sent with each request; who asks is said by us.

@@ -14,8 +14,10 @@ use std::io;
 use std::net::IpAddr;
 
 use super::elements::Element;
-use super::expression::{Base, Meta, R0, Rule, VERDICT};
-use super::wire::{self, APPEND, CREATE, INET, Transaction};
+use super::expression::{Base, Meta, R0, VERDICT};
+use super::objects::{self, MAP, Set};
+use super::table::kind;
+use super::wire::{self, INET, Transaction};
 use crate::netlink::{Refusal, Socket};
 
 const TABLE: &str = "hoist-services";
@@ -27,9 +29,8 @@ const LEAD6: &str = "lead6";
 /// Virtual addresses that nobody stands behind.
 const ALONE4: &str = "alone4";
 const ALONE6: &str = "alone6";
-/// Addresses of one transaction, and members of one request: the kernel takes messages of limited size.
+/// Addresses of one transaction: the kernel takes messages of limited size.
 const AT_ONCE: usize = 16;
-const ELEMENTS_AT_ONCE: usize = 400;
 
 /// A virtual address and the addresses of those who stand behind it, all of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +74,9 @@ impl Balancer {
                 let nobody = Virtual { address: *address, backends: Vec::new() };
                 put(&mut t, &nobody);
                 let v6 = address.is_ipv6();
-                elements(&mut t, alone(v6), &[plain(*address)], false);
-                elements(&mut t, lead(v6), &[leading(*address)], false);
-                delete_chain(&mut t, &chain(*address));
+                objects::change_elements(&mut t, TABLE, alone(v6), &[plain(*address)], false);
+                objects::change_elements(&mut t, TABLE, lead(v6), &[leading(*address)], false);
+                objects::delete_chain(&mut t, TABLE, &chain(*address));
             }
             t.commit(&mut self.socket)?;
             self.made = true;
@@ -130,33 +131,31 @@ fn leading(address: IpAddr) -> Element {
 
 fn put_fixed(t: &mut Transaction) {
     const OUTPUT_HOOK: u32 = 3;
-    t.change(libc::NFT_MSG_NEWTABLE, CREATE, |a| {
-        a.text(1, TABLE).be32(2, 0);
-    });
-    const VERDICTS: (u32, u32) = (0xffff_ff00, 0);
-    set(t, LEAD4, (7, 4), Some(VERDICTS));
-    set(t, LEAD6, (8, 16), Some(VERDICTS));
-    set(t, ALONE4, (7, 4), None);
-    set(t, ALONE6, (8, 16), None);
-    for (name, kind, priority) in [(OUTPUT, "nat", -100_i32), (REFUSE, "filter", 0)] {
-        t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
-            a.text(1, TABLE).text(3, name);
-            a.nest(4, |hook| {
-                hook.be32(1, OUTPUT_HOOK).bytes(2, &priority.to_be_bytes());
-            });
-            a.text(7, kind);
-        });
-        empty_chain(t, name);
+    objects::put_table(t, TABLE);
+    const VERDICTS: (u32, u32) = (kind::VERDICT, 0);
+    let sets = [
+        (LEAD4, (kind::IPV4, 4), Some(VERDICTS)),
+        (LEAD6, (kind::IPV6, 16), Some(VERDICTS)),
+        (ALONE4, (kind::IPV4, 4), None),
+        (ALONE6, (kind::IPV6, 16), None),
+    ];
+    for (name, key, data) in sets {
+        let flags = if data.is_some() { MAP } else { 0 };
+        objects::put_set(t, TABLE, &Set { name, flags, key, data }, 1, false);
     }
-    rule(t, OUTPUT, |r| {
+    for (name, hook) in [(OUTPUT, ("nat", OUTPUT_HOOK, -100)), (REFUSE, ("filter", OUTPUT_HOOK, 0))] {
+        objects::put_chain(t, TABLE, name, Some(hook));
+        objects::empty_chain(t, TABLE, name);
+    }
+    objects::put_rule(t, TABLE, OUTPUT, |r| {
         r.ipv4().payload(Base::Network, 16, 4, R0).map(R0, LEAD4, VERDICT);
     });
-    rule(t, OUTPUT, |r| {
+    objects::put_rule(t, TABLE, OUTPUT, |r| {
         r.ipv6().payload(Base::Network, 24, 16, R0).map(R0, LEAD6, VERDICT);
     });
     for (v6, offset, length) in [(false, 16, 4), (true, 24, 16)] {
         for tcp in [true, false] {
-            rule(t, REFUSE, |r| {
+            objects::put_rule(t, TABLE, REFUSE, |r| {
                 if v6 { r.ipv6() } else { r.ipv4() }.payload(Base::Network, offset, length, R0).within(R0, alone(v6));
                 if tcp {
                     r.load(Meta::Protocol, R0).is(R0, &[libc::IPPROTO_TCP as u8]);
@@ -171,82 +170,29 @@ fn put_fixed(t: &mut Transaction) {
 fn put(t: &mut Transaction, one: &Virtual) {
     let (address, v6) = (one.address, one.address.is_ipv6());
     let (chain, map) = (chain(address), members(address));
-    t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
-        a.text(1, TABLE).text(3, &chain);
-    });
-    empty_chain(t, &chain);
+    objects::put_chain(t, TABLE, &chain, None);
+    objects::empty_chain(t, TABLE, &chain);
     // What is to go must be there, hence it is made first.
-    let kind = if v6 { (8, 16) } else { (7, 4) };
-    const INTEGER: (u32, u32) = (4, 4);
-    set(t, &map, INTEGER, Some(kind));
-    t.change(libc::NFT_MSG_DELSET, 0, |a| {
-        a.text(1, TABLE).text(2, &map);
-    });
+    let data = Some(if v6 { (kind::IPV6, 16) } else { (kind::IPV4, 4) });
+    let members = Set { name: &map, flags: MAP, key: (kind::INTEGER, 4), data };
+    objects::put_set(t, TABLE, &members, 1, false);
+    objects::delete_set(t, TABLE, &map);
     if !one.backends.is_empty() {
-        set(t, &map, INTEGER, Some(kind));
+        objects::put_set(t, TABLE, &members, 1, false);
         let all: Vec<Element> = (0_u32..)
             .zip(&one.backends)
             .map(|(number, backend)| Element::to_value(number.to_ne_bytes().into(), octets(*backend)))
             .collect();
-        elements(t, &map, &all, true);
+        objects::change_elements(t, TABLE, &map, &all, true);
         let count = u32::try_from(one.backends.len()).unwrap_or(u32::MAX);
         let family = if v6 { libc::NFPROTO_IPV6 } else { libc::NFPROTO_IPV4 } as u8;
-        rule(t, &chain, |r| {
+        objects::put_rule(t, TABLE, &chain, |r| {
             r.chance(count, R0).map(R0, &map, R0).lead_to(family, R0);
         });
     }
-    elements(t, lead(v6), &[leading(address)], true);
-    elements(t, alone(v6), &[plain(address)], true);
+    objects::change_elements(t, TABLE, lead(v6), &[leading(address)], true);
+    objects::change_elements(t, TABLE, alone(v6), &[plain(address)], true);
     if !one.backends.is_empty() {
-        elements(t, alone(v6), &[plain(address)], false);
+        objects::change_elements(t, TABLE, alone(v6), &[plain(address)], false);
     }
-}
-
-fn set(t: &mut Transaction, name: &str, key: (u32, u32), data: Option<(u32, u32)>) {
-    const MAP: u32 = 0x8;
-    t.change(libc::NFT_MSG_NEWSET, CREATE, |a| {
-        let flags = if data.is_some() { MAP } else { 0 };
-        a.text(1, TABLE).text(2, name).be32(3, flags).be32(4, key.0).be32(5, key.1);
-        if let Some((kind, length)) = data {
-            a.be32(6, kind);
-            if length > 0 {
-                a.be32(7, length);
-            }
-        }
-        // A number of this transaction; none of ours is referred to by it.
-        a.be32(10, 1);
-    });
-}
-
-fn elements(t: &mut Transaction, set: &str, elements: &[Element], add: bool) {
-    let (kind, flags) = if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
-    for chunk in elements.chunks(ELEMENTS_AT_ONCE) {
-        t.change(kind, flags, |a| {
-            a.text(1, TABLE).text(2, set);
-            a.nest(3, |list| {
-                for element in chunk {
-                    list.nest(1, |e| element.write(e));
-                }
-            });
-        });
-    }
-}
-
-fn rule(t: &mut Transaction, chain: &str, expressions: impl FnOnce(&mut Rule<'_, '_>)) {
-    t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
-        a.text(1, TABLE).text(2, chain);
-        a.nest(4, |list| expressions(&mut Rule(list)));
-    });
-}
-
-fn empty_chain(t: &mut Transaction, chain: &str) {
-    t.change(libc::NFT_MSG_DELRULE, 0, |a| {
-        a.text(1, TABLE).text(2, chain);
-    });
-}
-
-fn delete_chain(t: &mut Transaction, chain: &str) {
-    t.change(libc::NFT_MSG_DELCHAIN, 0, |a| {
-        a.text(1, TABLE).text(3, chain);
-    });
 }

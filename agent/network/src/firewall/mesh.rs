@@ -14,7 +14,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::elements::Element;
 use super::expression::{Base, Meta, R0, VERDICT};
 use super::names::{MESH, MESH_BRIDGES, MESH_MACHINES, MESH_PORTS, MESH_SOURCES, POSTROUTING, PUBLISHED};
-use super::table::{Firewall, Set, kind};
+use super::objects::{self, MAP, Set};
+use super::table::{Firewall, kind};
 use super::wire::{INET, Transaction};
 use crate::model::{MacAddress, Protocol};
 use crate::netlink::Refusal;
@@ -24,8 +25,8 @@ pub(crate) const MARK: u32 = 0x6873_0000;
 const MARK_MASK: u32 = 0xffff_0000;
 /// `new` in `ct state`.
 const NEW: u32 = 1 << 3;
-/// Members of one request.
-const ELEMENTS_AT_ONCE: usize = 400;
+/// Machines of one transaction.
+const MACHINES_AT_ONCE: usize = 400;
 
 /// A port of every machine, and where connections to it go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +58,10 @@ impl MeshForward {
 }
 
 /// The sets of the fixed part.
-pub(super) fn sets() -> [Set; 4] {
+pub(super) fn sets() -> [Set<'static>; 4] {
     let port = kind::join(&[kind::PROTOCOL, kind::PORT]);
     let set =
         |name, key, data: Option<(u32, u32)>| Set { name, flags: if data.is_some() { MAP } else { 0 }, key, data };
-    const MAP: u32 = 0x8;
     [
         set(MESH_BRIDGES, (kind::INTERFACE, 16), None),
         set(MESH_MACHINES, (kind::LINK_ADDRESS, 6), Some((kind::MARK, 4))),
@@ -123,7 +123,7 @@ impl Firewall {
 
     /// Other machines, by the link addresses from which they send on, with their marks.
     pub(crate) fn set_mesh_machines(&mut self, machines: &[Machine], add: bool) -> Result<(), Refusal> {
-        for some in machines.chunks(ELEMENTS_AT_ONCE) {
+        for some in machines.chunks(MACHINES_AT_ONCE) {
             let mut t = Transaction::new(INET);
             let marked = some.iter().filter_map(|m| Some((MacAddress::standing_for(m.address), mark(m.address)?)));
             let all: Vec<Element> = marked.map(|(mac, mark)| machine(mac, mark)).collect();
@@ -151,34 +151,21 @@ impl Firewall {
     }
 
     pub(super) fn put_mesh_port(&self, t: &mut Transaction, forward: &MeshForward) {
-        use super::wire::CREATE;
-        const MAP: u32 = 0x8;
-        let (chain, members) = (forward.chain(), forward.members());
+        let (table, chain, name) = (&self.table, forward.chain(), forward.members());
+        let data = Some((kind::join(&[kind::IPV4, kind::PORT]), 8));
+        let members = Set { name: &name, flags: MAP, key: (kind::INTEGER, 4), data };
         self.chain(t, &chain, None);
-        t.change(libc::NFT_MSG_DELRULE, 0, |a| {
-            a.text(1, &self.table).text(2, &chain);
-        });
-        let data = kind::join(&[kind::IPV4, kind::PORT]);
-        let put_members = |t: &mut Transaction| {
-            t.change(libc::NFT_MSG_NEWSET, CREATE, |a| {
-                a.text(1, &self.table).text(2, &members).be32(3, MAP).be32(4, kind::INTEGER).be32(5, 4);
-                a.be32(6, data).be32(7, 8).be32(10, 1);
-            });
-        };
+        objects::empty_chain(t, table, &chain);
         // What is to go must be there, hence it is made first.
-        put_members(t);
-        t.change(libc::NFT_MSG_DELSET, 0, |a| {
-            a.text(1, &self.table).text(2, &members);
-        });
+        objects::put_set(t, table, &members, 1, false);
+        objects::delete_set(t, table, &name);
         self.elements(t, MESH_PORTS, &[forward.leading()], true);
         if forward.backends.is_empty() {
             self.elements(t, MESH_PORTS, &[forward.leading()], false);
-            t.change(libc::NFT_MSG_DELCHAIN, 0, |a| {
-                a.text(1, &self.table).text(3, &chain);
-            });
+            objects::delete_chain(t, table, &chain);
             return;
         }
-        put_members(t);
+        objects::put_set(t, table, &members, 1, false);
         let value = |(address, port): &(Ipv4Addr, u16)| {
             let mut value = address.octets().to_vec();
             value.extend_from_slice(&port.to_be_bytes());
@@ -189,12 +176,10 @@ impl Firewall {
             .zip(&forward.backends)
             .map(|(number, backend)| Element::to_value(number.to_ne_bytes().into(), value(backend)))
             .collect();
-        for some in all.chunks(ELEMENTS_AT_ONCE) {
-            self.elements(t, &members, some, true);
-        }
+        self.elements(t, &name, &all, true);
         let count = u32::try_from(forward.backends.len()).unwrap_or(u32::MAX);
         self.rule(t, &chain, |r| {
-            r.chance(count, R0).map(R0, &members, R0).redirect(libc::NFPROTO_IPV4 as u8, R0, R0 + 1);
+            r.chance(count, R0).map(R0, &name, R0).redirect(libc::NFPROTO_IPV4 as u8, R0, R0 + 1);
         });
     }
 }

@@ -25,6 +25,7 @@ mod elements;
 mod expression;
 mod mesh;
 mod names;
+mod objects;
 mod resolver;
 mod silence;
 mod table;

@@ -9,7 +9,8 @@ use super::names::{
     self, BRIDGES, ENTERING, FORWARD, LEAVING, Names, OUTPUT, PORTS4, PORTS4_AT, PORTS6, PORTS6_AT, POSTROUTING,
     PREROUTING, PUBLISHED, RAW, SOURCES4, SOURCES6,
 };
-use super::wire::{self, APPEND, CREATE, INET, Transaction};
+use super::objects::{self, MAP, Set};
+use super::wire::{self, INET, Transaction};
 use crate::netlink::{Refusal, Socket};
 use crate::subnet::Subnet;
 
@@ -17,9 +18,6 @@ use crate::subnet::Subnet;
 const REPLIES: u32 = 1 << 1 | 1 << 2;
 /// `dnat` in `ct status`: somebody published this port.
 const TRANSLATED: u32 = 1 << 5;
-/// Elements of one request: their attribute must stay below 64 KiB.
-const ELEMENTS_AT_ONCE: usize = 400;
-
 /// nft's numbers for the types of keys, so that `nft list ruleset` can print them.
 pub(super) mod kind {
     pub(in crate::firewall) const INTEGER: u32 = 4;
@@ -40,16 +38,6 @@ pub(super) mod kind {
         }
         all
     }
-}
-
-/// A set, or a map when it has data.
-pub(super) struct Set {
-    pub(super) name: &'static str,
-    pub(super) flags: u32,
-    /// Type and length of its keys.
-    pub(super) key: (u32, u32),
-    /// Type and length of what the keys lead to; verdicts have no length of their own.
-    pub(super) data: Option<(u32, u32)>,
 }
 
 /// What the firewall must know of a bridge.
@@ -126,9 +114,7 @@ impl Firewall {
             self.elements(&mut t, set, &elements, false);
         }
         for chain in bridge_chains(bridge) {
-            t.change(libc::NFT_MSG_DELCHAIN, 0, |a| {
-                a.text(1, &self.table).text(3, &chain);
-            });
+            objects::delete_chain(&mut t, &self.table, &chain);
         }
         t.commit(&mut self.socket)
     }
@@ -198,9 +184,7 @@ impl Firewall {
     }
 
     fn put_table(&self, t: &mut Transaction) {
-        t.change(libc::NFT_MSG_NEWTABLE, CREATE, |a| {
-            a.text(1, &self.table).be32(2, 0);
-        });
+        objects::put_table(t, &self.table);
     }
 
     fn drop_table(&self, t: &mut Transaction) {
@@ -211,7 +195,6 @@ impl Firewall {
 
     fn put_sets(&self, t: &mut Transaction) {
         use kind::{INTERFACE, IPV4, IPV6, PORT, PROTOCOL, VERDICT, join};
-        const MAP: u32 = 0x8;
         const INTERVAL: u32 = 0x4;
         let port = join(&[PROTOCOL, PORT]);
         let verdicts = Some((VERDICT, 0));
@@ -228,22 +211,8 @@ impl Firewall {
             set(PORTS6_AT, MAP, (join(&[IPV6, PROTOCOL, PORT]), 24), Some((join(&[IPV6, PORT]), 20))),
         ];
         let all = sets.into_iter().chain(super::mesh::sets());
-        for (number, Set { name, flags, key: (key, length), data }) in (1..).zip(all) {
-            t.change(libc::NFT_MSG_NEWSET, CREATE, |a| {
-                a.text(1, &self.table).text(2, name).be32(3, flags).be32(4, key).be32(5, length);
-                if let Some((kind, length)) = data {
-                    a.be32(6, kind);
-                    if length > 0 {
-                        a.be32(7, length);
-                    }
-                }
-                a.be32(10, number);
-                if key == INTERFACE {
-                    // For nft's listing only: byte order of keys (0), four bytes, the host's own (1).
-                    let [a1, a2, a3, a4] = 1_u32.to_ne_bytes();
-                    a.bytes(13, &[0, 4, a1, a2, a3, a4]);
-                }
-            });
+        for (number, set) in (1..).zip(all) {
+            objects::put_set(t, &self.table, &set, number, set.key.0 == INTERFACE);
         }
     }
 
@@ -361,37 +330,16 @@ impl Firewall {
         }
     }
 
-    pub(super) fn chain(&self, t: &mut Transaction, name: &str, hook: Option<(&str, u32, i32)>) {
-        t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
-            a.text(1, &self.table).text(3, name);
-            if let Some((kind, number, priority)) = hook {
-                a.nest(4, |h| {
-                    h.be32(1, number).bytes(2, &priority.to_be_bytes());
-                });
-                a.text(7, kind);
-            }
-        });
+    pub(super) fn chain(&self, t: &mut Transaction, name: &str, hook: Option<objects::Hook<'_>>) {
+        objects::put_chain(t, &self.table, name, hook);
     }
 
     pub(super) fn rule(&self, t: &mut Transaction, chain: &str, expressions: impl FnOnce(&mut Rule<'_, '_>)) {
-        t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
-            a.text(1, &self.table).text(2, chain);
-            a.nest(4, |list| expressions(&mut Rule(list)));
-        });
+        objects::put_rule(t, &self.table, chain, expressions);
     }
 
     pub(super) fn elements(&self, t: &mut Transaction, set: &str, elements: &[Element], add: bool) {
-        let (kind, flags) = if add { (libc::NFT_MSG_NEWSETELEM, CREATE) } else { (libc::NFT_MSG_DELSETELEM, 0) };
-        for chunk in elements.chunks(ELEMENTS_AT_ONCE) {
-            t.change(kind, flags, |a| {
-                a.text(1, &self.table).text(2, set);
-                a.nest(3, |list| {
-                    for element in chunk {
-                        list.nest(1, |e| element.write(e));
-                    }
-                });
-            });
-        }
+        objects::change_elements(t, &self.table, set, elements, add);
     }
 }
 
