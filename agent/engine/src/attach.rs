@@ -7,7 +7,7 @@ use hoist_image::{CommitOptions, Image};
 use hoist_runtime::supervisor::{Request, Size, Streams};
 use tokio::net::UnixStream;
 
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::supervisor;
 use crate::model::{AttachOptions, Status, TerminalSize};
 use crate::streams::Attached;

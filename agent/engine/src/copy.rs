@@ -6,8 +6,8 @@ use hoist_proto::spec::MountKind;
 use tokio::io::AsyncRead;
 
 use crate::container::Handle;
-use crate::engine::Inner;
 use crate::files::{self, Place};
+use crate::inner::Inner;
 use crate::model::{CopyOptions, PathStat};
 use crate::{EngineError, Result};
 

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::container::{Handle, signal_number};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::Channel;
 use crate::model::{ExecInfo, ExecSpec, Status, TerminalSize};
 use crate::rootfs::{Union, resolve_user};

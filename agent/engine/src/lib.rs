@@ -6,7 +6,7 @@
 //!
 //! What it is not: it pulls no image (see [`Engine::images`]), and it knows no service and no cluster.
 //!
-//! Start reading at `engine.rs` (the parts), then `container/` (one container's record and state) and
+//! Start reading at `engine.rs` (the door) and `inner.rs` (the parts), then `container/` (one container's record and state) and
 //! `lifecycle/` (create, start, stop, remove).
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod exec;
 mod files;
+mod inner;
 mod io;
 mod lifecycle;
 mod logging;
@@ -31,14 +32,16 @@ mod observe;
 mod query;
 mod rootfs;
 mod runtimes;
+mod secrets;
 mod spec;
 mod streams;
 mod wide;
 
 pub use defaults::ContainerDefaults;
-pub use engine::{Engine, EngineOptions};
+pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use events::{Actor, Event, EventBus, EventSubscription};
+pub use inner::EngineOptions;
 pub use metrics::{Action, BOUNDS, Histogram, Metrics};
 pub use model::*;
 pub use runtimes::{OciRuntime, Runtimes};

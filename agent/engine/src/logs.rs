@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::container::Handle;
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::Channel;
 use crate::model::LogOptions;
 use crate::streams::{LogEntry, LogStream, StreamKind};

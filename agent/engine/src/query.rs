@@ -6,7 +6,7 @@ use hoist_proto::spec::NetworkMode;
 use hoist_runtime::cgroup::{Cgroup, CgroupPath};
 
 use crate::container::Handle;
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::lifecycle::mounts;
 use crate::model::{Container, ListOptions, Stats, Status, Top, WaitCondition, WaitResult};
 use crate::{EngineError, Result, observe};

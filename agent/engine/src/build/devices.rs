@@ -12,7 +12,7 @@ use hoist_proto::spec::DeviceRequest;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::rootfs::Union;
 use crate::{EngineError, Result};
 

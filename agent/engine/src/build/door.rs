@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::BuildWorker;
 use crate::Result;
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::events::Actor;
+use crate::inner::Inner;
 
 /// Opens the builder of an engine.
 pub(crate) async fn open(engine: &Arc<Inner>) -> Result<Builder<BuildWorker>> {

@@ -59,7 +59,7 @@ impl Mounts {
                     (bind(source, mount.read_only), directory)
                 }
                 MountSource::Secret { bytes, uid, gid, mode } => {
-                    let path = place.engine.make_secrets_dir(&place.id)?.join(number.to_string());
+                    let path = place.engine.secrets.make(&place.id)?.join(number.to_string());
                     fs_err::write(&path, &bytes.0)?;
                     std::os::unix::fs::chown(&path, Some(*uid), Some(*gid))?;
                     fs_err::set_permissions(&path, std::fs::Permissions::from_mode(*mode))?;

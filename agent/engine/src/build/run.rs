@@ -17,7 +17,7 @@ use super::devices::{self, Turns};
 use super::mounts::Mounts;
 use super::{network, sweep};
 use crate::container::{RECORD_VERSION, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::{Channel, supervisor};
 use crate::model::Effective;
 use crate::rootfs::{Union, resolve_user};
@@ -61,7 +61,7 @@ pub(super) async fn run(
     if let Err(error) = engine.options.networks.release(place.id.as_str()).await {
         tracing::warn!(build = %place.id, %error, "cannot give the network back");
     }
-    let _ = std::fs::remove_dir_all(engine.secrets_dir(&place.id));
+    let _ = std::fs::remove_dir_all(engine.secrets.dir(&place.id));
     let run_dir = place.run_dir.clone();
     let swept = tokio::task::spawn_blocking(move || sweep::remove(&run_dir)).await;
     swept.map_err(|error| EngineError::Internal(error.to_string()))?;

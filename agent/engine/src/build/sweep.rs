@@ -5,7 +5,7 @@ use std::path::Path;
 use hoist_runtime::cgroup::{Cgroup, CgroupPath};
 use nix::mount::{MntFlags, umount2};
 
-use crate::engine::Inner;
+use crate::inner::Inner;
 
 /// Names the command's cgroup, in its run directory.
 pub(super) const CGROUP_FILE: &str = "cgroup";

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{caches, devices};
 use crate::EngineError;
-use crate::engine::Inner;
+use crate::inner::Inner;
 
 /// The engine, as builds see it.
 pub(crate) struct BuildWorker {

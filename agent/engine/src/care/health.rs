@@ -7,8 +7,8 @@ use hoist_proto::spec::Healthcheck;
 use tokio::time::Instant;
 
 use crate::container::Handle;
-use crate::engine::Inner;
 use crate::exec::Run;
+use crate::inner::Inner;
 use crate::model::{ExecSpec, Health, HealthResult, HealthStatus, Status};
 
 const INTERVAL: Duration = Duration::from_secs(30);

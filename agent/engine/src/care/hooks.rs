@@ -3,8 +3,8 @@
 use hoist_proto::spec::Hook;
 
 use crate::container::Handle;
-use crate::engine::Inner;
 use crate::exec::Run;
+use crate::inner::Inner;
 use crate::model::ExecSpec;
 use crate::{EngineError, Result};
 

@@ -81,6 +81,12 @@ impl Handle {
         }
     }
 
+    /// Takes `op`, unless the container was removed while somebody waited for it.
+    pub(crate) async fn take(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
+        let op = self.op.lock().await;
+        if self.cell().removed { Err(EngineError::NoSuchContainer(self.id.to_string())) } else { Ok(op) }
+    }
+
     pub(crate) fn cell(&self) -> MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use hoist_proto::spec::{ContainerSpec, FileContent, NamespaceMode, NetworkMode, 
 
 use super::mounts;
 use crate::container::{Handle, PlannedMount, Record, effective, write_json};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::model::{Created, Health, RemoveOptions, State};
 use crate::spec::{capabilities, find_blocks, limits, seccomp};
 use crate::{EngineError, Result};
@@ -103,7 +103,7 @@ impl Inner {
     async fn unmake(&self, id: &ContainerId, made: Made) {
         if made.dir {
             let _ = std::fs::remove_dir_all(self.container_dir(id));
-            let _ = std::fs::remove_dir_all(self.secrets_dir(id));
+            let _ = std::fs::remove_dir_all(self.secrets.dir(id));
         }
         mounts::release(self, id, &made.volumes, true);
         if made.snapshot {
@@ -151,8 +151,7 @@ impl Inner {
         for (index, file) in spec.files.iter_mut().enumerate() {
             match &mut file.content {
                 FileContent::Inline(bytes) => {
-                    let dir =
-                        if file.secret { self.make_secrets_dir(id)? } else { self.container_dir(id).join("files") };
+                    let dir = if file.secret { self.secrets.make(id)? } else { self.container_dir(id).join("files") };
                     fs_err::create_dir_all(&dir)?;
                     fs_err::write(dir.join(format!("{index}.content")), &*bytes)?;
                     bytes.clear();

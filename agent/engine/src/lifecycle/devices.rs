@@ -7,7 +7,7 @@ use hoist_device::{Assigned, DeviceError};
 use hoist_proto::spec::{ContainerSpec, DeviceRequest};
 
 use crate::container::{Handle, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::rootfs::Union;
 use crate::{EngineError, Result};
 

@@ -8,7 +8,7 @@ use hoist_runtime::supervisor::{Exit, Reply, read_exit};
 
 use crate::Result;
 use crate::container::{Cell, Handle};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::Channel;
 use crate::model::{RemoveOptions, State, Status};
 

@@ -6,55 +6,16 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hoist_network::{Endpoint, files};
-use hoist_proto::id::ContainerId;
 use hoist_proto::spec::{FileContent, NetworkMode};
-use nix::mount::{MntFlags, MsFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::network;
 use crate::container::{Handle, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::spec::{BindOptions, ReadyMount};
 use crate::{EngineError, Result};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-
-impl Inner {
-    fn secrets_root(&self) -> PathBuf {
-        self.options.run_root.join("secrets")
-    }
-
-    pub(crate) fn secrets_dir(&self, id: &ContainerId) -> PathBuf {
-        self.secrets_root().join(id.as_str())
-    }
-
-    /// A directory that is in memory only: of the run root, or on a tmpfs that is mounted there.
-    pub(crate) fn make_secrets_dir(&self, id: &ContainerId) -> Result<PathBuf> {
-        let root = self.secrets_root();
-        fs_err::create_dir_all(&root)?;
-        fs_err::set_permissions(&root, std::fs::Permissions::from_mode(0o700))?;
-        let kind = rustix::fs::statfs(&root).map_err(std::io::Error::from)?.f_type;
-        if !matches!(kind as u64 & 0xffff_ffff, TMPFS | RAMFS) {
-            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-            nix::mount::mount(Some("tmpfs"), &root, Some("tmpfs"), flags, Some("mode=0700"))
-                .map_err(std::io::Error::from)?;
-        }
-        let dir = self.secrets_dir(id);
-        fs_err::create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
-    /// Takes the tmpfs away again, if there is one and nobody has secrets.
-    pub(crate) fn close_secrets(&self) {
-        let root = self.secrets_root();
-        if std::fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_none()) {
-            let _ = nix::mount::umount2(&root, MntFlags::MNT_DETACH);
-        }
-    }
-}
-
-const TMPFS: u64 = 0x0102_1994;
-const RAMFS: u64 = 0x8584_58f6;
 
 /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, written anew for a start. A container in another's network
 /// has that one's files.
@@ -135,7 +96,7 @@ pub(super) fn ready_files(engine: &Inner, record: &Record) -> Result<Vec<ReadyMo
     let mut mounts = Vec::new();
     for (index, file) in record.spec.files.iter().enumerate() {
         let dir = if file.secret {
-            engine.make_secrets_dir(&record.id)?
+            engine.secrets.make(&record.id)?
         } else {
             let dir = engine.container_dir(&record.id).join("files");
             fs_err::create_dir_all(&dir)?;

@@ -6,7 +6,7 @@ use hoist_proto::id::ContainerId;
 use hoist_proto::spec::{ContainerSpec, Mount, MountKind, VolumeSpec};
 
 use crate::container::{PlannedMount, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::model::MountPoint;
 use crate::rootfs::Union;
 use crate::spec::{BindOptions, ReadyMount, check_propagation};

@@ -6,7 +6,7 @@ use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, Network,
 use hoist_proto::spec::{ContainerSpec, NetworkAttachment, NetworkMode, PortSpec};
 
 use crate::container::{Handle, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::wide::Joining;
 use crate::{EngineError, Result};
 

@@ -12,7 +12,7 @@ use super::end::wants_restart;
 use super::start::{remove_cgroup, remove_run_dir};
 use crate::Result;
 use crate::container::{Handle, RECORD_VERSION, Record, read_json};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::Channel;
 use crate::model::{Health, RemoveOptions, State, Status};
 
@@ -37,7 +37,7 @@ pub(crate) async fn recover(engine: &Arc<Inner>) -> Result<()> {
             None => {
                 tracing::info!(container = %id, "removing a container that was not made or removed to the end");
                 let _ = engine.options.images.remove_snapshot(id.as_str()).await;
-                let _ = std::fs::remove_dir_all(engine.secrets_dir(&id));
+                let _ = std::fs::remove_dir_all(engine.secrets.dir(&id));
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
@@ -170,10 +170,9 @@ fn leftovers(engine: &Inner, known: &HashSet<ContainerId>, live: &HashSet<String
             remove_run_dir(&run.join(id.as_str()));
         }
     }
-    let secrets = engine.options.run_root.join("secrets");
-    for id in names(&secrets) {
+    for id in names(engine.secrets.root()) {
         if !known.contains(&id) {
-            let _ = std::fs::remove_dir_all(secrets.join(id.as_str()));
+            let _ = std::fs::remove_dir_all(engine.secrets.dir(&id));
         }
     }
 }

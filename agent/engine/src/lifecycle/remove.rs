@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::mounts;
 use super::start::remove_run_dir;
 use crate::container::Handle;
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::model::{PruneOptions, PruneReport, RemoveOptions, Status};
 use crate::{EngineError, Result};
 
@@ -62,7 +62,7 @@ impl Inner {
     }
 
     async fn remove_files(&self, handle: &Handle) -> Result<()> {
-        let secrets = self.secrets_dir(&handle.id);
+        let secrets = self.secrets.dir(&handle.id);
         if secrets.exists() {
             let _ = std::fs::remove_dir_all(&secrets);
         }

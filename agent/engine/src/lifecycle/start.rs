@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{files, mounts, network};
 use crate::container::{Handle, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::Channel;
 use crate::logging;
 use crate::model::{Health, RemoveOptions, Status};

@@ -7,7 +7,7 @@ use hoist_runtime::cgroup::{Cgroup, CgroupError, CgroupPath};
 use hoist_runtime::supervisor::Request;
 
 use crate::container::{Handle, Record, signal_number, stop_signal};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::io::supervisor;
 use crate::model::{Status, StopOptions, Timeout};
 use crate::{EngineError, Result};

@@ -8,7 +8,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::network;
 use crate::container::{Handle, Record};
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::model::{Status, UpdateOptions};
 use crate::spec::{find_blocks, limits};
 use crate::{EngineError, Result};
@@ -16,7 +16,7 @@ use crate::{EngineError, Result};
 impl Inner {
     pub(crate) async fn rename(&self, name: &str, new: &str) -> Result<()> {
         let handle = self.registry.find(name)?;
-        let _op = handle.op.lock().await;
+        let _op = handle.take().await?;
         let old = handle.record().name.clone();
         let plain = new.strip_prefix('/').unwrap_or(new);
         if plain.is_empty() {
@@ -45,7 +45,7 @@ impl Inner {
 
     pub(crate) async fn update(&self, name: &str, options: UpdateOptions) -> Result<Vec<String>> {
         let handle = self.registry.find(name)?;
-        let _op = handle.op.lock().await;
+        let _op = handle.take().await?;
         let mut record = Record::clone(&handle.record());
         if let Some(policy) = options.restart {
             if record.spec.auto_remove && policy != RestartPolicy::No {
@@ -71,7 +71,7 @@ impl Inner {
 
     pub(crate) async fn connect_network(&self, name: &str, wish: NetworkAttachment) -> Result<()> {
         let handle = self.registry.find(name)?;
-        let _op = handle.op.lock().await;
+        let _op = handle.take().await?;
         let mut record = Record::clone(&handle.record());
         let network = self.find_network(&wish.network).await?;
         match record.spec.network_mode {
@@ -115,7 +115,7 @@ impl Inner {
             Err(_) if force => return Ok(self.options.networks.disconnect(name, network).await?),
             Err(error) => return Err(error),
         };
-        let _op = handle.op.lock().await;
+        let _op = handle.take().await?;
         let network = self.options.networks.inspect(network).await?;
         let mut record = Record::clone(&handle.record());
         if record.spec.networks.is_empty() && record.spec.network_mode == NetworkMode::Networks {

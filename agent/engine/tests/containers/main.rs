@@ -1,11 +1,11 @@
 //! Containers on the real kernel, from create to remove.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which a harness of their own runs")]
 
+mod care;
+mod logs;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
-use hoist_engine::StopOptions;
 use hoist_engine::*;
 use hoist_proto::spec::*;
 use support::*;
@@ -17,26 +17,25 @@ fn main() -> std::process::ExitCode {
         ("input_reaches_the_command", input_reaches_the_command),
         ("a_terminal_is_a_terminal", a_terminal_is_a_terminal),
         ("execs_run_beside_the_command", execs_run_beside_the_command),
-        ("stop_asks_and_then_kills", stop_asks_and_then_kills),
+        ("stop_asks_and_then_kills", care::stop_asks_and_then_kills),
         ("users_and_names_are_the_containers_own", users_and_names_are_the_containers_own),
         ("volumes_are_filled_and_shared", volumes_are_filled_and_shared),
         ("secrets_and_configs_are_files", secrets_and_configs_are_files),
-        ("policies_restart_what_fails", policies_restart_what_fails),
-        ("health_is_found_out", health_is_found_out),
-        ("pause_stops_everything", pause_stops_everything),
-        ("logs_are_kept_and_followed", logs_are_kept_and_followed),
-        ("compressed_logs_are_read_and_followed", compressed_logs_are_read_and_followed),
-        ("lines_go_to_the_journal", lines_go_to_the_journal),
-        ("a_slow_reader_loses_nothing", a_slow_reader_loses_nothing),
+        ("policies_restart_what_fails", care::policies_restart_what_fails),
+        ("health_is_found_out", care::health_is_found_out),
+        ("pause_stops_everything", care::pause_stops_everything),
+        ("logs_are_kept_and_followed", logs::logs_are_kept_and_followed),
+        ("compressed_logs_are_read_and_followed", logs::compressed_logs_are_read_and_followed),
+        ("lines_go_to_the_journal", logs::lines_go_to_the_journal),
+        ("a_slow_reader_loses_nothing", logs::a_slow_reader_loses_nothing),
         ("files_go_in_and_out", files_go_in_and_out),
         ("limits_are_kept_and_changed", limits_are_kept_and_changed),
         ("networks_connect_by_name", networks_connect_by_name),
-        ("hooks_run_at_their_moments", hooks_run_at_their_moments),
+        ("hooks_run_at_their_moments", care::hooks_run_at_their_moments),
     ])
 }
 
 const EMPTY: &str = "containers [] run [] snapshots [] volumes [] netns [] secrets [] mounts 0 cgroups 0";
-
 fn a_command_runs_and_leaves_nothing() {
     machine(|m| async move {
         let engine = m.engine().await;
@@ -211,43 +210,6 @@ fn execs_run_beside_the_command() {
     });
 }
 
-fn stop_asks_and_then_kills() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let polite = engine
-            .create(ContainerSpec {
-                stop_signal: Some("USR1".into()),
-                ..spec("trap 'exit 5' USR1; while :; do sleep 0.01; done")
-            })
-            .await
-            .unwrap()
-            .id;
-        let stubborn = engine
-            .create(ContainerSpec {
-                stop_grace_period: Some(Duration::from_millis(50)),
-                ..spec("trap '' TERM; while :; do sleep 1; done")
-            })
-            .await
-            .unwrap()
-            .id;
-        for (id, code) in [(&polite, 5), (&stubborn, 137)] {
-            engine.start(id.as_str()).await.unwrap();
-            assert!(matches!(engine.start(id.as_str()).await, Err(EngineError::NotModified(_))));
-            while exec(&engine, id.as_str(), "grep -q '^Sig\\(Cgt\\|Ign\\):.*[1-9a-f]' /proc/1/status").await.0 != 0 {}
-            engine.stop(id.as_str(), StopOptions::default()).await.unwrap();
-            let state = engine.inspect(id.as_str()).await.unwrap().state;
-            assert_eq!((state.status, state.exit_code), (Status::Exited, Some(code)));
-            assert!(matches!(engine.stop(id.as_str(), StopOptions::default()).await, Err(EngineError::NotModified(_))));
-        }
-        engine.restart(polite.as_str(), StopOptions::default()).await.unwrap();
-        engine.kill(polite.as_str(), None).await.unwrap();
-        assert_eq!(engine.wait(polite.as_str(), WaitCondition::NotRunning).await.unwrap().exit_code, 137);
-        assert_eq!(engine.prune(PruneOptions::default()).await.unwrap().removed.len(), 2);
-        assert!(m.traces().starts_with(EMPTY.split(" netns").next().unwrap()), "{}", m.traces());
-        engine.close().await;
-    });
-}
-
 fn users_and_names_are_the_containers_own() {
     machine(|m| async move {
         let engine = m.engine().await;
@@ -374,228 +336,6 @@ fn secrets_and_configs_are_files() {
     });
 }
 
-fn policies_restart_what_fails() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let spec =
-            ContainerSpec { restart: RestartPolicy::OnFailure { max_retries: Some(2) }, ..spec("echo run; exit 4") };
-        let id = engine.create(spec).await.unwrap().id;
-        engine.start(id.as_str()).await.unwrap();
-        assert_eq!(engine.wait(id.as_str(), WaitCondition::NotRunning).await.unwrap().exit_code, 4);
-        assert_eq!(engine.inspect(id.as_str()).await.unwrap().state.restart_count, 2);
-        assert_eq!(log(&engine, id.as_str(), LogOptions::default()).await, ["run", "run", "run"]);
-        let spec = ContainerSpec { restart: RestartPolicy::Always, ..support::spec("exit 0") };
-        let id = engine.create(spec).await.unwrap().id;
-        engine.start(id.as_str()).await.unwrap();
-        while engine.inspect(id.as_str()).await.unwrap().state.restart_count < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        while engine.stop(id.as_str(), StopOptions::default()).await.is_err() {}
-        assert_eq!(engine.inspect(id.as_str()).await.unwrap().state.status, Status::Exited);
-        engine.prune(PruneOptions::default()).await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn health_is_found_out() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let mut events = engine.events().subscribe(None);
-        let millis = |n| Some(Duration::from_millis(n));
-        let healthcheck = Healthcheck {
-            test: vec!["CMD-SHELL".into(), "echo looked; test -e /well".into()],
-            interval: millis(30),
-            retries: Some(2),
-            ..Healthcheck::default()
-        };
-        let id = engine.create(ContainerSpec { healthcheck: Some(healthcheck), ..spec("sleep 100") }).await.unwrap().id;
-        engine.start(id.as_str()).await.unwrap();
-        let mut until = async |action: &str| while events.next().await.unwrap().action != action {};
-        until("health_status: unhealthy").await;
-        exec(&engine, id.as_str(), "touch /well").await;
-        until("health_status: healthy").await;
-        let health = engine.inspect(id.as_str()).await.unwrap().state.health.unwrap();
-        assert_eq!((health.status, health.failing_streak), (HealthStatus::Healthy, 0));
-        assert!(health.log.len() <= 5 && health.log.last().unwrap().output == "looked\n", "{health:?}");
-        engine.remove(id.as_str(), RemoveOptions { force: true, volumes: true }).await.unwrap();
-        let slow = Healthcheck {
-            test: vec!["CMD".into(), "sleep".into(), "50".into()],
-            interval: millis(20),
-            timeout: millis(50),
-            retries: Some(1),
-            ..Healthcheck::default()
-        };
-        let id = engine.create(ContainerSpec { healthcheck: Some(slow), ..spec("sleep 100") }).await.unwrap().id;
-        engine.start(id.as_str()).await.unwrap();
-        until("health_status: unhealthy").await;
-        engine.remove(id.as_str(), RemoveOptions { force: true, volumes: true }).await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn pause_stops_everything() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let id = engine.create(spec("sleep 100")).await.unwrap().id;
-        engine.start(id.as_str()).await.unwrap();
-        engine.pause(id.as_str()).await.unwrap();
-        assert_eq!(engine.inspect(id.as_str()).await.unwrap().state.status, Status::Paused);
-        assert_eq!(
-            engine
-                .exec_create(id.as_str(), ExecSpec { command: vec!["true".into()], ..Default::default() })
-                .await
-                .unwrap_err()
-                .kind(),
-            ErrorKind::Conflict
-        );
-        engine.unpause(id.as_str()).await.unwrap();
-        assert_eq!(exec(&engine, id.as_str(), "true").await.0, 0);
-        engine.pause(id.as_str()).await.unwrap();
-        engine.remove(id.as_str(), RemoveOptions { force: true, volumes: true }).await.unwrap();
-        assert!(m.traces().starts_with(EMPTY.split(" netns").next().unwrap()), "{}", m.traces());
-        engine.close().await;
-    });
-}
-
-fn logs_are_kept_and_followed() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let mut spec =
-            spec("for i in $(seq 2000); do echo line $i; done; echo oops >&2; read x < /proc/1/fd/0; sleep 0.1; seq 3");
-        spec.open_stdin = true;
-        spec.logging.options =
-            [("max-size".to_owned(), "20k".to_owned()), ("max-file".to_owned(), "20".to_owned())].into();
-        let id = engine.create(spec).await.unwrap().id;
-        let wants = AttachOptions { stdin: true, ..Default::default() };
-        let mut attached = engine.attach(id.as_str(), wants).await.unwrap();
-        engine.start(id.as_str()).await.unwrap();
-        let mut stream = engine
-            .logs(id.as_str(), LogOptions { stdout: true, stderr: true, follow: true, ..Default::default() })
-            .await
-            .unwrap();
-        let mut lines = Vec::new();
-        while let Some(entry) = stream.next().await.unwrap() {
-            let line = String::from_utf8(entry.line.to_vec()).unwrap();
-            if line == "oops\n" {
-                assert_eq!(entry.stream, StreamKind::Stderr);
-                attached.input.write(b"go\n").await.unwrap();
-            } else {
-                lines.push(line);
-            }
-        }
-        let expected: Vec<String> =
-            (1..=2000).map(|i| format!("line {i}\n")).chain((1..=3).map(|i| format!("{i}\n"))).collect();
-        assert_eq!(lines, expected);
-        let tail = log(&engine, id.as_str(), LogOptions { tail: Some(5), ..Default::default() }).await;
-        assert_eq!(tail, ["line 2000", "1", "2", "3"]);
-        engine.wait(id.as_str(), WaitCondition::NotRunning).await.unwrap();
-        let since = engine.inspect(id.as_str()).await.unwrap().state.finished_at.unwrap();
-        assert!(log(&engine, id.as_str(), LogOptions { since: Some(since), ..Default::default() }).await.is_empty());
-        engine.prune(PruneOptions::default()).await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn logging(driver: &str, options: &[(&str, &str)]) -> Logging {
-    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Logging { driver: Some(driver.into()), options }
-}
-
-fn compressed_logs_are_read_and_followed() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let script = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; while [ ! -e /go ]; do sleep 0.05; done; \
-                      while [ $i -lt 6000 ]; do i=$((i+1)); echo line $i; done";
-        let options = [("max-size", "20k"), ("max-file", "100"), ("compress", "true")];
-        let made = engine.create(ContainerSpec { logging: logging("local", &options), ..spec(script) }).await.unwrap();
-        let id = made.id.as_str();
-        engine.start(id).await.unwrap();
-        let options = LogOptions { stdout: true, follow: true, ..LogOptions::default() };
-        let mut stream = engine.logs(id, options).await.unwrap();
-        for number in 1..=3000 {
-            let entry = stream.next().await.unwrap().unwrap();
-            assert_eq!(String::from_utf8_lossy(&entry.line), format!("line {number}\n"));
-        }
-        exec(&engine, id, "touch /go").await;
-        engine.wait(id, WaitCondition::NotRunning).await.unwrap();
-        // Nothing of it was read while more than the pipe between holds was rotated and compressed.
-        for number in 3001..=6000 {
-            let entry = stream.next().await.unwrap().unwrap();
-            assert_eq!(String::from_utf8_lossy(&entry.line), format!("line {number}\n"));
-        }
-        assert!(stream.next().await.unwrap().is_none());
-        let names = std::fs::read_dir(m.data().join("containers").join(id)).unwrap();
-        assert!(names.filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "gz")).count() > 10);
-        let last = log(&engine, id, LogOptions { tail: Some(1000), ..LogOptions::default() }).await;
-        assert_eq!((last.len(), last[0].as_str(), last[999].as_str()), (1000, "line 5001", "line 6000"));
-        assert_eq!(log(&engine, id, LogOptions::default()).await.len(), 6000);
-        engine.remove(id, RemoveOptions::default()).await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn lines_go_to_the_journal() {
-    machine(|m| async move {
-        // The journal of this machine alone.
-        nix::mount::mount(Some("run"), "/run", Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>).unwrap();
-        let engine = m.engine().await;
-        let options = [("tag", "{{.Name}}!"), ("labels", "com.x"), ("env-regex", "^WANT")];
-        let wanted = || ContainerSpec {
-            name: "web".into(),
-            logging: logging("journald", &options),
-            labels: [("com.x".to_owned(), "y".to_owned())].into_iter().collect(),
-            env: vec!["WANTED=1".into(), "OTHER=2".into()],
-            ..spec("echo out; echo err >&2; head -c 40000 /dev/zero | tr '\\0' x; sleep 1000")
-        };
-        let made = engine.create(wanted()).await.unwrap();
-        let error = engine.start(made.id.as_str()).await.unwrap_err();
-        assert!(error.message().contains("journald is not enabled on this host"), "{}", error.message());
-        std::fs::create_dir_all("/run/systemd/journal").unwrap();
-        let journal = std::os::unix::net::UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
-        journal.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        engine.start(made.id.as_str()).await.unwrap();
-        let mut buffer = vec![0; 100_000];
-        let mut lines = Vec::new();
-        while lines.len() < 4 {
-            let count = journal.recv(&mut buffer).unwrap();
-            lines.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
-        }
-        let find = |end: &str| lines.iter().find(|line| line.ends_with(end)).unwrap_or_else(|| panic!("{lines:?}"));
-        let out = find("\nMESSAGE=out\n");
-        for field in
-            ["CONTAINER_NAME=web", "CONTAINER_TAG=web!", "PRIORITY=6", "COM_X=y", "WANTED=1", "IMAGE_NAME=busybox"]
-        {
-            assert!(out.lines().any(|line| line == field), "{field}: {out}");
-        }
-        assert!(out.contains(&format!("CONTAINER_ID_FULL={}\n", made.id)) && !out.contains("OTHER"), "{out}");
-        assert!(find("\nMESSAGE=err\n").contains("PRIORITY=3\n"));
-        assert!(lines[3].contains("CONTAINER_PARTIAL_MESSAGE=true\n"), "{}", lines[3]);
-        // They are kept here too, and what is beside them is told.
-        assert_eq!(log(&engine, "web", LogOptions::default()).await[0], "out");
-        let details = engine.log_details("web").unwrap();
-        let details: Vec<String> = details.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(details, ["WANTED=1", "com.x=y", "tag=web!"]);
-        engine.remove("web", RemoveOptions { force: true, volumes: false }).await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn a_slow_reader_loses_nothing() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let id = engine.create(spec("seq 300000")).await.unwrap().id;
-        let wants = AttachOptions { stdout: true, ..Default::default() };
-        let mut attached = engine.attach(id.as_str(), wants).await.unwrap();
-        engine.start(id.as_str()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let expected: String = (1..=300_000).map(|i| format!("{i}\n")).collect();
-        assert_eq!(read_all(&mut attached).await.0, expected);
-        assert_eq!(log(&engine, id.as_str(), LogOptions::default()).await.len(), 300_000);
-        engine.remove(id.as_str(), RemoveOptions { force: true, volumes: true }).await.unwrap();
-        engine.close().await;
-    });
-}
-
 fn files_go_in_and_out() {
     use tokio::io::AsyncReadExt;
     machine(|m| async move {
@@ -714,31 +454,6 @@ fn networks_connect_by_name() {
         engine.remove("server", RemoveOptions { force: true, volumes: true }).await.unwrap();
         engine.prune(PruneOptions::default()).await.unwrap();
         engine.networks().remove("net").await.unwrap();
-        engine.close().await;
-    });
-}
-
-fn hooks_run_at_their_moments() {
-    machine(|m| async move {
-        let engine = m.engine().await;
-        let hook =
-            |command: &str| vec![Hook { command: vec!["sh".into(), "-c".into(), command.into()], ..Hook::default() }];
-        let volume = Mount { source: Some("marks".into()), target: "/marks".into(), ..Mount::default() };
-        let spec = ContainerSpec {
-            name: "hooked".into(),
-            post_start: hook("echo started > /marks/a"),
-            pre_stop: hook("echo stopping > /marks/b"),
-            mounts: vec![volume],
-            stop_grace_period: Some(Duration::ZERO),
-            ..spec("sleep 100")
-        };
-        engine.create(spec).await.unwrap();
-        engine.start("hooked").await.unwrap();
-        assert_eq!(exec(&engine, "hooked", "cat /marks/a").await.1, "started\n");
-        engine.stop("hooked", StopOptions::default()).await.unwrap();
-        let marks = engine.volumes().inspect("marks").unwrap().mountpoint;
-        assert_eq!(std::fs::read_to_string(marks.join("b")).unwrap(), "stopping\n");
-        engine.prune(PruneOptions::default()).await.unwrap();
         engine.close().await;
     });
 }
