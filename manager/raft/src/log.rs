@@ -39,6 +39,8 @@ pub struct Log {
     pub(crate) hard: HardState,
     pub(crate) conf: ConfState,
     pub(crate) snapshot: SnapshotMetadata,
+    /// How large the last snapshot is.
+    pub(crate) snapshot_bytes: usize,
 }
 
 /// An entry's place in the log.
@@ -124,6 +126,7 @@ impl Log {
             hard: HardState::default(),
             conf: ConfState::default(),
             snapshot: SnapshotMetadata::default(),
+            snapshot_bytes: 0,
         };
         if !log.load()? {
             log.found(begin)?;
@@ -177,9 +180,9 @@ impl Log {
         }
         let hard: HardState = self.decode(HARD_STATE, &required(HARD_STATE)?)?;
         let conf: ConfState = self.decode(CONF_STATE, &required(CONF_STATE)?)?;
-        let snapshot = match single(SNAPSHOT)? {
-            Some(bytes) => self.decode::<Snapshot>(SNAPSHOT, &bytes)?.take_metadata(),
-            None => SnapshotMetadata::default(),
+        let (snapshot, snapshot_bytes) = match single(SNAPSHOT)? {
+            Some(bytes) => (self.decode::<Snapshot>(SNAPSHOT, &bytes)?.take_metadata(), bytes.len()),
+            None => (SnapshotMetadata::default(), 0),
         };
         let (mut entries, mut entry_bytes) = (VecDeque::new(), 0);
         let table = self.with(txn.open_table(ENTRIES), "read")?;
@@ -215,6 +218,7 @@ impl Log {
         self.hard = hard;
         self.conf = conf;
         self.snapshot = snapshot;
+        self.snapshot_bytes = snapshot_bytes;
         self.entries = entries;
         self.entry_bytes = entry_bytes;
         Ok(true)
@@ -254,6 +258,7 @@ impl Log {
 
         if let Some(snapshot) = write.snapshot {
             self.snapshot = snapshot.get_metadata().clone();
+            self.snapshot_bytes = snapshot.get_data().len();
             self.conf = snapshot.get_metadata().get_conf_state().clone();
             self.base = base;
             self.entries.clear();
@@ -289,6 +294,7 @@ impl Log {
         self.entry_bytes = self.entries.iter().map(|entry| entry.data.len()).sum();
         self.base = keep_from;
         self.snapshot = snapshot.get_metadata().clone();
+        self.snapshot_bytes = snapshot.get_data().len();
         Ok(())
     }
 

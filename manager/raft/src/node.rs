@@ -3,9 +3,12 @@
 //! The order of handling a `Ready` is raft's: send what may be sent, take a snapshot in, apply what is
 //! committed, make the rest durable, send what had to wait for that.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::mpsc::{Receiver, TryRecvError, channel},
+};
 
-use hoist_store::{Change, ProposeError, Store, decode_changes, encode_changes, encode_snapshot};
+use hoist_store::{Change, ProposeError, Store, Tables, decode_changes, encode_changes, encode_snapshot};
 use protobuf::Message as _;
 use raft::{
     GetEntriesContext, RawNode, StateRole,
@@ -18,7 +21,8 @@ use crate::{
     log::{Position, Write},
 };
 
-/// After so much log a snapshot is made and the log is cut.
+/// After so much log a snapshot is made and the log is cut; but not before there is as much log as the last snapshot was
+/// large, so that snapshots never cost more than what they replace.
 pub const SNAPSHOT_INTERVAL: u64 = 2_000;
 const COMPACT_BYTES: usize = 2 << 20;
 /// Entries that stay after a snapshot, for followers that are a little behind.
@@ -39,6 +43,8 @@ pub(crate) struct Node {
     behind: Vec<(u64, Waiter)>,
     /// The membership is another than in the last snapshot. Who joins takes only a snapshot that it is in.
     joined: bool,
+    /// A snapshot that is being made.
+    compacting: Option<Receiver<Snapshot>>,
     next_proposal: u64,
 }
 
@@ -74,6 +80,7 @@ impl Node {
             reads: HashMap::new(),
             behind: Vec::new(),
             joined: false,
+            compacting: None,
             next_proposal: 1,
         };
         if node.is_sole_voter() {
@@ -332,30 +339,70 @@ impl Node {
         if std::mem::take(&mut self.joined) {
             return self.compact(ENTRIES_FOR_SLOW_FOLLOWERS);
         }
+        if let Some(made) = &self.compacting {
+            let snapshot = match made.try_recv() {
+                Err(TryRecvError::Empty) => return Ok(()),
+                outcome => outcome.ok(),
+            };
+            self.compacting = None;
+            return snapshot.map_or(Ok(()), |snapshot| self.keep(&snapshot, ENTRIES_FOR_SLOW_FOLLOWERS));
+        }
         let applied = self.raw.raft.raft_log.applied;
         let log = self.raw.store();
         let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
-        if since == 0 || (since < SNAPSHOT_INTERVAL && log.entry_bytes < COMPACT_BYTES) {
+        let is_much = since >= SNAPSHOT_INTERVAL || log.entry_bytes >= COMPACT_BYTES;
+        if since == 0 || !is_much || log.entry_bytes < log.snapshot_bytes {
             return Ok(());
         }
-        self.compact(ENTRIES_FOR_SLOW_FOLLOWERS)
+        let Some(mut snapshot) = self.describe_snapshot() else { return Ok(()) };
+        // Large tables take seconds to write down, in which the other managers would miss this one.
+        let tables = self.store.view(Tables::clone);
+        let (done, made) = channel();
+        let write_down = move || {
+            snapshot.set_data(encode_snapshot(&tables, applied).into());
+            // The log may have been closed meanwhile.
+            let _ = done.send(snapshot);
+        };
+        match std::thread::Builder::new().name("raft-snapshot".into()).spawn(write_down) {
+            Ok(_) => self.compacting = Some(made),
+            Err(error) => tracing::warn!(%error, "the cluster's log cannot be compacted now"),
+        }
+        Ok(())
     }
 
     /// Makes a snapshot, and cuts the log but for its last `keep` entries.
     fn compact(&mut self, keep: u64) -> Result<(), LogError> {
+        self.compacting = None;
+        let Some(mut snapshot) = self.describe_snapshot() else { return Ok(()) };
+        let index = snapshot.get_metadata().index;
+        snapshot.set_data(self.store.view(|tables| encode_snapshot(tables, index)).into());
+        self.keep(&snapshot, keep)
+    }
+
+    /// A snapshot of what is applied, without its data; `None` when the log has lost the place.
+    fn describe_snapshot(&self) -> Option<Snapshot> {
         let applied = self.raw.raft.raft_log.applied;
         let log = self.raw.store();
-        let Ok(term) = log.term_at(applied) else { return Ok(()) };
-        let keep_index = applied.saturating_sub(keep).max(log.base.index);
-        let Ok(keep_term) = log.term_at(keep_index) else { return Ok(()) };
         let mut snapshot = Snapshot::default();
-        snapshot.set_data(self.store.view(|tables| encode_snapshot(tables, applied)).into());
         let metadata = snapshot.mut_metadata();
+        metadata.term = log.term_at(applied).ok()?;
         metadata.index = applied;
-        metadata.term = term;
         metadata.set_conf_state(log.conf.clone());
-        tracing::debug!(index = applied, bytes = snapshot.get_data().len(), "the cluster's log is compacted");
-        self.raw.mut_store().compact(&snapshot, Position { index: keep_index, term: keep_term })
+        Some(snapshot)
+    }
+
+    /// Writes a snapshot to the log, and cuts the log but for the last `keep` entries before it.
+    fn keep(&mut self, snapshot: &Snapshot, keep: u64) -> Result<(), LogError> {
+        let (index, bytes) = (snapshot.get_metadata().index, snapshot.get_data().len());
+        let log = self.raw.store();
+        if index <= log.snapshot.index {
+            // The leader's own came in between.
+            return Ok(());
+        }
+        let keep_index = index.saturating_sub(keep).max(log.base.index);
+        let Ok(keep_term) = log.term_at(keep_index) else { return Ok(()) };
+        tracing::debug!(index, bytes, "the cluster's log is compacted");
+        self.raw.mut_store().compact(snapshot, Position { index: keep_index, term: keep_term })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, Kind, Object};
+use crate::{DecodeError, Kind, Object, packed};
 
 /// One record put or removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,27 +27,18 @@ impl Change {
     }
 }
 
-const VERSION: u8 = 1;
 const WHAT: &str = "log entry";
+/// Less is not worth the work of compressing it.
+const SMALL: usize = 4 << 10;
 
-/// A list of changes as bytes: a format version, then JSON.
+/// A list of changes as bytes: a format version, then JSON, compressed where it is large.
 pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    serde_json::to_writer(&mut bytes, changes).expect("records have string keys and memory takes the bytes");
-    bytes
+    let json = serde_json::to_vec(changes).expect("records have string keys and memory takes the bytes");
+    if json.len() < SMALL { packed::plain(&json) } else { packed::pack(|out| out.write_all(&json)) }
 }
 
 /// The changes back from [`encode_changes`].
 pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let json = split_version(bytes, WHAT, VERSION)?;
-    serde_json::from_slice(json).map_err(|source| DecodeError::Malformed { what: WHAT, source })
-}
-
-/// Checks the leading version byte and gives what follows it.
-pub(crate) fn split_version<'a>(bytes: &'a [u8], what: &'static str, known: u8) -> Result<&'a [u8], DecodeError> {
-    match bytes.split_first() {
-        None => Err(DecodeError::Empty { what }),
-        Some((&found, _)) if found == 0 || found > known => Err(DecodeError::Version { what, found, known }),
-        Some((_, rest)) => Ok(rest),
-    }
+    let json = packed::unpack(bytes, WHAT)?;
+    serde_json::from_slice(&json).map_err(|source| DecodeError::Malformed { what: WHAT, source })
 }

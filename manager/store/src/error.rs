@@ -48,6 +48,13 @@ pub enum DecodeError {
     /// Written by a newer program.
     #[error("the {what} has format version {found}, and this program reads up to {known}")]
     Version { what: &'static str, found: u8, known: u8 },
+    /// Compressed, and cut or changed since.
+    #[error("the {what} cannot be decompressed")]
+    Damaged {
+        what: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
     /// Not in the form that its version byte promises.
     #[error("the {what} is malformed")]
     Malformed {

@@ -11,8 +11,10 @@
 //! The store knows no network, no disk and no policy. Read [`store`](Store) first, then `table`.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod change;
 mod error;
+mod packed;
 mod propose;
 mod record;
 mod snapshot;

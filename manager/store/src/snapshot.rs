@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, Object, Tables, change::split_version};
+use crate::{DecodeError, Object, Tables, packed};
 
-const VERSION: u8 = 1;
 const WHAT: &str = "snapshot";
 
 #[derive(Serialize, Deserialize)]
@@ -14,19 +13,17 @@ struct Snapshot {
     objects: Vec<Object>,
 }
 
-/// The tables as they are after the write at `index`: a format version, then JSON.
+/// The tables as they are after the write at `index`: a format version, then compressed JSON.
 pub fn encode_snapshot(tables: &Tables, index: u64) -> Vec<u8> {
     let snapshot = Snapshot { index, objects: tables.objects().collect() };
-    let mut bytes = vec![VERSION];
-    serde_json::to_writer(&mut bytes, &snapshot).expect("records have string keys and memory takes the bytes");
-    bytes
+    packed::pack(|out| serde_json::to_writer(out, &snapshot).map_err(Into::into))
 }
 
 /// The tables and the index back from [`encode_snapshot`].
 pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError> {
-    let json = split_version(bytes, WHAT, VERSION)?;
+    let json = packed::unpack(bytes, WHAT)?;
     let snapshot: Snapshot =
-        serde_json::from_slice(json).map_err(|source| DecodeError::Malformed { what: WHAT, source })?;
+        serde_json::from_slice(&json).map_err(|source| DecodeError::Malformed { what: WHAT, source })?;
     let mut tables = Tables::default();
     for object in snapshot.objects {
         tables.insert(object);

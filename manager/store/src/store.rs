@@ -1,34 +1,57 @@
 //! The store itself: two copies of the tables and the order in which they change.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+};
 
 use hoist_proto::clock::SharedClock;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::{
-    Change, Commit, DecodeError, Kind, ProposeError, Proposer, StoreError, Tables, Tx, Watch, snapshot::decode_snapshot,
+    Change, Commit, DecodeError, Kind, ProposeError, Proposer, StoreError, Tables, Tx, Watch,
+    batch::{Batch, InFlight},
+    snapshot::decode_snapshot,
+    tx::Key,
 };
 
 /// How many commits a slow watcher may fall behind before it has to look at everything again.
 const BACKLOG: usize = 1024;
+/// The most changes that wait to be proposed together.
+const BATCH: usize = 4000;
+/// Versions from here on are those of changes that are not committed yet.
+const PROVISIONAL: u64 = 1 << 62;
 
 /// The replicated tables. Cheap to clone: all clones are the same store.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     clock: SharedClock,
-    proposer: OnceLock<Arc<dyn Proposer>>,
+    pub(crate) proposer: OnceLock<Arc<dyn Proposer>>,
     /// What is committed: what readers see.
     committed: RwLock<Committed>,
-    /// What the transaction in progress sees; equal to `committed` between transactions but for
-    /// what `stale` names.
-    working: tokio::sync::Mutex<Tables>,
-    /// Records that were committed by others since the last transaction.
+    pub(crate) working: tokio::sync::Mutex<Working>,
+    /// Records that were committed since the last transaction.
     stale: Mutex<Stale>,
     commits: broadcast::Sender<Option<Arc<Commit>>>,
+    /// A batch has been taken to be proposed.
+    pub(crate) room: Notify,
+}
+
+/// What transactions see: what is committed, and what earlier ones wrote that is on its way there.
+#[derive(Default)]
+pub(crate) struct Working {
+    tables: Tables,
+    /// Transactions that wait to be proposed together.
+    pub(crate) open: Batch,
+    /// Those that are being committed.
+    pub(crate) in_flight: Option<InFlight>,
+    /// Somebody sees to it that the open batch is proposed.
+    pub(crate) committing: bool,
+    transactions: u64,
 }
 
 #[derive(Default)]
@@ -39,7 +62,7 @@ struct Committed {
 
 #[derive(Default)]
 struct Stale {
-    keys: Vec<(Kind, String)>,
+    keys: HashSet<Key>,
     everything: bool,
 }
 
@@ -60,6 +83,7 @@ impl Store {
                 working: tokio::sync::Mutex::default(),
                 stale: Mutex::default(),
                 commits: broadcast::channel(BACKLOG).0,
+                room: Notify::new(),
             }),
         }
     }
@@ -97,26 +121,56 @@ impl Store {
 
     /// Runs a transaction. When `write` fails nothing happens; when it writes nothing, nothing is proposed.
     ///
-    /// Transactions run one after the other; when it returns well, `view` shows what was written.
+    /// Transactions run one after the other, and each sees what those before it wrote. Those that come while others
+    /// are being committed are proposed together: one write of the log for all of them. When it returns well,
+    /// [`Store::view`] shows what was written.
     pub async fn update<R, E: From<StoreError>>(
         &self,
         write: impl FnOnce(&mut Tx<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let proposer = self.inner.proposer.get().ok_or(StoreError::Propose(ProposeError::Stopped))?;
-        let mut working = self.inner.working.lock().await;
-        let base = self.freshen(&mut working);
-        let (outcome, changes) = {
-            let mut tx = Tx::new(&mut working, self.inner.clock.now());
-            let outcome = write(&mut tx);
-            (outcome, tx.into_changes())
-        };
-        if changes.is_empty() {
-            return outcome;
+        if self.inner.proposer.get().is_none() {
+            return Err(StoreError::Propose(ProposeError::Stopped).into());
         }
-        self.mark(changes.iter().map(Change::key));
-        let result = outcome?;
-        proposer.propose(base, changes).await.map_err(StoreError::Propose)?;
+        let mut working = self.with_room().await;
+        let base = self.freshen(&mut working);
+        working.transactions += 1;
+        let version = PROVISIONAL + working.transactions;
+        let mut tx = Tx::new(&mut working.tables, self.inner.clock.now(), version);
+        let result = match write(&mut tx) {
+            Ok(result) => result,
+            Err(error) => {
+                tx.undo();
+                return Err(error);
+            }
+        };
+        let changes = tx.into_changes();
+        if changes.is_empty() {
+            return Ok(result);
+        }
+        let committed = working.open.add(base, changes);
+        if !std::mem::replace(&mut working.committing, true) {
+            tokio::spawn(self.clone().commit());
+        }
+        drop(working);
+        let outcome = committed.await.unwrap_or(Err(ProposeError::Dropped));
+        outcome.map_err(StoreError::Propose)?;
         Ok(result)
+    }
+
+    /// The working copy, once the open batch has room.
+    async fn with_room(&self) -> tokio::sync::MutexGuard<'_, Working> {
+        loop {
+            let room = self.inner.room.notified();
+            tokio::pin!(room);
+            // From now on no call is missed.
+            room.as_mut().enable();
+            let working = self.inner.working.lock().await;
+            if working.open.len() < BATCH {
+                return working;
+            }
+            drop(working);
+            room.await;
+        }
     }
 
     /// Brings committed changes into the tables and tells the watchers. Called by the proposer, in
@@ -154,18 +208,38 @@ impl Store {
         }
     }
 
-    /// Makes the working copy equal to what is committed, and gives the index up to which that is.
-    fn freshen(&self, working: &mut Tables) -> u64 {
+    /// Forgets what a batch wrote into the working copy: the next transaction sees what is committed.
+    pub(crate) fn forget(&self, keys: HashSet<Key>) {
+        self.inner.stale.lock().unwrap_or_else(PoisonError::into_inner).keys.extend(keys);
+    }
+
+    /// Makes the working copy equal to what is committed, but for what is on its way; gives the index up to which it
+    /// knows the log.
+    fn freshen(&self, working: &mut Working) -> u64 {
         self.read(|committed| {
             // Taken under the lock that `apply` and `restore` write under: what is marked later is applied later.
-            let stale = std::mem::take(&mut *self.inner.stale.lock().unwrap_or_else(PoisonError::into_inner));
-            if stale.everything {
-                *working = committed.tables.clone();
+            let mut stale = self.inner.stale.lock().unwrap_or_else(PoisonError::into_inner);
+            if working.in_flight.as_ref().is_some_and(|batch| batch.is_applied(&committed.tables)) {
+                working.in_flight = None;
+            }
+            let is_settled = working.in_flight.is_none() && working.open.len() == 0;
+            if stale.everything && is_settled {
+                *stale = Stale::default();
+                working.tables = committed.tables.clone();
                 return committed.index;
             }
-            for (kind, id) in stale.keys {
-                working.copy_from(&committed.tables, kind, &id);
+            let on_its_way = |key: &Key| {
+                working.open.has(key) || working.in_flight.as_ref().is_some_and(|batch| batch.keys.contains(key))
+            };
+            let mut later = HashSet::new();
+            for key in stale.keys.drain() {
+                if on_its_way(&key) {
+                    later.insert(key);
+                } else {
+                    working.tables.copy_from(&committed.tables, key.0, &key.1);
+                }
             }
+            stale.keys = later;
             committed.index
         })
     }

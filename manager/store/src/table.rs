@@ -269,6 +269,14 @@ impl Tables {
         }
     }
 
+    /// The version of a record that is there.
+    pub(crate) fn version(&self, kind: Kind, id: &str) -> Option<u64> {
+        with_kind!(kind, T => {
+            let id = id.parse::<<T as Record>::Id>().ok()?;
+            T::table(self).get(&id).map(|record| record.meta().version)
+        })
+    }
+
     /// Makes one record the same as in `other`.
     pub(crate) fn copy_from(&mut self, other: &Tables, kind: Kind, id: &str) {
         with_kind!(kind, T => {

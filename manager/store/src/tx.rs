@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use hoist_proto::clock::Timestamp;
 
-use crate::{Change, Index, Kind, Record, StoreError, Tables};
+use crate::{Change, Index, Kind, Object, Record, StoreError, Tables};
 
 /// Handed to the closure of [`crate::Store::update`]. Reads go through [`Tables`], to which it derefs.
 #[derive(Debug)]
@@ -12,9 +12,23 @@ pub struct Tx<'a> {
     tables: &'a mut Tables,
     /// In the order of their first write; `None` where a later one of the same record took over.
     changes: Vec<Option<Change>>,
-    /// Where each record's last change is.
-    last: HashMap<(Kind, String), usize>,
+    touched: HashMap<Key, Touched>,
     now: Timestamp,
+    /// The version of what it writes until the commit gives the real one.
+    provisional: u64,
+}
+
+pub(crate) type Key = (Kind, String);
+
+/// What a transaction remembers of a record that it writes.
+#[derive(Debug)]
+struct Touched {
+    /// As it was before; `None` when it was not there.
+    before: Option<Object>,
+    /// The version that whoever read it before the transaction has of it; 0 when it was not there.
+    version: u64,
+    /// Where its last change is.
+    change: usize,
 }
 
 impl Deref for Tx<'_> {
@@ -25,12 +39,23 @@ impl Deref for Tx<'_> {
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(tables: &'a mut Tables, now: Timestamp) -> Self {
-        Self { tables, changes: Vec::new(), last: HashMap::new(), now }
+    pub(crate) fn new(tables: &'a mut Tables, now: Timestamp, provisional: u64) -> Self {
+        Self { tables, changes: Vec::new(), touched: HashMap::new(), now, provisional }
     }
 
+    /// What it asks for.
     pub(crate) fn into_changes(self) -> Vec<Change> {
         self.changes.into_iter().flatten().collect()
+    }
+
+    /// Takes back what it wrote.
+    pub(crate) fn undo(self) {
+        for ((kind, id), touched) in self.touched {
+            match touched.before {
+                Some(object) => drop(self.tables.insert(object)),
+                None => drop(self.tables.remove(kind, &id)),
+            }
+        }
     }
 
     /// The moment that the transaction's writes carry.
@@ -48,8 +73,9 @@ impl<'a> Tx<'a> {
         let found = self.tables.get::<T>(record.id()).map(|record| record.meta().clone());
         let read = record.meta().version;
         let current = found.as_ref().map_or(0, |meta| meta.version);
-        // A record made in this very transaction still has version 0.
-        if read != current {
+        // What was read before this very transaction wrote it is no older than what it wrote.
+        let own = || self.touched.get(&(T::KIND, record.id().to_string())).is_some_and(|t| t.version == read);
+        if read != current && !own() {
             return Err(StoreError::Conflict { kind: T::KIND, id: record.id().to_string(), read, found: current });
         }
         if T::UNIQUE_NAME
@@ -59,6 +85,7 @@ impl<'a> Tx<'a> {
             return Err(StoreError::NameTaken { kind: T::KIND, name: name.to_owned() });
         }
         let meta = record.meta_mut();
+        meta.version = self.provisional;
         meta.updated = self.now;
         match found {
             Some(found) => meta.created = found.created,
@@ -66,8 +93,8 @@ impl<'a> Tx<'a> {
         }
         let id = record.id().to_string();
         let record = Arc::new(record);
-        T::table_mut(self.tables).insert(record.clone());
-        self.record(T::KIND, &id, Change::Put { object: T::wrap(record) });
+        let before = T::table_mut(self.tables).insert(record.clone());
+        self.record::<T>(id, before, Change::Put { object: T::wrap(record) });
         Ok(())
     }
 
@@ -83,19 +110,26 @@ impl<'a> Tx<'a> {
 
     /// Removes the record of that id.
     pub fn remove<T: Record>(&mut self, id: &T::Id) -> Result<(), StoreError> {
-        if T::table_mut(self.tables).remove(id).is_none() {
+        let Some(before) = T::table_mut(self.tables).remove(id) else {
             return Err(StoreError::NotFound { kind: T::KIND, id: id.to_string() });
-        }
+        };
         let id = id.to_string();
-        self.record(T::KIND, &id.clone(), Change::Remove { kind: T::KIND, id });
+        self.record::<T>(id.clone(), Some(before), Change::Remove { kind: T::KIND, id });
         Ok(())
     }
 
     /// Only the last change of a record is worth proposing.
-    fn record(&mut self, kind: Kind, id: &str, change: Change) {
-        if let Some(earlier) = self.last.insert((kind, id.to_owned()), self.changes.len()) {
-            self.changes[earlier] = None;
-        }
+    fn record<T: Record>(&mut self, id: String, before: Option<Arc<T>>, change: Change) {
+        let at = self.changes.len();
         self.changes.push(Some(change));
+        let touched = self.touched.entry((T::KIND, id)).or_insert_with(|| Touched {
+            version: before.as_ref().map_or(0, |record| record.meta().version),
+            before: before.map(T::wrap),
+            change: at,
+        });
+        if touched.change != at {
+            self.changes[touched.change] = None;
+            touched.change = at;
+        }
     }
 }

@@ -155,9 +155,156 @@ async fn a_snapshot_restores_everything() {
     assert_eq!(restored.restore(&[]).unwrap_err().to_string(), "the snapshot is empty");
     assert_eq!(
         restored.restore(&[9, 1]).unwrap_err().to_string(),
-        "the snapshot has format version 9, and this program reads up to 1"
+        "the snapshot has format version 9, and this program reads up to 2"
     );
     assert!(restored.restore(&bytes[..bytes.len() - 1]).is_err());
+}
+
+/// Commits when it is told to.
+struct Slow {
+    store: Store,
+    commits: std::sync::Mutex<Vec<usize>>,
+    go: tokio::sync::Semaphore,
+    /// More changes at once are too many.
+    limit: usize,
+}
+
+impl Slow {
+    fn store(limit: usize) -> (Store, Arc<Self>) {
+        let store = Store::new(Arc::new(ManualClock::at_millis(1_000)));
+        let go = tokio::sync::Semaphore::new(0);
+        let slow = Arc::new(Self { store: store.clone(), commits: Default::default(), go, limit });
+        store.serve(slow.clone());
+        (store, slow)
+    }
+
+    fn commits(&self) -> Vec<usize> {
+        self.commits.lock().unwrap().clone()
+    }
+}
+
+impl Proposer for Slow {
+    fn propose(&self, base: u64, changes: Vec<Change>) -> Proposal<'_> {
+        Box::pin(async move {
+            if changes.len() > self.limit {
+                return Err(ProposeError::TooLarge { size: changes.len(), limit: self.limit });
+            }
+            let gone = || ProposeError::Storage("the disk is full".into());
+            self.go.acquire().await.map_err(|_| gone())?.forget();
+            assert_eq!(base, self.store.index());
+            self.commits.lock().unwrap().push(changes.len());
+            self.store.apply(base + 1, changes);
+            Ok(base + 1)
+        })
+    }
+}
+
+#[tokio::test]
+async fn transactions_that_come_during_a_commit_are_committed_together() {
+    let (store, slow) = Slow::store(100);
+    let web = service("web");
+    let first = tokio::spawn({
+        let (store, web) = (store.clone(), web.clone());
+        async move { store.update(|tx| tx.put(web)).await }
+    });
+    tokio::task::yield_now().await;
+    let others: Vec<_> = (0..10)
+        .map(|number| {
+            let (store, id) = (store.clone(), web.id.clone());
+            tokio::spawn(async move {
+                // Each sees what those before it wrote, though nothing is committed yet.
+                store.update(|tx| tx.modify::<Service>(&id, |s| s.spec_hash.push_str(&number.to_string()))).await
+            })
+        })
+        .collect();
+    let wrong = store.update(|tx| tx.put(Service { meta: Meta { version: 1, ..Meta::default() }, ..web.clone() }));
+    let wrong = tokio::time::timeout(Duration::from_secs(5), wrong).await.unwrap().unwrap_err();
+    assert!(matches!(wrong, StoreError::Conflict { read: 1, .. }), "{wrong}");
+    assert_eq!(store.view(|tables| tables.services().len()), 0);
+    slow.go.add_permits(2);
+    first.await.unwrap().unwrap();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(slow.commits(), [1, 10]);
+    let stored = store.view(|tables| tables.services().get(&web.id).cloned()).unwrap();
+    assert_eq!((stored.spec_hash.as_str(), stored.meta.version), ("0123456789", 2));
+    slow.go.add_permits(1);
+    store.update(|tx| tx.put((*stored).clone())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_saw_a_write_that_failed_fails_too() {
+    let (store, slow) = Slow::store(100);
+    let web = service("web");
+    let first = tokio::spawn({
+        let (store, web) = (store.clone(), web.clone());
+        async move { store.update(|tx| tx.put(web)).await }
+    });
+    tokio::task::yield_now().await;
+    let second = tokio::spawn({
+        let (store, id) = (store.clone(), web.id.clone());
+        async move { store.update(|tx| tx.modify::<Service>(&id, |_| ())).await }
+    });
+    tokio::task::yield_now().await;
+    slow.go.close();
+    let failed = |error| matches!(error, StoreError::Propose(ProposeError::Storage(_)));
+    assert!(failed(first.await.unwrap().unwrap_err()));
+    assert!(failed(second.await.unwrap().unwrap_err()));
+    let outcome: Result<(), StoreError> = store
+        .update(|tx| {
+            assert_eq!(tx.services().len(), 0);
+            Ok(())
+        })
+        .await;
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_large_together_is_committed_apart() {
+    let (store, slow) = Slow::store(2);
+    let writers: Vec<_> = (0..5)
+        .map(|number| {
+            let store = store.clone();
+            let count = if number == 3 { 3 } else { 1 };
+            tokio::spawn(async move {
+                store.update(|tx| (0..count).try_for_each(|n| tx.put(service(&format!("s{number}.{n}"))))).await
+            })
+        })
+        .collect();
+    slow.go.add_permits(5);
+    let mut outcomes = Vec::new();
+    for writer in writers {
+        outcomes.push(writer.await.unwrap());
+    }
+    assert!(outcomes[..3].iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(matches!(outcomes[3], Err(StoreError::Propose(ProposeError::TooLarge { size: 3, .. }))), "{outcomes:?}");
+    assert!(matches!(outcomes[4], Err(StoreError::Propose(ProposeError::Dropped))), "{outcomes:?}");
+    assert_eq!(store.view(|tables| tables.services().len()), 3);
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_leaves_what_others_wrote_before_it() {
+    let (store, slow) = Slow::store(100);
+    let web = service("web");
+    let first = tokio::spawn({
+        let (store, web) = (store.clone(), web.clone());
+        async move { store.update(|tx| tx.put(web)).await }
+    });
+    tokio::task::yield_now().await;
+    let failed: Result<(), StoreError> = store
+        .update(|tx| {
+            tx.modify::<Service>(&web.id, |s| s.spec_hash = "lost".into())?;
+            tx.put(service("other"))?;
+            tx.put(service("web"))
+        })
+        .await;
+    assert!(matches!(failed, Err(StoreError::NameTaken { .. })));
+    slow.go.add_permits(2);
+    first.await.unwrap().unwrap();
+    store.update(|tx| tx.modify::<Service>(&web.id, |s| s.spec_hash.push('x'))).await.unwrap();
+    let hashes: Vec<_> = store.view(|tables| tables.services().iter().map(|s| s.spec_hash.clone()).collect());
+    assert_eq!(hashes, ["x"]);
 }
 
 struct Refuses;
