@@ -195,7 +195,7 @@ impl Worker {
             }
             // Credentials are told again by the dispatcher; no disk has them.
             let mut kept = state.assigned.clone();
-            kept.tasks.values_mut().for_each(|task| task.spec.registry_auth = None);
+            kept.tasks.values_mut().for_each(|task| Arc::make_mut(&mut task.spec).registry_auth = None);
             serde_json::to_vec(&kept).expect("records have string keys and memory takes the bytes")
         };
         let file = self.inner.file.clone();

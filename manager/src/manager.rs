@@ -250,7 +250,12 @@ impl Loops {
         loops.spawn(named("queue", queue::run(store.clone(), token.clone())));
         loops.spawn(named("members' loop", members::run(store.clone(), self.raft.clone(), token.clone())));
         loops.spawn(named("root's rotation", ca::rotate::run(store.clone(), token.clone())));
-        let watchdog = self.dispatcher.clone();
+        let (router, watchdog) = (self.dispatcher.clone(), self.dispatcher.clone());
+        let routing = token.clone();
+        loops.spawn(async move {
+            router.route(routing).await;
+            Ok(())
+        });
         loops.spawn(async move { named("dispatcher", watchdog.watch_nodes(token)).await });
         Ok(loops)
     }

@@ -148,7 +148,7 @@ impl World {
                 let error = task.status.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
                 format!(
                     "{:<20} {} should be {}, is {}{health}{error}",
-                    task.spec.container.name, task.meta.created, task.desired, task.status.state
+                    task.name, task.meta.created, task.desired, task.status.state
                 )
             };
             tables.tasks().iter().map(one).collect()

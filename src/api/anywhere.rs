@@ -147,6 +147,6 @@ async fn find(state: &State, name: &str) -> Option<(NodeId, String)> {
 }
 
 fn is_named(task: &Task, container: &str, name: &str) -> bool {
-    let container_name = task.spec.container.name.as_str();
+    let container_name = task.name.as_str();
     name == container_name || (name.len() >= 4 && (task.id.as_str().starts_with(name) || container.starts_with(name)))
 }

@@ -6,9 +6,8 @@ use hoist_engine::{EngineError, ErrorKind, RemoveOptions, StopOptions, Timeout};
 use hoist_proto::spec::Task;
 use tokio::sync::Notify;
 
+use super::labels::SERVICE;
 use crate::{resources::chain, worker::Worker};
-
-pub(super) const SERVICE: &str = "hoist.service.id";
 
 /// A container that a task holds. Events about it wake `news`.
 pub(crate) struct Container {
@@ -43,7 +42,7 @@ impl Container {
         {
             return Some(Self::new(worker, found.id.to_string()));
         }
-        let found = engine.inspect(&task.spec.container.name).await.ok()?;
+        let found = engine.inspect(&task.name).await.ok()?;
         let ours = found.effective.labels.get(SERVICE).is_some_and(|service| *service == task.service.as_str());
         ours.then(|| Self::new(worker, found.id.to_string()))
     }

@@ -5,6 +5,7 @@
 
 mod container;
 mod driver;
+mod labels;
 mod prepare;
 mod status;
 mod template;

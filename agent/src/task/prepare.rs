@@ -12,12 +12,12 @@ use hoist_proto::spec::{
 
 use super::{
     Driver,
-    container::{Container, SERVICE, anonymous},
+    container::{Container, anonymous},
+    labels::{self, SERVICE, SPEC_HASH},
     template::Values,
 };
 use crate::{progress::PullTeller, resources::chain};
 
-const SPEC_HASH: &str = "hoist.spec-hash";
 const PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
@@ -50,6 +50,8 @@ impl Driver {
         self.fetch(task).await?;
         self.check_wanted()?;
         let mut spec = task.spec.container.clone();
+        spec.name.clone_from(&task.name);
+        labels::put(&mut spec.labels, task);
         take_addresses(&mut spec, task);
         if let Some((mesh, given)) = mesh.zip(task.mesh()) {
             join_mesh(&mut spec, mesh, given);
@@ -63,9 +65,6 @@ impl Driver {
         let values = Values::new(task, hostname, crate::describe::architecture().to_owned());
         values.fill(&mut spec, task.project.is_none()).map_err(Some)?;
         self.fill_files(&mut spec, &values)?;
-        if let Some(node) = task.node.as_ref().filter(|_| task.project.is_none()) {
-            spec.labels.insert("com.docker.swarm.node.id".into(), node.to_string());
-        }
         say_where_it_runs(&mut spec, task);
         match self.worker.inner.engine.create(spec).await {
             Ok(created) => {
@@ -86,7 +85,7 @@ impl Driver {
     /// What has the container's name already.
     async fn present(&self, task: &Task) -> Result<Present, Option<String>> {
         let engine = &self.worker.inner.engine;
-        let name = &task.spec.container.name;
+        let name = &task.name;
         let found = match engine.inspect(name).await {
             Ok(found) if found.name == *name => found,
             Ok(_) => return Ok(Present::Nothing),

@@ -30,7 +30,7 @@ impl<'a> Values<'a> {
             (".Node.Platform.OS", "linux".to_owned()),
             (".Node.Platform.Architecture", architecture),
             (".Task.ID", task.id.to_string()),
-            (".Task.Name", task.spec.container.name.clone()),
+            (".Task.Name", task.name.clone()),
             (".Task.Slot", slot),
         ]);
         Self { fields, labels: &task.spec.container.labels, functions: None }
@@ -119,7 +119,7 @@ fn words(text: &str) -> Option<Vec<String>> {
 mod tests {
     use hoist_proto::{
         id::{ServiceId, TaskId},
-        spec::{Meta, TaskSpec, TaskState, TaskStatus},
+        spec::{Meta, TaskState, TaskStatus},
     };
 
     use super::*;
@@ -133,7 +133,8 @@ mod tests {
             project: None,
             slot: 2,
             node: None,
-            spec: TaskSpec::default(),
+            name: String::new(),
+            spec: Default::default(),
             spec_hash: String::new(),
             desired: TaskState::Running,
             status: TaskStatus::default(),

@@ -31,6 +31,10 @@ fn node(hostname: &str) -> Node {
     }
 }
 
+fn edit(task: &mut Task) -> &mut TaskSpec {
+    std::sync::Arc::make_mut(&mut task.spec)
+}
+
 fn task(service: &ServiceId) -> Task {
     Task {
         id: TaskId::random(),
@@ -40,7 +44,8 @@ fn task(service: &ServiceId) -> Task {
         project: None,
         slot: 1,
         node: None,
-        spec: TaskSpec::default(),
+        name: String::new(),
+        spec: Default::default(),
         spec_hash: String::new(),
         desired: TaskState::Running,
         status: TaskStatus::default(),
@@ -68,7 +73,7 @@ fn tasks_spread_over_nodes_and_then_over_labels() {
         let mut counts = [0; 3];
         for _ in 0..count {
             let mut task = task(&service);
-            task.spec.placement.spread = spread.clone();
+            edit(&mut task).placement.spread = spread.clone();
             let chosen = snapshot.place(&task).unwrap();
             counts[nodes.iter().position(|n| n.id == chosen).unwrap()] += 1;
         }
@@ -87,7 +92,7 @@ fn it_says_why_no_node_will_do() {
     let mut small = node("small");
     small.description.memory = 1 << 30;
     let mut full = task(&ServiceId::random());
-    full.spec.container.resources.reserved_memory = Some(2 << 30);
+    edit(&mut full).container.resources.reserved_memory = Some(2 << 30);
     let mut snapshot = Snapshot::of_nodes([drained, down, small]);
     insta::assert_snapshot!(
         snapshot.place(&full).unwrap_err(),
@@ -100,7 +105,7 @@ fn it_says_why_no_node_will_do() {
 fn a_host_port_is_given_once_a_node() {
     let mut snapshot = Snapshot::of_nodes([node("only")]);
     let mut task = task(&ServiceId::random());
-    task.spec.container.ports.push(PortSpec {
+    edit(&mut task).container.ports.push(PortSpec {
         host_port: Some((80, 80)),
         container_port: (80, 80),
         mode: PublishMode::Host,
@@ -147,7 +152,7 @@ proptest! {
         let mut taken = vec![0_u64; nodes.len()];
         for wish in wishes {
             let mut task = task(&service);
-            task.spec.container.resources.reserved_memory = Some(wish << 30);
+            edit(&mut task).container.resources.reserved_memory = Some(wish << 30);
             match snapshot.place(&task) {
                 Ok(id) => {
                     let at = nodes.iter().position(|n| n.id == id).unwrap();

@@ -282,7 +282,7 @@ mod tests {
     fn all_addresses(world: &World) -> HashMap<String, Vec<String>> {
         world.store.view(|tables| {
             let tasks = tables.tasks().iter().filter(|task| holds_addresses(task));
-            let tasks = tasks.flat_map(|task| task.addresses.iter().map(|one| (task.spec.container.name.clone(), one)));
+            let tasks = tasks.flat_map(|task| task.addresses.iter().map(|one| (task.name.clone(), one)));
             let services = tables.services().iter();
             let services = services.flat_map(|s| s.virtual_ips.iter().map(|one| (s.spec.name.clone(), one)));
             let mut all = HashMap::<String, Vec<String>>::new();

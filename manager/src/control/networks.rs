@@ -112,5 +112,5 @@ fn users(tables: &Tables, id: &NetworkId) -> BTreeSet<String> {
         let name = attachment.names.first().unwrap_or(&attachment.container);
         format!("container {name}")
     });
-    services.chain(by_hand).chain(tasks.map(|task| format!("task {}", task.spec.container.name))).collect()
+    services.chain(by_hand).chain(tasks.map(|task| format!("task {}", task.name))).collect()
 }

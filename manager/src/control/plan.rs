@@ -153,7 +153,7 @@ pub(crate) fn container_names(tables: &Tables, service: &Service) -> Vec<String>
     let mut names: Vec<String> = tables
         .tasks_of(&service.id)
         .filter(|task| task.desired != TaskState::Remove)
-        .map(|task| task.spec.container.name.clone())
+        .map(|task| task.name.clone())
         .collect();
     names.sort();
     names.dedup();

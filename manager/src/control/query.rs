@@ -96,7 +96,7 @@ fn summary(tables: &Tables, name: &str) -> ProjectSummary {
     // Of each container the newest task.
     let mut containers: BTreeMap<&str, &Task> = BTreeMap::new();
     for task in tables.tasks().by(Index::Project, name) {
-        let newest = containers.entry(&task.spec.container.name).or_insert(task);
+        let newest = containers.entry(&task.name).or_insert(task);
         if (task.meta.created, task.meta.version) > (newest.meta.created, newest.meta.version) {
             *newest = task;
         }

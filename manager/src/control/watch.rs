@@ -195,7 +195,7 @@ fn is_another_try(before: &Told, now: &Told) -> bool {
 fn is_successor(other: &Task, task: &Task) -> bool {
     other.id != task.id
         && other.node == task.node
-        && other.spec.container.name == task.spec.container.name
+        && other.name == task.name
         && task.status.state.is_final()
         && other.meta.created > task.meta.created
 }
@@ -208,7 +208,7 @@ pub(crate) fn task_event(task: &Task) -> ProjectEvent {
     });
     ProjectEvent::Task {
         service: service.unwrap_or(&task.service_name).to_owned(),
-        name: task.spec.container.name.clone(),
+        name: task.name.clone(),
         task: task.id.to_string(),
         state: task.status.state,
         health: task.status.health,

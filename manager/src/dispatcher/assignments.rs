@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hoist_proto::{
     id::NodeId,
-    spec::{ClusterNetwork, ClusterVolume, Config, FileContent, Secret, Service, Task, TaskState},
+    spec::{ClusterNetwork, ClusterVolume, Config, FileContent, Secret, Task, TaskState},
     wire::{AssignmentChange, AssignmentsMessage, assignment_change, assignments_message},
 };
-use hoist_store::{Commit, Kind, Object, Record, Store, Tables, Wake};
+use hoist_store::{Kind, Object, Record, Store, Tables};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     json,
+    router::Mail,
     topology::{self, Stale, Topology},
 };
 
@@ -20,13 +21,20 @@ use super::{
 type Set = BTreeMap<(Kind, String), (u64, Object)>;
 
 /// Sends the node's assignments until the receiver is gone or `cancel` fires.
-pub(crate) async fn feed(store: Store, node: NodeId, sender: Sender<AssignmentsMessage>, cancel: CancellationToken) {
-    let (first, mut watch) = store.watch(|tables| {
+pub(super) async fn feed(
+    store: Store,
+    node: NodeId,
+    mail: Mail,
+    sender: Sender<AssignmentsMessage>,
+    cancel: CancellationToken,
+) {
+    let (mut sent, mut topology) = store.view(|tables| {
         let mut topology = Topology::default();
-        topology.refresh(tables, topology::networks_of(tables, &node), Stale::everything());
+        let networks = topology::networks_of(tables, &node);
+        mail.follow(topology.networks(), &networks);
+        topology.refresh(tables, networks, Stale::everything());
         (assigned(tables, &node), topology)
     });
-    let (mut sent, mut topology) = first;
     let mut number = 0_u64;
     let complete = AssignmentsMessage {
         kind: assignments_message::Kind::Complete.into(),
@@ -44,38 +52,28 @@ pub(crate) async fn feed(store: Store, node: NodeId, sender: Sender<AssignmentsM
         return;
     }
     loop {
-        let wake = tokio::select! {
+        let news = tokio::select! {
             () = cancel.cancelled() => return,
             () = sender.closed() => return,
-            wake = watch.next() => wake,
+            news = mail.next() => news,
         };
+        if !news.own && news.stale.is_empty() {
+            continue;
+        }
+        let mut stale = Stale::default();
+        news.stale.iter().for_each(|one| stale.merge(one));
         let changes = store.view(|tables| {
-            let mut stale = Stale::default();
-            let own = match &wake {
-                Wake::Commits(commits) => {
-                    commits.iter().for_each(|commit| stale.note(tables, commit));
-                    commits.iter().any(|commit| concerns(commit, &node))
-                }
-                Wake::Resync | Wake::Closed => {
-                    stale = Stale::everything();
-                    true
-                }
-            };
-            // Most of what happens in a large cluster is other nodes' business.
             let mut changes = Vec::new();
-            if own {
+            if news.own {
                 let now = assigned(tables, &node);
                 changes = difference(&sent, &now);
                 sent = now;
             }
-            if own || !stale.is_empty() {
-                changes.extend(topology.refresh(tables, topology::networks_of(tables, &node), stale));
-            }
+            let networks = topology::networks_of(tables, &node);
+            mail.follow(topology.networks(), &networks);
+            changes.extend(topology.refresh(tables, networks, stale));
             changes
         });
-        if matches!(wake, Wake::Closed) {
-            return;
-        }
         if changes.is_empty() {
             continue;
         }
@@ -128,24 +126,6 @@ fn difference(before: &Set, now: &Set) -> Vec<AssignmentChange> {
     let removals = gone_tasks.into_iter().chain(gone_rest).map(remove);
     let updates = new_rest.into_iter().chain(new_tasks).map(|(_, (_, object))| update(object));
     removals.chain(updates).collect()
-}
-
-/// Whether a commit can change what a node has to know of its own tasks.
-fn concerns(commit: &Commit, node: &NodeId) -> bool {
-    commit.events.iter().any(|event| {
-        if let Some((before, after)) = event.of::<Task>() {
-            return before.into_iter().chain(after).any(|task| task.node.as_ref() == Some(node));
-        }
-        if let Some((before, after)) = event.of::<Service>() {
-            // The first that is on the routing mesh brings its network to every node, and the last takes it along.
-            let meshed = |service: Option<&Arc<Service>>| service.is_some_and(|service| service.mesh.is_some());
-            return meshed(before) != meshed(after);
-        }
-        let kinds = event.before.iter().chain(&event.after).map(Object::kind);
-        kinds
-            .into_iter()
-            .any(|kind| matches!(kind, Kind::Network | Kind::Volume | Kind::Secret | Kind::Config | Kind::Attachment))
-    })
 }
 
 /// All that a node has to know.

@@ -7,6 +7,7 @@ mod assignments;
 mod attach;
 mod holders;
 mod news;
+mod router;
 mod session;
 mod status;
 mod topology;
@@ -30,8 +31,9 @@ use hoist_proto::{
         dispatcher_server::{self, DispatcherServer},
     },
 };
-use hoist_store::{Store, StoreError, Wake};
+use hoist_store::{Store, StoreError};
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{Progress, ProgressEvent, caller, leader::Leadership};
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     progress: Progress,
     sessions: Mutex<HashMap<SessionId, Session>>,
     changed: tokio::sync::Notify,
+    router: router::Router,
     leadership: Leadership,
     callers: Callers,
 }
@@ -72,8 +75,8 @@ pub(crate) enum Callers {
 
 impl Dispatcher {
     pub(crate) fn new(store: Store, progress: Progress, leadership: Leadership, callers: Callers) -> Self {
-        let (sessions, changed) = (Mutex::default(), tokio::sync::Notify::new());
-        Self { inner: Arc::new(Inner { store, progress, sessions, changed, leadership, callers }) }
+        let (sessions, changed, router) = (Mutex::default(), tokio::sync::Notify::new(), router::Router::default());
+        Self { inner: Arc::new(Inner { store, progress, sessions, changed, router, leadership, callers }) }
     }
 
     /// How often an agent is to call.
@@ -106,6 +109,11 @@ impl Dispatcher {
         let (session, node) = self.touch(id)?;
         self.must_be(request, &node)?;
         Ok((session, node))
+    }
+
+    /// Brings what is committed to the streams; runs until cancelled.
+    pub(crate) async fn route(&self, cancel: CancellationToken) {
+        self.inner.router.run(self.inner.store.clone(), cancel).await;
     }
 
     /// The gRPC service, to be put on any transport.
@@ -147,13 +155,14 @@ impl dispatcher_server::Dispatcher for Dispatcher {
             // Dropping the stream, when the agent goes away, ends the session.
             let guard = session::Guard { dispatcher, session: id };
             let store = &guard.dispatcher.inner.store;
-            let (mut told, mut watch) = store.watch(|tables| news::of(tables, &node, &guard.session));
+            let mail = guard.dispatcher.inner.router.open(&node);
+            let mut told = store.view(|tables| news::of(tables, &node, &guard.session));
             yield Ok(told.clone());
             loop {
                 tokio::select! {
                     () = leads.cancelled() => break,
                     () = closed.cancelled() => break,
-                    wake = watch.next() => if matches!(wake, Wake::Closed) { break },
+                    news = mail.next() => if !news.session { continue },
                 }
                 let now = store.view(|tables| news::of(tables, &node, &guard.session));
                 if now != told {
@@ -174,7 +183,8 @@ impl dispatcher_server::Dispatcher for Dispatcher {
         let leads = self.inner.leadership.require()?;
         let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
         let (sender, receiver) = mpsc::channel(8);
-        let feed = assignments::feed(self.inner.store.clone(), node, sender, leads);
+        let mail = self.inner.router.open(&node);
+        let feed = assignments::feed(self.inner.store.clone(), node, mail, sender, leads);
         // The feed lives in the stream, so that it ends with it.
         let messages = tokio_stream::wrappers::ReceiverStream::new(receiver);
         Ok(Response::new(Box::pin(async_stream::stream! {

@@ -3,7 +3,7 @@
 //! Each member and each virtual service is a thing of its own, so that what is told grows with the change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -15,7 +15,7 @@ use hoist_proto::{
     },
     wire::{AssignmentChange, assignment_change},
 };
-use hoist_store::{Commit, Index, Tables};
+use hoist_store::{Event, Index, Tables};
 
 use super::json;
 use crate::allocator::{holds_addresses, mesh};
@@ -51,51 +51,81 @@ impl Stale {
         Self { everything: true, ..Self::default() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        !self.everything
-            && self.tasks.is_empty()
-            && self.services.is_empty()
-            && self.nodes.is_empty()
-            && self.attachments.is_empty()
-    }
-
-    pub(super) fn note(&mut self, tables: &Tables, commit: &Commit) {
-        for event in &commit.events {
-            if let Some((before, after)) = event.of::<Task>() {
-                let on_networks = |task: &&Arc<Task>| !task.addresses.is_empty();
-                self.tasks.extend(after.or(before).filter(on_networks).map(|task| task.id.clone()));
-            } else if let Some((before, after)) = event.of::<Attachment>() {
-                self.attachments.extend(after.or(before).map(|attachment| attachment.id.clone()));
-            } else if let Some((before, after)) = event.of::<Service>() {
-                let given = |service: Option<&Arc<Service>>| {
-                    service.map(|service| (service.virtual_ips.clone(), service.mesh.clone())).unwrap_or_default()
-                };
-                if given(before) != given(after)
-                    && let Some(service) = after.or(before)
-                {
-                    self.services.insert(service.id.clone());
-                    // Whether its tasks stand behind it has changed with it.
-                    self.tasks.extend(tables.tasks_of(&service.id).map(|task| task.id.clone()));
-                }
-            } else if let Some((before, after)) = event.of::<Node>() {
-                let seen = |node: Option<&Arc<Node>>| {
-                    node.map(|node| (node.status.state, node.data_path(), node.mesh_address))
-                };
-                if seen(before) != seen(after)
-                    && let Some(node) = after.or(before)
-                {
-                    let tasks = tables.tasks_on(&node.id).filter(|task| !task.addresses.is_empty());
-                    self.tasks.extend(tasks.map(|task| task.id.clone()));
-                    self.nodes.insert(node.id.clone());
-                    let by_hand = tables.attachments().by(Index::Node, node.id.as_str());
-                    self.attachments.extend(by_hand.map(|attachment| attachment.id.clone()));
-                }
-            }
-        }
+    /// Both together.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.everything |= other.everything;
+        self.tasks.extend(other.tasks.iter().cloned());
+        self.services.extend(other.services.iter().cloned());
+        self.nodes.extend(other.nodes.iter().cloned());
+        self.attachments.extend(other.attachments.iter().cloned());
     }
 }
 
+/// What may be otherwise than was told, by the network on which it is.
+pub(super) fn stale<'a>(
+    tables: &Tables,
+    mesh: Option<&NetworkId>,
+    events: impl Iterator<Item = &'a Event>,
+) -> HashMap<NetworkId, Stale> {
+    let mut all = HashMap::<NetworkId, Stale>::new();
+    let note_task = |all: &mut HashMap<NetworkId, Stale>, task: &Task| {
+        for given in &task.addresses {
+            all.entry(given.network.clone()).or_default().tasks.insert(task.id.clone());
+        }
+    };
+    for event in events {
+        if let Some((before, after)) = event.of::<Task>() {
+            before.into_iter().chain(after).for_each(|task| note_task(&mut all, task));
+        } else if let Some((before, after)) = event.of::<Attachment>() {
+            for attachment in before.into_iter().chain(after) {
+                all.entry(attachment.network.clone()).or_default().attachments.insert(attachment.id.clone());
+            }
+        } else if let Some((before, after)) = event.of::<Service>() {
+            let given = |service: Option<&Arc<Service>>| {
+                service.map(|service| (service.virtual_ips.clone(), service.mesh.clone())).unwrap_or_default()
+            };
+            if given(before) == given(after) {
+                continue;
+            }
+            for service in before.into_iter().chain(after) {
+                let virtual_ips = service.virtual_ips.iter().map(|given| &given.network);
+                for network in virtual_ips.chain(service.mesh.iter().map(|mesh| &mesh.network)) {
+                    all.entry(network.clone()).or_default().services.insert(service.id.clone());
+                }
+                // Whether its tasks stand behind it has changed with it.
+                tables.tasks_of(&service.id).for_each(|task| note_task(&mut all, task));
+            }
+        } else if let Some((before, after)) = event.of::<Node>() {
+            let seen =
+                |node: Option<&Arc<Node>>| node.map(|node| (node.status.state, node.data_path(), node.mesh_address));
+            if seen(before) == seen(after) {
+                continue;
+            }
+            let Some(node) = after.or(before) else { continue };
+            tables.tasks_on(&node.id).for_each(|task| note_task(&mut all, task));
+            for attachment in tables.attachments().by(Index::Node, node.id.as_str()) {
+                all.entry(attachment.network.clone()).or_default().attachments.insert(attachment.id.clone());
+            }
+            if let Some(mesh) = mesh {
+                all.entry(mesh.clone()).or_default().nodes.insert(node.id.clone());
+            }
+        }
+    }
+    all
+}
+
+/// Whether a service is on the routing mesh.
+pub(super) fn is_meshed(tables: &Tables) -> bool {
+    mesh::network(tables)
+        .is_some_and(|network| tables.services().by(Index::Network, network.id.as_str()).next().is_some())
+}
+
 impl Topology {
+    /// The node's networks that span nodes, as of the last refresh.
+    pub(super) fn networks(&self) -> &BTreeSet<NetworkId> {
+        &self.networks
+    }
+
     /// All that there is, to be told first.
     pub(super) fn told(&self) -> Vec<AssignmentChange> {
         let services = self.services.values().map(|service| change(service_item(service), false));
@@ -241,10 +271,9 @@ pub(super) fn networks_of(tables: &Tables, node: &NodeId) -> BTreeSet<NetworkId>
     let tasks = tables.tasks_on(node).filter(|task| holds_addresses(task) && task.status.state >= TaskState::Assigned);
     let own = tasks.flat_map(|task| task.addresses.iter().map(|given| given.network.clone()));
     // Every node is part of the routing mesh, as soon as a service is on it.
-    let mesh = mesh::network(tables).map(|network| network.id.clone());
-    let used = |id: &NetworkId| tables.services().by(Index::Network, id.as_str()).next().is_some();
+    let mesh = mesh::network(tables).filter(|_| is_meshed(tables)).map(|network| network.id.clone());
     let by_hand = tables.attachments().by(Index::Node, node.as_str()).map(|attachment| attachment.network.clone());
-    own.chain(by_hand).chain(mesh.filter(used)).collect()
+    own.chain(by_hand).chain(mesh).collect()
 }
 
 fn on<'a>(given: &'a [NetworkAddresses], network: &NetworkId) -> Option<&'a NetworkAddresses> {
@@ -286,8 +315,8 @@ fn member(tables: &Tables, task: &Task, network: &NetworkId) -> Option<NetworkMe
     let runs = status.state == TaskState::Running;
     let mut names = Vec::new();
     if runs && !mesh {
-        names.push(task.spec.container.name.clone());
-        names.extend(given.names.iter().filter(|name| **name != task.spec.container.name).cloned());
+        names.push(task.name.clone());
+        names.extend(given.names.iter().filter(|name| **name != task.name).cloned());
     }
     Some(NetworkMember {
         id: task.id.to_string(),

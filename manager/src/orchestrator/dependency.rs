@@ -77,7 +77,7 @@ fn required_state(tables: &Tables, dependency: &Dependency) -> Condition {
 
 fn task_state(service: &Service, task: &Task, condition: DependencyCondition, name: &str) -> Condition {
     let status = &task.status;
-    let container = &task.spec.container.name;
+    let container = &task.name;
     let fails_for_good = status.state.is_final() && verdict(service, task) == Verdict::Leave;
     let cause = || status.error.clone().unwrap_or_else(|| status.message.clone());
     match condition {

@@ -39,26 +39,10 @@ fn task_name(service: &Service, slot: u32, node: Option<&NodeId>, id: &TaskId) -
 /// A new task for the slot, not started.
 pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: TaskId) -> Task {
     let mut spec = service.spec.task.clone();
-    let container = &mut spec.container;
-    container.name = task_name(service, slot, node.as_ref(), &id);
-    for file in container.files.iter_mut().filter(|file| !file.target.starts_with('/')) {
+    let name = task_name(service, slot, node.as_ref(), &id);
+    for file in spec.container.files.iter_mut().filter(|file| !file.target.starts_with('/')) {
         let place = if file.secret { "/run/secrets" } else { "" };
         file.target = format!("{place}/{}", file.target);
-    }
-    let labels = &mut container.labels;
-    labels.insert("hoist.service.id".into(), service.id.to_string());
-    labels.insert("hoist.service.name".into(), service.spec.name.clone());
-    labels.insert("hoist.task.id".into(), id.to_string());
-    labels.insert("hoist.task.name".into(), format!("{}.{slot}", service.spec.name));
-    labels.insert("hoist.spec-hash".into(), service.spec_hash.clone());
-    if service.spec.compose.is_some() {
-        labels.insert("com.docker.compose.container-number".into(), slot.max(1).to_string());
-    } else {
-        labels.insert("com.docker.swarm.service.id".into(), service.id.to_string());
-        labels.insert("com.docker.swarm.service.name".into(), service.spec.name.clone());
-        labels.insert("com.docker.swarm.task".into(), String::new());
-        labels.insert("com.docker.swarm.task.id".into(), id.to_string());
-        labels.insert("com.docker.swarm.task.name".into(), container.name.clone());
     }
     Task {
         id,
@@ -68,7 +52,8 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
         project: service.spec.compose.as_ref().map(|origin| origin.project.clone()),
         slot,
         node,
-        spec,
+        name,
+        spec: spec.into(),
         spec_hash: service.spec_hash.clone(),
         desired: TaskState::Ready,
         status: TaskStatus { message: "waits for a node".into(), ..TaskStatus::default() },

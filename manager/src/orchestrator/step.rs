@@ -1,6 +1,6 @@
 //! What a pass decides to do.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use hoist_proto::{
     clock::Timestamp,
@@ -95,9 +95,12 @@ impl Step {
                 let wish = tx.get::<Service>(&service).map(|s| (s.spec.stop_timeout, s.spec.remove_volumes));
                 tx.modify::<Task>(&task, |task| {
                     task.desired = desired;
-                    if let Some((timeout, volumes)) = wish {
-                        task.spec.stop_timeout = timeout;
-                        task.spec.remove_volumes = volumes;
+                    if let Some((timeout, volumes)) = wish
+                        && (task.spec.stop_timeout, task.spec.remove_volumes) != (timeout, volumes)
+                    {
+                        let spec = Arc::make_mut(&mut task.spec);
+                        spec.stop_timeout = timeout;
+                        spec.remove_volumes = volumes;
                     }
                 })
             }

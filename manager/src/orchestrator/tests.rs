@@ -29,7 +29,7 @@ async fn fail(world: &World, name: &str, code: i32) {
     let now = world.clock.now();
     world
         .agent(|task| {
-            let hit = task.spec.container.name == name && task.status.state == TaskState::Running;
+            let hit = task.name == name && task.status.state == TaskState::Running;
             hit.then(|| exited(task, code, now))
         })
         .await;
@@ -225,12 +225,8 @@ async fn a_dependent_restarts_when_its_dependency_was_updated() {
     world.up(&CHAIN.replace("image: db", "image: db2")).await;
     world.run().await;
     let new: Vec<String> = world.store.view(|tables| {
-        let mut new: Vec<String> = tables
-            .tasks()
-            .iter()
-            .filter(|task| !before.contains(&task.id))
-            .map(|task| task.spec.container.name.clone())
-            .collect();
+        let mut new: Vec<String> =
+            tables.tasks().iter().filter(|task| !before.contains(&task.id)).map(|task| task.name.clone()).collect();
         new.sort();
         new
     });
@@ -372,7 +368,7 @@ fn one_container_a_slot(world: &World) {
         for task in tables.tasks().iter() {
             let state = task.status.state;
             if state >= TaskState::Ready && !state.is_final() {
-                *names.entry(task.spec.container.name.clone()).or_default() += 1;
+                *names.entry(task.name.clone()).or_default() += 1;
             }
         }
     });

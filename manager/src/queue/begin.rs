@@ -1,5 +1,7 @@
 //! A job that starts: its service, and its tasks with their nodes.
 
+use std::sync::Arc;
+
 use hoist_proto::{
     id::{NetworkId, NodeId, ServiceId, TaskId},
     spec::{
@@ -42,7 +44,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         let slot = u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1);
         let mut task = new_task(&service, slot, Some(node.clone()), TaskId::random());
         task.desired = TaskState::Running;
-        let container = &mut task.spec.container;
+        let container = &mut Arc::make_mut(&mut task.spec).container;
         container.env.extend(rank_env(job, rank, nodes.len(), &name));
         for network in &mut container.networks {
             network.aliases.push(format!("{name}.{slot}"));

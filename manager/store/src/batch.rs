@@ -70,7 +70,10 @@ impl InFlight {
     fn of(batch: &Batch) -> Self {
         let mut changes = batch.members.iter().flat_map(|member| &member.changes);
         let witness = changes.find_map(|change| match change {
-            Change::Put { object } => Some((object.kind(), object.id().to_owned())),
+            Change::Put { .. } | Change::Move { .. } => {
+                let (kind, id) = change.key();
+                Some((kind, id.to_owned()))
+            }
             Change::Remove { .. } => None,
         });
         Self { keys: batch.keys.clone(), base: batch.base, witness }

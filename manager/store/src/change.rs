@@ -1,15 +1,21 @@
 //! What a transaction asks for, and its form in the log.
 
+use std::sync::Arc;
+
+use hoist_proto::spec::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::{DecodeError, Kind, Object, packed};
 
 /// One record put or removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum Change {
     /// A record that is new or replaces the one with its id.
     Put { object: Object },
+    /// A task whose definition is that of the one with its id, which is not said again: most changes are of what a task
+    /// is at, and most of a task is its definition.
+    Move { task: Arc<Task> },
     Remove {
         #[serde(rename = "of")]
         kind: Kind,
@@ -18,10 +24,21 @@ pub enum Change {
 }
 
 impl Change {
+    /// The change that brings a record about, when `before` is there.
+    pub(crate) fn put(object: Object, before: Option<&Object>) -> Self {
+        match (&object, before) {
+            (Object::Task(task), Some(Object::Task(before))) if Arc::ptr_eq(&task.spec, &before.spec) => {
+                Self::Move { task: Arc::new(Task { spec: Arc::default(), ..Task::clone(task) }) }
+            }
+            _ => Self::Put { object },
+        }
+    }
+
     /// The kind and id of the record it is about.
     pub fn key(&self) -> (Kind, &str) {
         match self {
             Self::Put { object } => (object.kind(), object.id()),
+            Self::Move { task } => (Kind::Task, task.id.as_str()),
             Self::Remove { kind, id } => (*kind, id),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError
         serde_json::from_slice(&json).map_err(|source| DecodeError::Malformed { what: WHAT, source })?;
     let mut tables = Tables::default();
     for object in snapshot.objects {
+        let object = tables.share(object);
         tables.insert(object);
     }
     Ok((tables, snapshot.index))

@@ -1,13 +1,15 @@
 //! One table a kind, and the ways to find a record in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use hoist_proto::{
     id::{NodeId, ServiceId},
-    spec::{Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task},
+    spec::{
+        Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task, TaskSpec,
+    },
 };
 
 use crate::{Change, Event, Index, Kind, Object, Record};
@@ -95,6 +97,8 @@ pub struct Tables {
     pub(crate) jobs: Table<Job>,
     pub(crate) queues: Table<Queue>,
     pub(crate) attachments: Table<Attachment>,
+    /// The definition that a service's last new task has: the next one's is most likely the same.
+    specs: HashMap<ServiceId, Arc<TaskSpec>>,
 }
 
 /// Runs `$body` with `$table` bound to the table of a kind that is known only at run time.
@@ -240,7 +244,21 @@ impl Tables {
             .chain(rest)
     }
 
-    /// Puts a committed record in as it is.
+    /// A record that comes from the log or a snapshot: tasks of one definition share it.
+    pub(crate) fn share(&mut self, object: Object) -> Object {
+        let Object::Task(mut task) = object else { return object };
+        let known = self.specs.entry(task.service.clone()).or_insert_with(|| task.spec.clone());
+        if !Arc::ptr_eq(known, &task.spec) {
+            if *known == task.spec {
+                Arc::make_mut(&mut task).spec = known.clone();
+            } else {
+                known.clone_from(&task.spec);
+            }
+        }
+        Object::Task(task)
+    }
+
+    /// Puts a record in as it is.
     pub(crate) fn insert(&mut self, object: Object) -> Option<Object> {
         with_kind!(object.kind(), T => {
             let record = T::unwrap(&object).expect("the object is of its own kind").clone();
@@ -259,11 +277,22 @@ impl Tables {
     pub(crate) fn apply(&mut self, index: u64, change: Change) -> Option<Event> {
         match change {
             Change::Put { object } => {
-                let object = stamp(object, index);
+                let object = self.share(stamp(object, index));
                 let before = self.insert(object.clone());
                 Some(Event { before, after: Some(object) })
             }
+            Change::Move { mut task } => {
+                let before = self.tasks.get(&task.id)?.clone();
+                let moved = Arc::make_mut(&mut task);
+                moved.spec = before.spec.clone();
+                moved.meta.version = index;
+                self.tasks.insert(task.clone());
+                Some(Event { before: Some(Object::Task(before)), after: Some(Object::Task(task)) })
+            }
             Change::Remove { kind, id } => {
+                if let Some(service) = id.parse::<ServiceId>().ok().filter(|_| kind == Kind::Service) {
+                    self.specs.remove(&service);
+                }
                 self.remove(kind, &id).map(|before| Event { before: Some(before), after: None })
             }
         }

@@ -94,7 +94,7 @@ impl<'a> Tx<'a> {
         let id = record.id().to_string();
         let record = Arc::new(record);
         let before = T::table_mut(self.tables).insert(record.clone());
-        self.record::<T>(id, before, Change::Put { object: T::wrap(record) });
+        self.record::<T>(id, before, |before| Change::put(T::wrap(record), before));
         Ok(())
     }
 
@@ -114,14 +114,18 @@ impl<'a> Tx<'a> {
             return Err(StoreError::NotFound { kind: T::KIND, id: id.to_string() });
         };
         let id = id.to_string();
-        self.record::<T>(id.clone(), Some(before), Change::Remove { kind: T::KIND, id });
+        self.record::<T>(id.clone(), Some(before), |_| Change::Remove { kind: T::KIND, id });
         Ok(())
     }
 
     /// Only the last change of a record is worth proposing.
-    fn record<T: Record>(&mut self, id: String, before: Option<Arc<T>>, change: Change) {
+    fn record<T: Record>(
+        &mut self,
+        id: String,
+        before: Option<Arc<T>>,
+        change: impl FnOnce(Option<&Object>) -> Change,
+    ) {
         let at = self.changes.len();
-        self.changes.push(Some(change));
         let touched = self.touched.entry((T::KIND, id)).or_insert_with(|| Touched {
             version: before.as_ref().map_or(0, |record| record.meta().version),
             before: before.map(T::wrap),
@@ -131,5 +135,6 @@ impl<'a> Tx<'a> {
             self.changes[touched.change] = None;
             touched.change = at;
         }
+        self.changes.push(Some(change(touched.before.as_ref())));
     }
 }

@@ -1,5 +1,7 @@
 //! A task: one instance of a service, bound to at most one node, never moved.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,10 @@ pub struct Task {
     /// 1 upward within the service; 0 for a global service's task.
     pub slot: u32,
     pub node: Option<NodeId>,
-    pub spec: TaskSpec,
+    /// Its container's.
+    pub name: String,
+    /// Tasks of one definition share it.
+    pub spec: Arc<TaskSpec>,
     /// Changes when a change of the service asks for a new task ([`super::Service::spec_hash`] at birth).
     pub spec_hash: String,
     /// Written by managers only.
@@ -50,7 +55,7 @@ impl Task {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskSpec {
-    /// With its final name, labels and networks; on a task the slot's own.
+    /// Without a name, which is each task's own.
     pub container: ContainerSpec,
     pub restart: Option<ServiceRestart>,
     pub placement: Placement,

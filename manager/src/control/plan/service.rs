@@ -285,7 +285,7 @@ fn containers(
         }
     }
     let surplus: Vec<String> =
-        tasks.iter().filter(|(slot, _)| **slot > count).map(|(_, task)| task.spec.container.name.clone()).collect();
+        tasks.iter().filter(|(slot, _)| **slot > count).map(|(_, task)| task.name.clone()).collect();
     for name in surplus {
         planner.step(PlanAction::Remove, ResourceKind::Container, &name, key, &format!("scaled to {count}"));
     }

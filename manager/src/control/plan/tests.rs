@@ -149,7 +149,7 @@ async fn what_ended_is_started_and_what_the_file_forgot_is_an_orphan() {
     world.up(FILE).await;
     world.run().await;
     let now = world.clock.now();
-    world.agent(|task| (task.spec.container.name == "demo-db-1").then(|| exited(task, 1, now))).await;
+    world.agent(|task| (task.name == "demo-db-1").then(|| exited(task, 1, now))).await;
     let without =
         "services: {db: {image: db, volumes: [data:/data], healthcheck: {test: [CMD, 'true']}}}\nvolumes: {data: {}}";
     insta::assert_snapshot!(world.up(without).await, @r"

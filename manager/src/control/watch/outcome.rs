@@ -95,7 +95,7 @@ fn waited_for(tables: &Tables, services: &[ServiceId], service: &Service) -> boo
 }
 
 fn task_up(tables: &Tables, service: &Service, task: &Task, healthy: bool, must_be_healthy: bool) -> Outcome {
-    let (status, name) = (&task.status, &task.spec.container.name);
+    let (status, name) = (&task.status, &task.name);
     let cause = || status.error.clone().unwrap_or_else(|| status.message.clone());
     match status.state {
         TaskState::Running => match status.health {
@@ -160,7 +160,7 @@ pub(crate) fn all_stopped(tables: &Tables, services: &BTreeSet<ServiceId>) -> Ou
     match running {
         Some(task) => match failing(task) {
             Some(why) => Outcome::Failed(why),
-            None => Outcome::Pending(format!("container {} is being stopped", task.spec.container.name)),
+            None => Outcome::Pending(format!("container {} is being stopped", task.name)),
         },
         None => Outcome::Done,
     }
@@ -181,7 +181,7 @@ pub(crate) fn all_gone(tables: &Tables, services: &BTreeSet<ServiceId>) -> Outco
 /// Why a container that is to go does not.
 fn failing(task: &Task) -> Option<String> {
     let error = task.status.error.as_ref()?;
-    is_stuck(task).then(|| format!("container {}: {}: {error}", task.spec.container.name, task.status.message))
+    is_stuck(task).then(|| format!("container {}: {}: {error}", task.name, task.status.message))
 }
 
 /// Whether the agent has said that it cannot end the container. It goes on trying.
