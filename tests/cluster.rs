@@ -23,6 +23,12 @@ fn a_worker_and_a_manager_join() {
     cluster.hosts[2].hoist(&["node", "update", "--label-add", "disk=ssd", &worker]).ok();
     let label = cluster.hosts[0].hoist(&["node", "inspect", "-f", "{{.Spec.Labels.disk}}", &worker]).ok();
     assert_eq!(label.trim(), "ssd");
+    // And whoever asks there afterwards sees it.
+    for number in 0..20 {
+        cluster.hosts[2].hoist(&["node", "update", "--label-add", &format!("number={number}"), &worker]).ok();
+        let label = cluster.hosts[2].hoist(&["node", "inspect", "-f", "{{.Spec.Labels.number}}", &worker]).ok();
+        assert_eq!(label.trim(), number.to_string());
+    }
     assert_eq!(cluster.leader(2), Some(0));
     let info = || cluster.hosts[1].hoist(&["info", "-f", "{{json .Swarm.RemoteManagers}}"]).stdout;
     assert!(until(|| info().contains(&address(0)) && info().contains(&address(2))), "{}", info());

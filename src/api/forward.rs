@@ -15,17 +15,34 @@ use super::{State, error::ApiError, peer::Peer, version::ApiVersion};
 /// Marks a request that another manager has passed on: it goes no further.
 const PASSED: &str = "hoist-passed-on";
 
-/// Reads are answered here; writes go to the leader when this manager is not it.
+/// How far the log was when the leader answered.
+const INDEX: &str = "hoist-index";
+
+/// Reads are answered here; writes go to the leader when this manager is not it. Whoever reads here after such a write
+/// sees it.
 pub async fn to_leader(With(state): With<State>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    let Some(leader) = state.member.other_leader() else { return next.run(request).await };
-    if was_passed(&request) {
+    let passed = was_passed(&request);
+    let Some(leader) = state.member.other_leader() else {
+        let mut response = next.run(request).await;
+        if let Some(control) = state.member.control().filter(|_| passed) {
+            response.headers_mut().insert(INDEX, control.index().into());
+        }
+        return response;
+    };
+    if passed {
         return ApiError::unavailable("the cluster's leader has just changed; try again").into_response();
     }
     match to_node(&state, &leader, request).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            let index = response.headers_mut().remove(INDEX).and_then(|index| index.to_str().ok()?.parse().ok());
+            if let Some((index, control)) = index.zip(state.member.control()) {
+                control.caught_up(index).await;
+            }
+            response
+        }
         Err(error) => error.into_response(),
     }
 }

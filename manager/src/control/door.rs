@@ -1,6 +1,6 @@
 //! The door: every request that clients may make.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hoist_proto::{id::NodeId, spec::ProjectEvent};
 use hoist_store::Store;
@@ -12,6 +12,9 @@ use crate::Progress;
 
 /// How a request goes, line by line; the last is [`ProjectEvent::Done`] or [`ProjectEvent::Error`].
 pub type EventStream = ReceiverStream<ProjectEvent>;
+
+/// How long a manager may be behind the leader before those who ask it are answered all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What clients may ask. Clones are the same door.
 #[derive(Clone)]
@@ -46,6 +49,16 @@ impl Control {
     ) -> Self {
         let inner = Inner { store, progress, node, images, requests: TaskTracker::new(), cancel };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The log's last write that this manager knows.
+    pub fn index(&self) -> u64 {
+        self.inner.store.index()
+    }
+
+    /// Returns when this manager knows that write of the log, or after a while without it.
+    pub async fn caught_up(&self, index: u64) {
+        let _ = tokio::time::timeout(PATIENCE, self.inner.store.applied(index)).await;
     }
 
     /// Waits for the requests that are under way; they are told to end.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use hoist_proto::clock::SharedClock;
@@ -103,6 +104,15 @@ impl Store {
     /// The index of the last write that was applied.
     pub fn index(&self) -> u64 {
         self.read(|committed| committed.index)
+    }
+
+    /// Returns when the write of this index has been applied here.
+    pub async fn applied(&self, index: u64) {
+        let ((), mut watch) = self.watch(|_| ());
+        while self.index() < index {
+            // A write that changes no record wakes nobody.
+            let _ = tokio::time::timeout(Duration::from_millis(10), watch.next()).await;
+        }
     }
 
     /// Reads what is committed. Keep it short: writes wait meanwhile.
