@@ -241,9 +241,9 @@ pub enum Error {
         /// The family.
         family: &'static str,
     },
-    /// The kernel drops what comes back for `::1`.
-    #[error("a port cannot be published on ::1: the kernel does not translate it; use 127.0.0.1")]
-    HostLoopback6,
+    /// The kernel drops what comes back for `::1`, and nobody carries it for this protocol.
+    #[error("a port of protocol {0} cannot be published on ::1: the kernel does not translate it; use 127.0.0.1")]
+    HostLoopback6(Protocol),
     /// The kernel refused a socket that would hold a port.
     #[error("{action}")]
     Reserve {

@@ -276,20 +276,23 @@ fn two_daemons_share_a_machine() {
             "invalid instance \"too/long\": at most 8 letters, digits and _ are allowed"
         );
         let second = hoist_network::Networks::open(other("b")).await.unwrap();
-        let one =
-            networks.attach("c", AttachRequest { ports: vec![port("8080:80")], ..on("bridge", "c") }).await.unwrap();
+        let one = networks
+            .attach("c", AttachRequest { ports: vec![port("8080:80"), port("127.0.0.1:8082:80")], ..on("bridge", "c") })
+            .await
+            .unwrap();
         let two =
             second.attach("c", AttachRequest { ports: vec![port("8081:80")], ..on("bridge", "c") }).await.unwrap();
         assert_eq!(one.endpoints[0].ipv4.unwrap().0.to_string(), "172.17.0.2");
         assert_eq!(two.endpoints[0].ipv4.unwrap().0.to_string(), "172.18.0.2");
-        assert_eq!(
-            second
-                .attach("d", AttachRequest { ports: vec![port("8080:80")], ..on("bridge", "d") })
-                .await
-                .unwrap_err()
-                .to_string(),
-            "port 0.0.0.0:8080/tcp is already in use by a process that cannot be identified"
-        );
+        for (wanted, address, holder) in [
+            ("8080:80", "0.0.0.0:8080", format!(" (pid {})", std::process::id())),
+            ("127.0.0.1:8082:80", "127.0.0.1:8082", "a process that cannot be identified".into()),
+        ] {
+            let request = AttachRequest { ports: vec![port(wanted)], ..on("bridge", "d") };
+            let error = second.attach("d", request).await.unwrap_err().to_string();
+            let begin = format!("port {address}/tcp is already in use by ");
+            assert!(error.starts_with(&begin) && error.ends_with(&holder), "{error}");
+        }
         Inside::new(&one.sandbox.path).serve_tcp("0.0.0.0:80");
         Inside::new(&two.sandbox.path).serve_tcp("0.0.0.0:80");
         assert_eq!(support::ask("127.0.0.1:8080").unwrap(), "172.17.0.1");

@@ -23,13 +23,21 @@ fn ranges_addresses_and_free_ports() {
             let request = AttachRequest { ports, ..on("bridge", container) };
             networks.attach(container, request).await.map(|a| show(&a.ports)).map_err(|e| e.to_string())
         };
-        assert_eq!(publish("a", &["8080:80"]).await.unwrap(), "0.0.0.0:8080->80/tcp");
+        assert_eq!(publish("a", &["8080:80"]).await.unwrap(), "0.0.0.0:8080->80/tcp :::8080->80/tcp");
         assert_eq!(
             publish("b", &["9000-9001:90-91", "9000:90/udp", "127.0.0.1:9002:92"]).await.unwrap(),
-            "0.0.0.0:9000->90/tcp 0.0.0.0:9001->91/tcp 0.0.0.0:9000->90/udp 127.0.0.1:9002->92/tcp"
+            "0.0.0.0:9000->90/tcp :::9000->90/tcp 0.0.0.0:9001->91/tcp :::9001->91/tcp 0.0.0.0:9000->90/udp \
+             :::9000->90/udp 127.0.0.1:9002->92/tcp"
         );
-        assert_eq!(publish("c", &["8080-8085:80"]).await.unwrap(), "0.0.0.0:8081->80/tcp", "the first free one");
-        assert_eq!(publish("d", &["80", "81"]).await.unwrap(), "0.0.0.0:32768->80/tcp 0.0.0.0:32769->81/tcp");
+        assert_eq!(
+            publish("c", &["0.0.0.0:8080-8085:80"]).await.unwrap(),
+            "0.0.0.0:8081->80/tcp",
+            "the first free one"
+        );
+        assert_eq!(
+            publish("d", &["80", "81"]).await.unwrap(),
+            "0.0.0.0:32768->80/tcp :::32768->80/tcp 0.0.0.0:32769->81/tcp :::32769->81/tcp"
+        );
         assert_eq!(publish("e", &["7000:70/sctp"]).await.unwrap(), "0.0.0.0:7000->70/sctp");
         assert_eq!(publish("x", &["8080-8081:80"]).await.unwrap_err(), "no port is free in 8080-8081/tcp");
         assert_eq!(
@@ -49,13 +57,13 @@ fn ranges_addresses_and_free_ports() {
             "address 203.0.113.9 is not an address of this host"
         );
         assert_eq!(
-            publish("x", &["[::1]:80:80"]).await.unwrap_err(),
+            publish("x", &["[::1]:80:80/sctp"]).await.unwrap_err(),
             "a port of container x cannot be published on ::1: the container has no IPv6 address"
         );
         // What was refused left nothing behind, and what is released can be had again.
-        assert_eq!(publish("y", &["8090:1"]).await.unwrap(), "0.0.0.0:8090->1/tcp");
+        assert_eq!(publish("y", &["8090:1"]).await.unwrap(), "0.0.0.0:8090->1/tcp :::8090->1/tcp");
         networks.release("a").await.unwrap();
-        assert_eq!(publish("z", &["8080:80"]).await.unwrap(), "0.0.0.0:8080->80/tcp");
+        assert_eq!(publish("z", &["0.0.0.0:8080:80"]).await.unwrap(), "0.0.0.0:8080->80/tcp");
         assert_eq!(nft().matches(" . 8080 : ").count(), 1, "{}", nft());
     });
 }
@@ -113,13 +121,61 @@ fn udp_and_ipv6_are_carried_too() {
         assert_eq!(client.ask(&format!("[{gateway}]:8080")).unwrap(), gateway.to_string(), "by the published port");
         assert_eq!(inside.ask(&format!("[{gateway}]:8080")).unwrap(), gateway.to_string(), "itself");
         assert_eq!(ask("[2001:db8::1]:8080").unwrap(), "2001:db8::1");
-        assert_eq!(ask("[::1]:8080").unwrap_err(), "connection refused", "so that clients try 127.0.0.1 at once");
+        assert_eq!(ask("[::1]:8080").unwrap(), gateway.to_string(), "the daemon carries it");
+        assert_eq!(ask_udp("[::1]:5353").unwrap(), gateway.to_string());
         assert_eq!(ask("127.0.0.1:8080").unwrap(), "::ffff:172.18.0.1");
-        let error = networks.publish("b", vec![port("[::1]:8082:80")]).await.unwrap_err();
+        let error = networks.publish("b", vec![port("[::1]:8082:80/sctp")]).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a port cannot be published on ::1: the kernel does not translate it; use 127.0.0.1"
+            "a port of protocol sctp cannot be published on ::1: the kernel does not translate it; use 127.0.0.1"
         );
+    });
+}
+
+/// What no rule of the kernel can do is carried by the daemon, and found again by the next.
+#[test]
+fn ipv6_reaches_containers_that_have_none() {
+    machine(async |machine| {
+        ip("addr add 2001:db8::1/64 dev lo nodad");
+        ip("addr add 2001:db8::2/64 dev lo nodad");
+        let networks = machine.networks().await;
+        for name in ["one", "two"] {
+            networks.create(NetworkSpec { name: name.into(), ..NetworkSpec::default() }).await.unwrap();
+        }
+        let ports = ["8080:80", "5353:53/udp", "[::1]:8081:80", "[2001:db8::2]:8082:80"].map(port).to_vec();
+        let attached = networks.attach("a", AttachRequest { ports, ..on("two", "a") }).await.unwrap();
+        assert_eq!(
+            show(&attached.ports),
+            "0.0.0.0:8080->80/tcp :::8080->80/tcp 0.0.0.0:5353->53/udp :::5353->53/udp ::1:8081->80/tcp \
+             2001:db8::2:8082->80/tcp"
+        );
+        let inside = Inside::new(&attached.sandbox.path);
+        inside.serve_udp("0.0.0.0:53");
+        inside.serve_tcp("0.0.0.0:80");
+        let all = |gateway: &str| {
+            for address in
+                ["[::1]:8080", "[2001:db8::1]:8080", "[2001:db8::2]:8080", "[::1]:8081", "[2001:db8::2]:8082"]
+            {
+                assert_eq!(ask(address), Ok(gateway.to_owned()), "{address}");
+            }
+            // Whoever asks at the second of two addresses is answered from it.
+            for address in ["[::1]:5353", "[2001:db8::1]:5353", "[2001:db8::2]:5353"] {
+                assert_eq!(ask_udp(address).unwrap(), gateway, "{address}");
+                assert_eq!(ask_udp(address).unwrap(), gateway, "{address} again");
+            }
+            assert_eq!(ask("[2001:db8::1]:8082").unwrap_err(), "connection refused");
+        };
+        all("172.19.0.1");
+        let taken = TcpListener::bind("[::]:8080").unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        drop(networks);
+        let networks = machine.networks().await;
+        all("172.19.0.1");
+        networks.connect("a", connect("one", &["a"])).await.unwrap();
+        all("172.18.0.1");
+        networks.release("a").await.unwrap();
+        assert_eq!(ask("[::1]:8080").unwrap_err(), "connection refused");
+        UdpSocket::bind("[::]:5353").unwrap();
     });
 }
 

@@ -39,6 +39,7 @@ impl Core {
         let (Some(held), Some(before)) = (self.containers.get(container), before) else { return Ok(()) };
         let after = self.target(&held.record);
         let (old, new) = (forwards(&held.record.ports, before), forwards(&held.record.ports, &after));
+        self.ports.redirect(container, &held.record.ports, &after);
         if old == new {
             return Ok(());
         }

@@ -208,7 +208,7 @@ impl Core {
             }
         }
         self.directory.set_healthy(&container, !held.record.unhealthy);
-        self.ports.adopt(&container, &held.record.ports);
+        self.ports.adopt(&container, &held.record.ports, &self.target(&held.record));
         self.containers.insert(container.clone(), held);
         self.serve(&container);
         Ok(())

@@ -243,7 +243,7 @@ impl Firewall {
             self.rule(t, chain, |r| r.destination_is_local().verdict(Verdict::Jump(PUBLISHED)));
         }
         // Answers to ::1 would be dropped on their way back: there is no route_localnet in IPv6.
-        // Untranslated, a connection is refused at once and clients go on to 127.0.0.1.
+        // Untranslated, it comes to the socket that holds the port, which carries it to the container.
         self.rule(t, PUBLISHED, |r| {
             r.ipv6().payload(Base::Network, 24, 16, R0);
             r.is(R0, &std::net::Ipv6Addr::LOCALHOST.octets()).verdict(Verdict::Return);

@@ -1,6 +1,7 @@
 //! Published ports: which are taken, by whom, and how they stay ours.
 
 mod holder;
+mod relay;
 mod reservation;
 mod table;
 

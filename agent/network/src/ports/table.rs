@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::holder;
+use super::relay::Relay;
 use super::reservation::{Refused, Reservation};
 use crate::error::{Error, Holder};
 use crate::model::{PortRange, PortRequest, Protocol, PublishedPort};
@@ -21,17 +22,40 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The container's address of the family of a host address.
+    /// The container's address that the firewall leads a host address to: one of the same family.
     pub(crate) fn for_host(&self, host: IpAddr) -> Option<IpAddr> {
-        if host.is_ipv6() { self.ipv6.map(IpAddr::V6) } else { self.ipv4.map(IpAddr::V4) }
+        match host {
+            IpAddr::V4(_) => self.ipv4.map(IpAddr::V4),
+            // Its answers would not arrive.
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => None,
+            IpAddr::V6(_) => self.ipv6.map(IpAddr::V6),
+        }
     }
+
+    /// Where that is carried which comes to a host address past the firewall.
+    fn relayed(&self, host: IpAddr, port: u16) -> Option<SocketAddr> {
+        if host.is_ipv4() {
+            return None;
+        }
+        let address = self.ipv6.map(IpAddr::V6).or(self.ipv4.map(IpAddr::V4))?;
+        Some(SocketAddr::new(address, port))
+    }
+}
+
+/// A request for ports of one container, read.
+struct Wish<'a> {
+    container: &'a str,
+    addresses: Vec<IpAddr>,
+    protocol: Protocol,
+    target: &'a Target,
 }
 
 #[derive(Debug)]
 struct Held {
     container: String,
     address: IpAddr,
-    _reservation: Reservation,
+    container_port: u16,
+    reservation: Reservation,
 }
 
 /// The ports of one daemon.
@@ -67,14 +91,34 @@ impl Ports {
     }
 
     /// Takes ports again that were published by an earlier daemon and are in the firewall's maps.
-    pub(crate) fn adopt(&mut self, container: &str, ports: &[PublishedPort]) {
+    pub(crate) fn adopt(&mut self, container: &str, ports: &[PublishedPort], target: &Target) {
         for port in ports {
-            let reservation = Reservation::new(port.host_ip, port.host_port, port.protocol).unwrap_or_else(|refused| {
+            let to = target.relayed(port.host_ip, port.container_port);
+            let taken = Reservation::new(port.host_ip, port.host_port, port.protocol, to);
+            let reservation = taken.unwrap_or_else(|refused| {
                 let holder = holder::find(port.host_ip, port.host_port, port.protocol);
                 tracing::warn!(?refused, %holder, container, "port {}/{} stays published", port.host_port, port.protocol);
                 Reservation::absent()
             });
-            self.insert(container, port.host_ip, port.host_port, port.protocol, reservation);
+            let held = Held {
+                container: container.to_owned(),
+                address: port.host_ip,
+                container_port: port.container_port,
+                reservation,
+            };
+            self.held.entry((port.protocol, port.host_port)).or_default().push(held);
+        }
+    }
+
+    /// Tells where a container's ports lead now.
+    pub(crate) fn redirect(&self, container: &str, ports: &[PublishedPort], target: &Target) {
+        for port in ports {
+            let all = self.held.get(&(port.protocol, port.host_port)).into_iter().flatten();
+            for held in all.filter(|held| held.container == container && held.address == port.host_ip) {
+                if let Some(to) = target.relayed(held.address, held.container_port) {
+                    held.reservation.redirect(to);
+                }
+            }
         }
     }
 
@@ -99,8 +143,9 @@ impl Ports {
         taken: &mut Vec<PublishedPort>,
     ) -> Result<(), Error> {
         let addresses = host_addresses(container, request, target)?;
+        let wish = Wish { container, addresses, protocol: request.protocol, target };
         let mut publish = |host_port, container_port| {
-            taken.extend(addresses.iter().map(|host_ip| PublishedPort {
+            taken.extend(wish.addresses.iter().map(|host_ip| PublishedPort {
                 host_ip: *host_ip,
                 host_port,
                 container_port,
@@ -111,19 +156,20 @@ impl Ports {
             Some(host) if host.len() == request.container_ports.len() => {
                 // Each pair is noted before the next is tried, so that the caller can give all back.
                 for (host_port, container_port) in host.iter().zip(request.container_ports.iter()) {
-                    self.reserve(container, &addresses, host_port, request.protocol)
+                    self.reserve(&wish, host_port, container_port)
                         .map_err(|clash| clash.explain(host_port, request.protocol))?;
                     publish(host_port, container_port);
                 }
             }
             Some(host) if request.container_ports.len() == 1 => {
-                let port = self.find(container, &addresses, host, host.first, request.protocol)?;
-                publish(port, request.container_ports.first);
+                let container_port = request.container_ports.first;
+                let port = self.find(&wish, host, host.first, container_port)?;
+                publish(port, container_port);
             }
             Some(host) => return Err(Error::PortRanges { host, container: request.container_ports }),
             None => {
                 for container_port in request.container_ports.iter() {
-                    let port = self.find(container, &addresses, self.dynamic, self.next, request.protocol)?;
+                    let port = self.find(&wish, self.dynamic, self.next, container_port)?;
                     self.next = if port == self.dynamic.last { self.dynamic.first } else { port + 1 };
                     publish(port, container_port);
                 }
@@ -133,41 +179,35 @@ impl Ports {
     }
 
     /// Takes the first port that is free on all addresses, beginning at `start` and going round.
-    fn find(
-        &mut self,
-        container: &str,
-        addresses: &[IpAddr],
-        range: PortRange,
-        start: u16,
-        protocol: Protocol,
-    ) -> Result<u16, Error> {
+    fn find(&mut self, wish: &Wish<'_>, range: PortRange, start: u16, container_port: u16) -> Result<u16, Error> {
         for port in (start..=range.last).chain(range.first..start) {
-            match self.reserve(container, addresses, port, protocol) {
+            match self.reserve(wish, port, container_port) {
                 Ok(()) => return Ok(port),
                 Err(Clash::Taken(..)) => {}
-                Err(clash) => return Err(clash.explain(port, protocol)),
+                Err(clash) => return Err(clash.explain(port, wish.protocol)),
             }
         }
-        Err(Error::PortsExhausted { range, protocol })
+        Err(Error::PortsExhausted { range, protocol: wish.protocol })
     }
 
     /// Takes one port on all addresses or on none.
-    fn reserve(&mut self, container: &str, addresses: &[IpAddr], port: u16, protocol: Protocol) -> Result<(), Clash> {
-        let mut reservations = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            if let Some(held) = self.holder(*address, port, protocol) {
-                return Err(Clash::Taken(*address, Some(held.container.clone())));
+    fn reserve(&mut self, wish: &Wish<'_>, port: u16, container_port: u16) -> Result<(), Clash> {
+        let mut taken = Vec::with_capacity(wish.addresses.len());
+        for &address in &wish.addresses {
+            if let Some(held) = self.holder(address, port, wish.protocol) {
+                return Err(Clash::Taken(address, Some(held.container.clone())));
             }
-            match Reservation::new(*address, port, protocol) {
-                Ok(reservation) => reservations.push(reservation),
-                Err(Refused::Taken) => return Err(Clash::Taken(*address, None)),
-                Err(Refused::NotOurAddress) => return Err(Clash::NotOurAddress(*address)),
-                Err(Refused::Other(source)) => return Err(Clash::Other(*address, source)),
+            let target = wish.target.relayed(address, container_port);
+            match Reservation::new(address, port, wish.protocol, target) {
+                Ok(reservation) => {
+                    taken.push(Held { container: wish.container.to_owned(), address, container_port, reservation });
+                }
+                Err(Refused::Taken) => return Err(Clash::Taken(address, None)),
+                Err(Refused::NotOurAddress) => return Err(Clash::NotOurAddress(address)),
+                Err(Refused::Other(source)) => return Err(Clash::Other(address, source)),
             }
         }
-        for (address, reservation) in addresses.iter().zip(reservations) {
-            self.insert(container, *address, port, protocol, reservation);
-        }
+        self.held.entry((wish.protocol, port)).or_default().extend(taken);
         Ok(())
     }
 
@@ -176,11 +216,6 @@ impl Ports {
             held.address.is_ipv6() == address.is_ipv6()
                 && (held.address == address || held.address.is_unspecified() || address.is_unspecified())
         })
-    }
-
-    fn insert(&mut self, container: &str, address: IpAddr, port: u16, protocol: Protocol, reservation: Reservation) {
-        let held = Held { container: container.to_owned(), address, _reservation: reservation };
-        self.held.entry((protocol, port)).or_default().push(held);
     }
 }
 
@@ -210,12 +245,18 @@ impl Clash {
     }
 }
 
-/// The host's addresses that a request means, of the families that the container has.
+/// The host's addresses that a request means: those that lead to the container, by the firewall or by a relay.
 fn host_addresses(container: &str, request: &PortRequest, target: &Target) -> Result<Vec<IpAddr>, Error> {
+    let relays = Relay::carries(request.protocol);
+    let leads = |host: IpAddr| {
+        target.for_host(host).is_some() || relays && target.relayed(host, request.container_ports.first).is_some()
+    };
     // Docker reads an address of all zeros as "all of this family" and none as "all of both".
     match request.host_ip.or(target.host_ip) {
-        Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) if target.ipv6.is_some() => Err(Error::HostLoopback6),
-        Some(address) if target.for_host(address).is_some() => Ok(vec![address]),
+        Some(address) if leads(address) => Ok(vec![address]),
+        Some(address) if address == Ipv6Addr::LOCALHOST && target.ipv6.is_some() => {
+            Err(Error::HostLoopback6(request.protocol))
+        }
         Some(address) => Err(Error::NoAddressOfFamily {
             container: container.to_owned(),
             host: address,
@@ -224,10 +265,16 @@ fn host_addresses(container: &str, request: &PortRequest, target: &Target) -> Re
         None => {
             let mut all = Vec::new();
             all.extend(target.ipv4.map(|_| IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
-            all.extend(target.ipv6.map(|_| IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+            let any6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            all.extend((target.for_host(any6).is_some() || leads(any6) && has_ipv6()).then_some(any6));
             if all.is_empty() { Err(Error::NotPublishable(container.to_owned())) } else { Ok(all) }
         }
     }
+}
+
+/// Whether the host has any IPv6 address, be it `::1` alone.
+fn has_ipv6() -> bool {
+    std::fs::read("/proc/thread-self/net/if_inet6").is_ok_and(|list| !list.is_empty())
 }
 
 fn kernel_range() -> Option<PortRange> {
