@@ -128,7 +128,7 @@ impl<W: Worker> Builder<W> {
         if loose.is_empty() {
             return Ok(0);
         }
-        self.shared.cache.forget_layers(&loose)?;
+        self.shared.cache.forget_layers(&loose);
         self.shared.worker.release(loose).await
     }
 
@@ -231,7 +231,6 @@ impl<W: Worker> Builder<W> {
         let Ok(_one_at_a_time) = self.shared.collecting.try_lock() else { return Ok(()) };
         let shared = Arc::clone(&self.shared);
         let doomed = blocking(move || {
-            shared.cache.settle()?;
             let records = shared.cache.all()?;
             let options = PruneOptions { keep: Some(shared.options.cache_limit), ..PruneOptions::default() };
             Ok(crate::cache::choose(&records, &options, &|layer| shared.cache.is_in_use(layer), now()))

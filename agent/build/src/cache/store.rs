@@ -1,23 +1,25 @@
 //! The database.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
+use super::behind::{self, Behind, Waiting};
 use crate::solve::Link;
 use crate::tree::FileDigests;
 use crate::{BuildError, LayerDigest};
 
-const STEPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("steps");
-const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
-const LAYERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("layers");
+pub(super) const STEPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("steps");
+pub(super) const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
+pub(super) const LAYERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("layers");
 /// Identity of a file (device, inode, size, changes) to the digest of its content.
-const FILES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("files");
+pub(super) const FILES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("files");
 
 /// Beyond so many digests of files all are forgotten: it costs a reading.
 const FILES_MAX: u64 = 2_000_000;
@@ -25,6 +27,8 @@ const FILES_MAX: u64 = 2_000_000;
 const MEMORY: usize = 16 << 20;
 /// A file that changed so shortly before its reading may change again without a trace in its times.
 const RACY: i64 = 2;
+/// Changes of so long a time are written together.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// What is known of a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,8 +57,8 @@ pub(crate) struct Record {
 
 /// The records of one builder.
 pub(crate) struct Cache {
-    db: Database,
-    path: PathBuf,
+    behind: Arc<Behind>,
+    writer: Option<JoinHandle<()>>,
     /// Layers that builds work with.
     in_use: Arc<Mutex<HashMap<String, usize>>>,
 }
@@ -93,31 +97,43 @@ pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }
 
+/// Changes the database; the change survives a power cut.
+pub(super) fn transact<T>(
+    db: &Database,
+    change: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+) -> Result<T, redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_durability(Durability::Immediate)?;
+    let value = change(&txn)?;
+    txn.commit()?;
+    Ok(value)
+}
+
 impl Cache {
     /// Opens the database. One that is damaged is set aside: everything in it can be built again.
     pub(crate) fn open(path: &Path) -> Result<Self, BuildError> {
+        Self::open_with(path, GATHER)
+    }
+
+    fn open_with(path: &Path, gather: Duration) -> Result<Self, BuildError> {
         let create = || Database::builder().set_cache_size(MEMORY).create(path);
+        let failed = |error: String| BuildError::Cache { path: path.display().to_string(), message: error };
         let db = match create() {
             Ok(db) => db,
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(BuildError::Cache {
-                    path: path.display().to_string(),
-                    message: "another daemon uses it".into(),
-                });
-            }
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(failed("another daemon uses it".into())),
             Err(error) => {
                 let aside = path.with_extension("damaged");
                 tracing::warn!(%error, path = %path.display(), "the build cache is damaged and begun anew");
                 fs_err::rename(path, &aside).map_err(|error| BuildError::io("set aside", path, error))?;
-                create().map_err(|error| BuildError::Cache {
-                    path: path.display().to_string(),
-                    message: error.to_string(),
-                })?
+                create().map_err(|error| failed(error.to_string()))?
             }
         };
-        let cache = Self { db, path: path.to_owned(), in_use: Arc::default() };
-        cache.write(true, |txn| {
-            txn.open_table(STEPS)?;
+        let noted = behind::recover(path);
+        let opened = transact(&db, |txn| {
+            let mut steps = txn.open_table(STEPS)?;
+            for (key, record) in &noted {
+                steps.insert(key.as_str(), record.as_bytes())?;
+            }
             txn.open_table(ALIASES)?;
             txn.open_table(LAYERS)?;
             let files = txn.open_table(FILES)?;
@@ -127,83 +143,68 @@ impl Cache {
                 txn.open_table(FILES)?;
             }
             Ok(())
-        })?;
-        Ok(cache)
+        });
+        opened.map_err(|error| failed(error.to_string()))?;
+        behind::recovered(path);
+        let behind = Arc::new(Behind::new(db, path.to_owned(), gather));
+        let theirs = Arc::clone(&behind);
+        let writer = std::thread::Builder::new().name("build-cache".into()).spawn(move || theirs.run());
+        let writer = writer.map_err(|error| failed(format!("cannot start a thread: {error}")))?;
+        Ok(Self { behind, writer: Some(writer), in_use: Arc::default() })
     }
 
     fn error(&self, error: impl std::fmt::Display) -> BuildError {
-        BuildError::Cache { path: self.path.display().to_string(), message: error.to_string() }
+        self.behind.error(error)
     }
 
-    /// Changes the database; with `durable` all changes so far survive a power cut.
-    fn write<T>(
-        &self,
-        durable: bool,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, BuildError> {
-        let work = || -> Result<T, redb::Error> {
-            let mut txn = self.db.begin_write()?;
-            let durability = if durable { Durability::Immediate } else { Durability::None };
-            txn.set_durability(durability)?;
-            let value = change(&txn)?;
-            txn.commit()?;
-            Ok(value)
-        };
-        work().map_err(|error| self.error(error))
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T, BuildError> {
-        let work = || -> Result<T, redb::Error> { look(&self.db.begin_read()?) };
-        work().map_err(|error| self.error(error))
-    }
-
-    /// Everything that happened so far survives.
-    pub(crate) fn settle(&self) -> Result<(), BuildError> {
-        self.write(true, |_| Ok(()))
+    /// Waits until everything that happened so far would survive a power cut.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.behind.settle();
     }
 
     pub(crate) fn lease(&self) -> Lease {
         Lease { in_use: Arc::clone(&self.in_use), layers: Mutex::default() }
     }
 
+    /// A step's record as it is now.
+    fn step(&self, waiting: &Waiting, key: &str) -> Result<Option<Record>, BuildError> {
+        let parse = |bytes: &[u8]| serde_json::from_slice::<Record>(bytes).ok();
+        match waiting.step(key) {
+            Some(bytes) => Ok(bytes.as_deref().and_then(parse)),
+            None => self.behind.read(|txn| Ok(txn.open_table(STEPS)?.get(key)?.and_then(|bytes| parse(bytes.value())))),
+        }
+    }
+
     /// What a step's key leads to; its layers are held by the lease before anybody can collect them.
     pub(crate) fn find(&self, key: &str, lease: &Lease) -> Result<Option<Record>, BuildError> {
-        let record = self.read(|txn| {
-            Ok(txn.open_table(STEPS)?.get(key)?.and_then(|bytes| serde_json::from_slice::<Record>(bytes.value()).ok()))
-        })?;
+        let record = self.step(&self.behind.waiting(), key)?;
         if let Some(record) = &record {
             lease.add(&record.layers);
             // Collected between the two lines above.
-            let still = self.read(|txn| Ok(txn.open_table(STEPS)?.get(key)?.is_some()))?;
-            if !still {
+            if self.step(&self.behind.waiting(), key)?.is_none() {
                 return Ok(None);
             }
         }
         Ok(record)
     }
 
-    /// Writes a step down; it takes the place of what the key led to before.
-    pub(crate) fn put(&self, key: &str, record: &Record, durable: bool) -> Result<(), BuildError> {
+    /// Notes a step; it takes the place of what the key led to before. It is not lost with the daemon.
+    pub(crate) fn put(&self, key: &str, record: &Record) -> Result<(), BuildError> {
         let bytes = serde_json::to_vec(record).map_err(|error| self.error(error))?;
-        self.write(durable, |txn| {
-            txn.open_table(STEPS)?.insert(key, bytes.as_slice())?;
-            Ok(())
-        })
+        self.behind.journal(key, &bytes).map_err(|error| self.error(error))
     }
 
     /// Counts that steps were of use once more.
     pub(crate) fn used(&self, keys: &[String]) -> Result<(), BuildError> {
         let now = now();
-        self.write(false, |txn| {
-            let mut steps = txn.open_table(STEPS)?;
+        self.behind.change(|waiting| {
             for key in keys {
-                let record =
-                    steps.get(key.as_str())?.and_then(|bytes| serde_json::from_slice::<Record>(bytes.value()).ok());
-                if let Some(mut record) = record {
+                if let Some(mut record) = self.step(waiting, key)? {
                     record.uses += 1;
                     record.last_used_at = now;
                     if let Ok(bytes) = serde_json::to_vec(&record) {
-                        steps.insert(key.as_str(), bytes.as_slice())?;
+                        waiting.fresh.steps.insert(key.clone(), Some(bytes));
                     }
                 }
             }
@@ -213,34 +214,35 @@ impl Cache {
 
     /// The key by content that a key by definition had before.
     pub(crate) fn alias(&self, definition: &str) -> Result<Option<String>, BuildError> {
-        self.read(|txn| Ok(txn.open_table(ALIASES)?.get(definition)?.map(|key| key.value().to_owned())))
+        if let Some(key) = self.behind.waiting().alias(definition) {
+            return Ok(Some(key.clone()));
+        }
+        self.behind.read(|txn| Ok(txn.open_table(ALIASES)?.get(definition)?.map(|key| key.value().to_owned())))
     }
 
-    pub(crate) fn put_alias(&self, definition: &str, key: &str) -> Result<(), BuildError> {
-        self.write(false, |txn| {
-            txn.open_table(ALIASES)?.insert(definition, key)?;
-            Ok(())
-        })
+    pub(crate) fn put_alias(&self, definition: &str, key: &str) {
+        self.behind.change(|waiting| waiting.fresh.aliases.insert(definition.to_owned(), key.to_owned()));
     }
 
     /// What a layer's archive is.
     pub(crate) fn layer(&self, name: &str) -> Result<Option<LayerDigest>, BuildError> {
-        self.read(|txn| {
-            Ok(txn.open_table(LAYERS)?.get(name)?.and_then(|bytes| serde_json::from_slice(bytes.value()).ok()))
-        })
+        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).ok();
+        if let Some(bytes) = self.behind.waiting().layer(name) {
+            return Ok(bytes.as_deref().and_then(parse));
+        }
+        self.behind.read(|txn| Ok(txn.open_table(LAYERS)?.get(name)?.and_then(|bytes| parse(bytes.value()))))
     }
 
     pub(crate) fn put_layer(&self, name: &str, digest: &LayerDigest) -> Result<(), BuildError> {
         let bytes = serde_json::to_vec(digest).map_err(|error| self.error(error))?;
-        self.write(false, |txn| {
-            txn.open_table(LAYERS)?.insert(name, bytes.as_slice())?;
-            Ok(())
-        })
+        self.behind.change(|waiting| waiting.fresh.layers.insert(name.to_owned(), Some(bytes)));
+        Ok(())
     }
 
     /// All records by key.
     pub(crate) fn all(&self) -> Result<BTreeMap<String, Record>, BuildError> {
-        self.read(|txn| {
+        let waiting = self.behind.waiting();
+        let mut all = self.behind.read(|txn| {
             let mut all = BTreeMap::new();
             for entry in txn.open_table(STEPS)?.iter()? {
                 let (key, bytes) = entry?;
@@ -249,23 +251,26 @@ impl Cache {
                 }
             }
             Ok(all)
-        })
+        })?;
+        for (key, bytes) in waiting.writing.steps.iter().chain(&waiting.fresh.steps) {
+            match bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok()) {
+                Some(record) => drop(all.insert(key.clone(), record)),
+                None => drop(all.remove(key)),
+            }
+        }
+        Ok(all)
     }
 
     /// Forgets records, except those whose layers are in use; returns the keys that are gone.
     pub(crate) fn forget(&self, keys: &[String]) -> Result<Vec<String>, BuildError> {
         // Held throughout: a build that finds a record now must find it gone.
         let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write(true, |txn| {
-            let mut steps = txn.open_table(STEPS)?;
+        self.behind.change(|waiting| {
             let mut gone = Vec::new();
             for key in keys {
-                let record =
-                    steps.get(key.as_str())?.and_then(|bytes| serde_json::from_slice::<Record>(bytes.value()).ok());
-                if record.is_some_and(|record| record.layers.iter().any(|layer| in_use.contains_key(layer))) {
-                    continue;
-                }
-                if steps.remove(key.as_str())?.is_some() {
+                let Some(record) = self.step(waiting, key)? else { continue };
+                if !record.layers.iter().any(|layer| in_use.contains_key(layer)) {
+                    waiting.fresh.steps.insert(key.clone(), None);
                     gone.push(key.clone());
                 }
             }
@@ -274,19 +279,25 @@ impl Cache {
     }
 
     /// Forgets layers' archives.
-    pub(crate) fn forget_layers(&self, names: &[String]) -> Result<(), BuildError> {
-        self.write(false, |txn| {
-            let mut layers = txn.open_table(LAYERS)?;
-            for name in names {
-                layers.remove(name.as_str())?;
-            }
-            Ok(())
-        })
+    pub(crate) fn forget_layers(&self, names: &[String]) {
+        self.behind.change(|waiting| {
+            waiting.fresh.layers.extend(names.iter().map(|name| (name.clone(), None)));
+        });
     }
 
     /// Whether a build works with this layer.
     pub(crate) fn is_in_use(&self, layer: &str) -> bool {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner).contains_key(layer)
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.behind.stop();
+        if let Some(writer) = self.writer.take() {
+            // A writer that failed has said why.
+            let _ = writer.join();
+        }
     }
 }
 
@@ -316,29 +327,88 @@ pub(crate) struct Files<'a> {
 
 impl Cache {
     pub(crate) fn files(&self) -> Files<'_> {
-        let table = self.db.begin_read().ok().and_then(|txn| txn.open_table(FILES).ok());
+        let table = self.behind.db.begin_read().ok().and_then(|txn| txn.open_table(FILES).ok());
         Files { cache: self, table }
     }
 }
 
 impl FileDigests for Files<'_> {
     fn get(&self, stat: &Stat) -> Option<[u8; 32]> {
-        self.table.as_ref()?.get(identity(stat).as_slice()).ok()??.value().try_into().ok()
+        let identity = identity(stat);
+        if let Some(digest) = self.cache.behind.waiting().file(&identity) {
+            return Some(*digest);
+        }
+        self.table.as_ref()?.get(identity.as_slice()).ok()??.value().try_into().ok()
     }
 
     fn put(&self, read: Vec<(Stat, [u8; 32])>) {
         let settled = now() - RACY;
-        let result = self.cache.write(false, |txn| {
-            let mut files = txn.open_table(FILES)?;
-            for (stat, digest) in &read {
-                if stat.st_ctime < settled && stat.st_mtime < settled {
-                    files.insert(identity(stat).as_slice(), digest.as_slice())?;
-                }
-            }
-            Ok(())
+        let lasting = read.into_iter().filter(|(stat, _)| stat.st_ctime < settled && stat.st_mtime < settled);
+        self.cache.behind.change(|waiting| {
+            waiting.fresh.files.extend(lasting.map(|(stat, digest)| (identity(&stat), digest)));
         });
-        if let Err(error) = result {
-            tracing::warn!(error = %error, "cannot remember the digests of files");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(layer: &str) -> Record {
+        Record { layers: vec![layer.to_owned()], own: Some(layer.to_owned()), ..Record::default() }
+    }
+
+    /// A daemon is killed before it wrote anything: the next one finds the steps that were noted whole.
+    #[test]
+    fn what_was_noted_is_not_lost_with_the_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, later) = (dir.path().join("cache.redb"), dir.path().join("later.redb"));
+        let cache = Cache::open_with(&path, Duration::from_secs(3600)).unwrap();
+        cache.settle();
+        std::fs::copy(&path, &later).unwrap();
+        for key in ["one", "two", "three"] {
+            cache.put(key, &record(key)).unwrap();
         }
+        let journal = std::fs::read_to_string(path.with_extension("journal")).unwrap();
+        let mut lines: Vec<String> = journal.lines().map(str::to_owned).collect();
+        // What a power cut may leave of one that was not synced.
+        lines[1] = lines[1].replace("two", "too");
+        let half = lines[2].len() - 5;
+        lines[2].truncate(half);
+        std::fs::write(later.with_extension("journal"), lines.join("\n")).unwrap();
+        let next = Cache::open(&later).unwrap();
+        assert_eq!(next.all().unwrap(), BTreeMap::from([("one".to_owned(), record("one"))]));
+        assert!(!later.with_extension("journal").exists());
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache.redb");
+        let cache = Cache::open_with(&path, Duration::from_secs(3600)).unwrap();
+        let known = |cache: &Cache| {
+            let keys: Vec<String> = cache.all().unwrap().into_keys().collect();
+            let uses = cache.find("used", &cache.lease()).unwrap().map(|record| record.uses);
+            (keys, uses, cache.alias("a").unwrap(), cache.layer("kept").unwrap().is_some())
+        };
+        let digest = LayerDigest { diff_id: "d".into(), archive: 1, files: 1, blobs: BTreeMap::new() };
+        for key in ["used", "held", "gone"] {
+            cache.put(key, &record(key)).unwrap();
+            cache.put_layer(key, &digest).unwrap();
+        }
+        cache.settle();
+        assert!(!path.with_extension("journal").exists() && !path.with_extension("journal.old").exists());
+        let lease = cache.lease();
+        cache.find("held", &lease).unwrap();
+        let all = ["used", "held", "gone"].map(str::to_owned);
+        assert_eq!(cache.forget(&all[1..]).unwrap(), ["gone"]);
+        cache.put_layer("kept", &digest).unwrap();
+        cache.put_alias("a", "b");
+        cache.used(&all).unwrap();
+        let before = known(&cache);
+        assert_eq!(before, (vec!["held".to_owned(), "used".to_owned()], Some(1), Some("b".to_owned()), true));
+        drop(lease);
+        drop(cache);
+        assert_eq!(known(&Cache::open(&path).unwrap()), before);
     }
 }

@@ -126,7 +126,7 @@ impl<W: Worker> Solve<W> {
             chain.push(Link { key: key.clone(), own, created_at: step.created_at });
             let record = record(step, &chain, parent);
             let (shared, key) = (Arc::clone(&self.shared), key.clone());
-            blocking(move || shared.cache.put(&key, &record, false)).await?;
+            blocking(move || shared.cache.put(&key, &record)).await?;
         }
         Ok(Some(chain))
     }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Solve, blocking};
+use super::Solve;
 use crate::graph::{Copy, MountKind, NodeId, Op, Origin, Run, hex};
 use crate::{BuildError, Worker};
 
@@ -158,8 +158,7 @@ impl<W: Worker> Solve<W> {
         let key = digest(&json!([what, chosen.digest]));
         if let Some(definition) = definition {
             self.met(&definition, &key);
-            let (shared, key) = (Arc::clone(&self.shared), key.clone());
-            blocking(move || shared.cache.put_alias(&definition, &key)).await?;
+            self.shared.cache.put_alias(&definition, &key);
         }
         Ok(Some(key))
     }

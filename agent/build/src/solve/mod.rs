@@ -371,10 +371,8 @@ impl<W: Worker> Solve<W> {
             uses: 0,
             took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        // A command may have taken long: what it made must not be lost with the daemon.
-        let durable = matches!(node.op, Op::Run(_));
         let shared = Arc::clone(&self.shared);
-        blocking(move || shared.cache.put(&key, &record, durable)).await?;
+        blocking(move || shared.cache.put(&key, &record)).await?;
         Ok(Tree { base: parent.base.clone(), chain })
     }
 
