@@ -22,7 +22,10 @@ use tower::ServiceExt;
 use super::{
     error::ApiError,
     peer::Peer,
-    stream::connection::{Connection, Socket},
+    stream::{
+        connection::{Connection, Socket},
+        gone::Client,
+    },
     version,
 };
 
@@ -108,10 +111,18 @@ pub async fn serve_tunnel(stream: DuplexStream, router: Router, stop: Cancellati
 async fn connection(arrival: Arrival, router: Router, stop: CancellationToken) {
     let Some(stream) = arrival.known().await else { return };
     let peer = Peer::of(&stream);
+    let client = Client::of(&stream);
     let Ok(stream) = Connection::open(stream).await else { return };
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        answer(router.clone(), request.map(Body::new))
+        let (router, client) = (router.clone(), client.clone());
+        async move {
+            let response = answer(router, request.map(Body::new)).await?;
+            Ok::<_, Infallible>(match client {
+                Some(client) => response.map(|body| client.while_here(body)),
+                None => response,
+            })
+        }
     });
     let mut builder = http1::Builder::new();
     // A client may end its writing side once the request is sent and still read the answer.

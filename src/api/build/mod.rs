@@ -161,9 +161,11 @@ impl Builds {
 impl From<ContextError> for ApiError {
     fn from(error: ContextError) -> Self {
         let status = match &error {
-            ContextError::Manifest(_) | ContextError::Stream(_) | ContextError::Kind { .. } => {
-                axum::http::StatusCode::BAD_REQUEST
-            }
+            ContextError::Manifest(_)
+            | ContextError::Stream(_)
+            | ContextError::Cut(_)
+            | ContextError::Changed { .. }
+            | ContextError::Kind { .. } => axum::http::StatusCode::BAD_REQUEST,
             _ => axum::http::StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::from_error(status, &error)

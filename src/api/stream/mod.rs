@@ -3,12 +3,13 @@
 //! - [`connection`]: a client's connection, which also understands the older form of an upgrade.
 //! - [`frames`]: the eight-byte headers that tell standard output from standard error.
 //! - [`hijack`]: a request's connection taken over. [`pump`]: bytes between it and a process.
-//! - [`alive`]: answers that may be silent for long. [`detach`]: the keys that end an attachment. [`progress`]: pulls and pushes as JSON lines.
+//! - [`alive`], [`gone`]: answers that may be silent for long, and clients that leave meanwhile. [`detach`]: the keys that end an attachment. [`progress`]: pulls and pushes as JSON lines.
 
 pub mod alive;
 pub mod connection;
 pub mod detach;
 pub mod frames;
+pub mod gone;
 pub mod hijack;
 pub mod progress;
 pub mod pump;

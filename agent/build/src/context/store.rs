@@ -207,7 +207,8 @@ impl Incoming {
         let mut buffer = vec![0; 512 << 10];
         for expected in self.change.files.iter().map(|index| *index as u32).chain([u32::MAX]) {
             let mut number = [0; 4];
-            from.read_exact(&mut number).map_err(ContextError::io("receive", &root))?;
+            let next = || manifest.entries.get(expected as usize).map_or("the end", |entry| &entry.path);
+            read(from, &mut number, next)?;
             let index = u32::from_be_bytes(number);
             if index != expected {
                 return Err(ContextError::Stream(format!("file {index} came, and {expected} was to come")));
@@ -216,7 +217,7 @@ impl Incoming {
                 break;
             }
             let mut length = [0; 8];
-            from.read_exact(&mut length).map_err(ContextError::io("receive", &root))?;
+            read(from, &mut length, next)?;
             let length = u64::from_be_bytes(length);
             let entry = &mut kept.entries[index as usize];
             tree::write_file(&root, entry, length, from, &mut buffer)?;
@@ -267,6 +268,14 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.store.release(self.id, false);
     }
+}
+
+/// Reads so much; `next` is what is to come.
+fn read<'a>(from: &mut impl Read, into: &mut [u8], next: impl FnOnce() -> &'a str) -> Result<(), ContextError> {
+    from.read_exact(into).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => ContextError::Cut(next().to_owned()),
+        _ => ContextError::io("receive", Path::new(next()))(error),
+    })
 }
 
 fn remove(path: &Path) -> Result<(), ContextError> {

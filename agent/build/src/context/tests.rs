@@ -93,6 +93,45 @@ fn a_broken_stream_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
 }
 
+/// Takes the file away, or a part of it, once something of it was sent.
+struct Meddler<'a> {
+    file: &'a Path,
+    gone: bool,
+}
+
+impl std::io::Write for Meddler<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.gone {
+            true => std::fs::remove_file(self.file).or_else(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?,
+            false if bytes.len() > 8 => std::fs::write(self.file, "short")?,
+            false => {}
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path();
+    for (gone, how) in [(false, "became shorter"), (true, "is gone")] {
+        std::fs::write(from.join("a"), "a").unwrap();
+        std::fs::write(from.join("b"), vec![0; 2 << 20]).unwrap();
+        let manifest = walk(from, &IgnoreFile::default()).unwrap();
+        let file = from.join("b");
+        let error = write_files(from, &manifest, &[0, 1], &mut Meddler { file: &file, gone }, &mut |_| {}).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with(&format!("{} changed while", file.display())) && said.contains(how), "{said}");
+    }
+}
+
 #[test]
 fn lists_that_lead_out_are_refused() {
     let store = tempfile::tempdir().unwrap();

@@ -51,7 +51,7 @@ pub(super) fn write_file(
         let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let read = from.read(&mut buffer[..room]).map_err(ContextError::io("receive", &path))?;
         if read == 0 {
-            return Err(ContextError::Stream(format!("{} ends too early", entry.path)));
+            return Err(ContextError::Cut(entry.path.clone()));
         }
         file.write_all(&buffer[..read]).map_err(ContextError::io("write", &path))?;
         left -= read as u64;

@@ -127,7 +127,10 @@ pub fn write_files(
             return Err(ContextError::Stream(format!("file {index} was asked for, and there is none")));
         };
         let path = root.join(&entry.path);
-        let mut file = std::fs::File::open(&path).map_err(ContextError::io("open", &path))?;
+        let mut file = std::fs::File::open(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ContextError::Changed { path: path.clone(), how: "it is gone" },
+            _ => ContextError::io("open", &path)(error),
+        })?;
         let mut left = file.metadata().map_err(ContextError::io("read", &path))?.len();
         let send = ContextError::io("send", &path);
         to.write_all(&index.to_be_bytes()).and_then(|()| to.write_all(&left.to_be_bytes())).map_err(send)?;
@@ -135,7 +138,7 @@ pub fn write_files(
             let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let read = file.read(&mut buffer[..room]).map_err(ContextError::io("read", &path))?;
             if read == 0 {
-                return Err(ContextError::Stream(format!("{} became shorter while it was sent", path.display())));
+                return Err(ContextError::Changed { path, how: "it became shorter" });
             }
             to.write_all(&buffer[..read]).map_err(ContextError::io("send", &path))?;
             left -= read as u64;
