@@ -71,7 +71,10 @@ impl Client {
                     Ok(piece) => piece,
                     Err(_) => tokio::select! {
                         piece = pieces.next() => piece,
-                        () = self.gone() => Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)))),
+                        () = self.gone() => {
+                            yield Err(axum::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)));
+                            break;
+                        }
                     },
                 };
                 match piece {
