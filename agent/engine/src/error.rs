@@ -106,6 +106,7 @@ impl EngineError {
                 | hoist_image::Error::Digest(_)
                 | hoist_image::Error::Ambiguous(..)
                 | hoist_image::Error::Change { .. }
+                | hoist_image::Error::NoQuota { .. }
                 | hoist_image::Error::Archive { .. }
                 | hoist_image::Error::Invalid { .. } => K::InvalidParameter,
                 _ => K::System,

@@ -179,6 +179,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A limit for a container's files, on a file system that keeps to none.
+    #[error(
+        "storage option size: the file system of {} keeps no project quotas; it must be ext4 or xfs, mounted with \
+         prjquota", path.display()
+    )]
+    NoQuota {
+        /// The container's directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A registry without a search of its own: the distribution protocol has none.
     #[error("registry {registry} has no search: it can list only the tags of a repository that is named")]
     NoSearch {

@@ -19,6 +19,7 @@ mod overlay;
 mod pipeline;
 mod platform;
 mod progress;
+mod quota;
 mod reference;
 mod registry;
 mod store;

@@ -68,7 +68,7 @@ pub enum Error {
     #[error("invalid network name {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed")]
     Name(String),
     /// A driver that does not exist.
-    #[error("network driver {0:?} is not supported: use bridge, macvlan, host or none")]
+    #[error("network driver {0:?} is not supported: use bridge, macvlan, ipvlan, host or none")]
     Driver(String),
     /// A network that is only a configuration, or is to be made from one, in a way that cannot be.
     #[error("network {network}: {reason}")]

@@ -16,7 +16,7 @@ use crate::subnet::Subnet;
 pub struct NetworkSpec {
     /// The name, unique on this machine.
     pub name: String,
-    /// `bridge`, `macvlan`, `host` or `none` (also spelt `null`); `overlay` for those that span machines.
+    /// `bridge`, `macvlan`, `ipvlan`, `host` or `none` (also spelt `null`); `overlay` for those that span machines.
     pub driver: String,
     /// No way out and no way in: only containers of this network reach each other.
     pub internal: bool,

@@ -1,4 +1,4 @@
-//! Networks on a wire of the host's (macvlan), networks made from a configuration, and a default network that changes
+//! Networks on a wire of the host's (macvlan, ipvlan), networks made from a configuration, and a default network that changes
 //! with the settings.
 
 #![allow(clippy::unwrap_used)]
@@ -237,5 +237,72 @@ fn the_default_network_follows_the_settings() {
         let networks = hoist_network::Networks::open(other).await.unwrap();
         assert!(ip("addr").contains("10.81.0.1/16") && !ip("addr").contains("10.80."), "{}", ip("addr"));
         networks.remove("other").await.unwrap();
+    });
+}
+
+/// A kernel that has no ipvlan says so when the network is made; one that has it lets containers share an address.
+#[test]
+fn containers_may_share_the_wires_address() {
+    machine(async |machine| {
+        let router = Inside::neighbour("192.0.2.9/24", "192.0.2.1/24");
+        router.serve_tcp("0.0.0.0:80");
+        let links = ip("-o link");
+        let wire = links.lines().find_map(|l| l.split(": ").nth(1)?.strip_prefix('w')?.split('@').next()).unwrap();
+        let wire = format!("w{wire}");
+        let networks = machine.networks().await;
+        let before = machine.traces();
+        let shared = |name: &str, mode: &str, subnet: &str| {
+            let mut spec = wired(name, &wire, "", subnet);
+            spec.driver = "ipvlan".into();
+            spec.options.remove("macvlan_mode");
+            spec.options.insert("ipvlan_mode".into(), mode.into());
+            spec
+        };
+        for (mode, flag, why) in [("l4", "bridge", "l2, l3 or l3s"), ("l2", "loud", "bridge, private or vepa")] {
+            let mut spec = shared("x", mode, "192.0.2.0/24");
+            spec.options.insert("ipvlan_flag".into(), flag.into());
+            assert!(networks.create(spec).await.unwrap_err().to_string().contains(why));
+        }
+        let has = try_ip(&format!("link add try link {wire} type ipvlan mode l2")) && try_ip("link delete try");
+        let mut spec = shared("lan", "l2", "192.0.2.0/24");
+        spec.ipam.config[0].ip_range = Some("192.0.2.64/26".parse().unwrap());
+        spec.ipam.config[0].gateway = Some("192.0.2.1".parse().unwrap());
+        let made = networks.create(spec).await;
+        if !has {
+            let error = made.unwrap_err().to_string();
+            assert!(error.contains("not every kernel can"), "{error}");
+            assert_eq!(machine.traces(), before);
+            return;
+        }
+        made.unwrap();
+        let attached = networks.attach("a", on("lan", "a")).await.unwrap();
+        let a = Inside::new(&attached.sandbox.path);
+        assert!(a.ip("-d link show eth0").contains("ipvlan  mode l2"), "{}", a.ip("-d link show eth0"));
+        assert!(ip(&format!("link show {wire}")).contains(&attached.endpoints[0].mac.unwrap().to_string()));
+        assert_eq!(a.ask("192.0.2.1:80").unwrap(), "192.0.2.64", "seen by the router as itself");
+        let attached = networks.attach("b", on("lan", "b")).await.unwrap();
+        Inside::new(&attached.sandbox.path).serve_tcp("0.0.0.0:80");
+        assert!(a.ask("192.0.2.65:80").is_ok(), "containers of one wire reach each other");
+        let mut own = on("lan", "c");
+        own.networks[0].mac = Some("02:00:00:00:00:01".parse().unwrap());
+        let error = networks.attach("c", own).await.unwrap_err().to_string();
+        assert!(error.contains("link address"), "{error}");
+        let error = networks.create(wired("m", &wire, "bridge", "192.0.3.0/24")).await.unwrap_err().to_string();
+        assert!(error.contains("network lan uses it, with driver ipvlan"), "{error}");
+        let error = networks.create(shared("n", "l3", "192.0.3.0/24")).await.unwrap_err().to_string();
+        assert!(error.contains("another mode"), "{error}");
+        for container in ["a", "b"] {
+            networks.release(container).await.unwrap();
+        }
+        networks.remove("lan").await.unwrap();
+        // In mode l3 the host routes between subnets; there is no neighbour to ask for.
+        networks.create(shared("routed", "l3", "10.7.0.0/24")).await.unwrap();
+        let attached = networks.attach("a", on("routed", "a")).await.unwrap();
+        let a = Inside::new(&attached.sandbox.path);
+        router.ip("route add 10.7.0.0/24 via 192.0.2.9");
+        assert_eq!(a.ask("192.0.2.1:80").unwrap(), attached.endpoints[0].ipv4.unwrap().0.to_string());
+        networks.release("a").await.unwrap();
+        networks.remove("routed").await.unwrap();
+        assert_eq!(machine.traces(), before);
     });
 }

@@ -18,7 +18,7 @@ pub const OVERLAY: &str = "overlay";
 #[serde(default)]
 pub struct NetworkSpec {
     pub name: String,
-    /// `bridge`, `host`, `none`, `overlay`, `macvlan`; empty is `bridge`.
+    /// `bridge`, `host`, `none`, `overlay`, `macvlan`, `ipvlan`; empty is `bridge`.
     pub driver: String,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,

@@ -38,7 +38,7 @@ pub async fn info(With(state): With<State>, version: ApiVersion) -> Result<Json<
         driver_status: vec![("Supports d_type".to_owned(), "true".to_owned())],
         plugins: Plugins {
             volume: vec!["local".to_owned()],
-            network: ["bridge", "host", "macvlan", "null"].map(str::to_owned).to_vec(),
+            network: ["bridge", "host", "ipvlan", "macvlan", "null"].map(str::to_owned).to_vec(),
             authorization: None,
             log: ["journald", "json-file", "local", "none", "syslog"].map(str::to_owned).to_vec(),
         },

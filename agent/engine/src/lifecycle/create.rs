@@ -1,9 +1,11 @@
 //! A container comes into being: names, snapshot, volumes, record.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hoist_proto::id::ContainerId;
 use hoist_proto::spec::{ContainerSpec, FileContent, NamespaceMode, NetworkMode, RestartPolicy, SeccompChoice};
+use hoist_proto::unit::parse_bytes;
 
 use super::mounts;
 use crate::container::{Handle, PlannedMount, Record, effective, write_json};
@@ -68,6 +70,9 @@ impl Inner {
 
         self.options.images.prepare(id.as_str(), &image.id).await?;
         made.snapshot = true;
+        if let Some(bytes) = storage_size(&spec.storage_options)? {
+            self.options.images.limit_snapshot(id.as_str(), bytes).await?;
+        }
         let planned = mounts::plan(self, id, &spec, &effective.volumes, &mut made.volumes)?;
         let dir = self.container_dir(id);
         fs_err::create_dir_all(&dir)?;
@@ -173,13 +178,28 @@ impl Inner {
     }
 }
 
+/// The one option of the storage that there is: how many bytes a container's own files may take.
+fn storage_size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
+    let refuse = |why: String| Err(EngineError::InvalidParameter(why));
+    let mut size = None;
+    for (option, value) in options {
+        if !option.eq_ignore_ascii_case("size") {
+            return refuse(format!("storage option {option:?} is not supported: there is only \"size\""));
+        }
+        match parse_bytes(value) {
+            Ok(0) => return refuse("storage option size: it must be above zero".into()),
+            Ok(bytes) => size = Some(bytes),
+            Err(error) => return refuse(format!("storage option size: {error}")),
+        }
+    }
+    Ok(size)
+}
+
 /// What can be seen to be wrong from the spec alone. Answers warnings.
 fn check(spec: &ContainerSpec) -> Result<Vec<String>> {
     let refuse = |why: String| Err(EngineError::InvalidParameter(why));
     let mut warnings = Vec::new();
-    if let Some(option) = spec.storage_options.keys().next() {
-        return refuse(format!("storage option {option:?} is not supported"));
-    }
+    storage_size(&spec.storage_options)?;
     if spec.auto_remove && spec.restart != RestartPolicy::No {
         return refuse("can't create 'AutoRemove' container with restart policy".into());
     }

@@ -30,6 +30,7 @@ fn main() -> std::process::ExitCode {
         ("a_slow_reader_loses_nothing", logs::a_slow_reader_loses_nothing),
         ("files_go_in_and_out", files_go_in_and_out),
         ("limits_are_kept_and_changed", limits_are_kept_and_changed),
+        ("files_keep_to_a_limit_of_size", files_keep_to_a_limit_of_size),
         ("networks_connect_by_name", networks_connect_by_name),
         ("hooks_run_at_their_moments", care::hooks_run_at_their_moments),
     ])
@@ -425,6 +426,64 @@ fn limits_are_kept_and_changed() {
         while events.next().await.unwrap().action != "die" {}
         engine.prune(PruneOptions::default()).await.unwrap();
         engine.close().await;
+    });
+}
+
+/// Where the kernel has project quotas (that of the virtual machine does) they are kept; elsewhere they are refused.
+fn files_keep_to_a_limit_of_size() {
+    machine(|m| async move {
+        let limited = |command: &str| {
+            let storage_options = [("size".to_owned(), "8M".to_owned())].into();
+            ContainerSpec { storage_options, ..spec(command) }
+        };
+        for (option, value, why) in
+            [("colour", "red", "there is only \"size\""), ("size", "many", "invalid size"), ("size", "0", "above zero")]
+        {
+            let storage_options = [(option.to_owned(), value.to_owned())].into();
+            let engine = m.engine().await;
+            let error = engine.create(ContainerSpec { storage_options, ..spec("true") }).await.unwrap_err();
+            assert!(error.message().contains(why), "{}", error.message());
+            engine.close().await;
+        }
+        let engine = m.engine().await;
+        let before = m.traces();
+        let refused = engine.create(limited("true")).await.unwrap_err();
+        assert!(refused.message().contains("prjquota"), "{}", refused.message());
+        assert_eq!(refused.kind(), ErrorKind::InvalidParameter);
+        assert_eq!(m.traces(), before);
+        engine.close().await;
+
+        let disk = m.root().join("disk");
+        std::fs::File::create(&disk).unwrap().set_len(128 << 20).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            let done = std::process::Command::new(program).args(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            if done.status.success() { Ok(()) } else { Err(said) }
+        };
+        let (image, place) = (disk.display().to_string(), m.data().display().to_string());
+        run("mkfs.ext4", &["-q", "-O", "quota,project", "-E", "quotatype=prjquota", &image]).unwrap();
+        if let Err(why) = run("mount", &["-t", "ext4", "-o", "loop,prjquota", &image, &place]) {
+            println!("not tried: a kernel with project quotas is needed: {}", why.trim());
+            return;
+        }
+        let engine = m.engine().await;
+        let fill = "dd if=/dev/zero of=/full bs=64k count=256 2>&1; stat -c %s /full; df -k / | grep -o ' 8192 '";
+        for _ in 0..2 {
+            let (_, out, err) = support::run(&engine, limited(fill)).await;
+            assert!(out.contains("No space left") || out.contains("quota exceeded"), "{out} {err}");
+            let size: u64 = out.lines().find_map(|line| line.parse().ok()).unwrap();
+            assert!((4 << 20..=8 << 20).contains(&size), "{out}");
+        }
+        // Another without a limit has room, and what is removed gives its number back.
+        let (_, out, _) = support::run(&engine, spec("dd if=/dev/zero of=/full bs=64k count=256 2>&1")).await;
+        assert!(!out.contains("No space left"), "{out}");
+        engine.prune(PruneOptions::default()).await.unwrap();
+        let (_, out, _) = support::run(&engine, limited("dd if=/dev/zero of=/half bs=64k count=64 2>&1")).await;
+        assert!(!out.contains("No space left") && !out.contains("quota"), "{out}");
+        engine.prune(PruneOptions::default()).await.unwrap();
+        engine.close().await;
+        drop(engine);
+        run("umount", &[&place]).unwrap();
     });
 }
 

@@ -11,6 +11,7 @@ use super::{Images, Snapshot, blocking};
 use crate::digest::{Digest, ImageId};
 use crate::error::Error;
 use crate::overlay::{Merge, mount_detached};
+use crate::quota;
 
 impl Images {
     /// Makes the directories of a container over an image. Quick: it copies nothing.
@@ -37,6 +38,16 @@ impl Images {
                 Err(error)
             }
         }
+    }
+
+    /// Limits the bytes of a new container's own files.
+    ///
+    /// # Errors
+    /// [`Error::NoQuota`] where the file system keeps none.
+    pub async fn limit_snapshot(&self, container_id: &str, bytes: u64) -> Result<(), Error> {
+        let Snapshot { upper, work, .. } = self.find_snapshot(container_id)?;
+        let (dir, id) = (self.inner.dirs.container(container_id), container_id.to_owned());
+        blocking(move || quota::limit(&dir, &[&upper, &work], &id, bytes)).await
     }
 
     /// Finds a container's directories again.
@@ -82,7 +93,9 @@ impl Images {
         check_id(container_id)?;
         let inner = &self.inner;
         let base = inner.dirs.base(container_id)?;
-        inner.dirs.discard(&inner.dirs.container(container_id))?;
+        let dir = inner.dirs.container(container_id);
+        quota::lift(&dir);
+        inner.dirs.discard(&dir)?;
         let dirs = Arc::clone(&inner.dirs);
         // The name is free at once; a tree of many files need not be waited for.
         tokio::task::spawn_blocking(move || {

@@ -1,17 +1,18 @@
-//! Networks whose containers are on the host's own wire: macvlan. There is no bridge, no firewall and no published
-//! port; each container has a link address of its own that the parent's neighbours see.
+//! Networks whose containers are on the host's own wire: macvlan and ipvlan. There is no bridge, no firewall and no
+//! published port. With macvlan each container has a link address of its own that the parent's neighbours see; with
+//! ipvlan all have the parent's, and are told apart by their IP addresses.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::endpoint::{apply_sysctls, enable_ipv6, interface_name, release_from, take_addresses};
+use super::endpoint::{Joining, apply_sysctls, enable_ipv6, interface_name, release_from, take_addresses};
 use super::{Core, Kind, Net, bridge, refused, refused_batch};
 use crate::error::Error;
 use crate::ident;
 use crate::ipam::{self, Addresses};
 use crate::model::{Endpoint, Network, NetworkSpec};
-use crate::netlink::{Batch, Macvlan, MacvlanMode, Rtnl};
+use crate::netlink::{Batch, IpVlanFlags, IpVlanMode, MacvlanMode, Overlaid, OverlaidLink, Rtnl};
 use crate::settings::{EndpointSettings, check_interface_name, mtu};
 
 /// A network on a wire of the host's.
@@ -27,15 +28,17 @@ pub(super) struct Direct {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct DirectSettings {
     parent: Option<String>,
-    mode: MacvlanMode,
+    kind: Overlaid,
     mtu: Option<u32>,
     interface_prefix: String,
 }
 
 impl DirectSettings {
     fn parse(spec: &NetworkSpec, default_mtu: Option<u32>) -> Result<Self, Error> {
-        let mut settings =
-            Self { parent: None, mode: MacvlanMode::Bridge, mtu: default_mtu, interface_prefix: "eth".into() };
+        let ipvlan = spec.driver == "ipvlan";
+        let (mut mode, mut flags) = (IpVlanMode::L2, IpVlanFlags::empty());
+        let kind = Overlaid::Macvlan(MacvlanMode::Bridge);
+        let mut settings = Self { parent: None, kind, mtu: default_mtu, interface_prefix: "eth".into() };
         for (option, value) in &spec.options {
             let wrong = |reason: &str| Error::DriverOption {
                 option: option.clone(),
@@ -50,13 +53,29 @@ impl DirectSettings {
                     check_interface_name(value)?;
                     settings.parent = Some(value.clone());
                 }
-                "macvlan_mode" => {
-                    settings.mode = match value.as_str() {
+                "macvlan_mode" if !ipvlan => {
+                    settings.kind = Overlaid::Macvlan(match value.as_str() {
                         "" | "bridge" => MacvlanMode::Bridge,
                         "private" => MacvlanMode::Private,
                         "vepa" => MacvlanMode::Vepa,
                         "passthru" => MacvlanMode::Passthrough,
                         _ => return Err(wrong("expected bridge, private, vepa or passthru")),
+                    });
+                }
+                "ipvlan_mode" if ipvlan => {
+                    mode = match value.as_str() {
+                        "" | "l2" => IpVlanMode::L2,
+                        "l3" => IpVlanMode::L3,
+                        "l3s" => IpVlanMode::L3S,
+                        _ => return Err(wrong("expected l2, l3 or l3s")),
+                    };
+                }
+                "ipvlan_flag" if ipvlan => {
+                    flags = match value.as_str() {
+                        "" | "bridge" => IpVlanFlags::empty(),
+                        "private" => IpVlanFlags::Private,
+                        "vepa" => IpVlanFlags::Vepa,
+                        _ => return Err(wrong("expected bridge, private or vepa")),
                     };
                 }
                 "com.docker.network.driver.mtu" => settings.mtu = Some(mtu(value).map_err(wrong)?),
@@ -64,8 +83,12 @@ impl DirectSettings {
                     check_interface_name(&format!("{value}0"))?;
                     settings.interface_prefix.clone_from(value);
                 }
+                _ if ipvlan => return Err(wrong("unknown option of the ipvlan driver")),
                 _ => return Err(wrong("unknown option of the macvlan driver")),
             }
+        }
+        if ipvlan {
+            settings.kind = Overlaid::Ipvlan(mode, flags);
         }
         Ok(settings)
     }
@@ -88,7 +111,7 @@ impl Core {
             spec.internal = true;
         }
         let parent = settings.parent.clone().unwrap_or_else(|| own_wire(&id));
-        self.check_parent(&parent, settings.mode)?;
+        self.check_parent(&parent, settings.kind)?;
         let mut taken = self.taken(&parent)?;
         if spec.ipam.config.iter().any(|config| config.subnet.is_some()) {
             // It is the wire's own subnet that is meant, to which the host has a route as its neighbours have.
@@ -97,7 +120,10 @@ impl Core {
         spec.ipam.config = ipam::plan(&spec, &self.options.pools, &taken)?;
         let network =
             Network { id, created: jiff::Timestamp::now(), spec, bridge: None, existing: None, overlay: None };
-        let made = self.build_direct(&network).and_then(|net| self.store.save_network(&network).map(|()| net));
+        let made = self
+            .build_direct(&network)
+            .and_then(|net| self.try_kind(settings.kind, &parent).map(|()| net))
+            .and_then(|net| self.store.save_network(&network).map(|()| net));
         match made {
             Ok(net) => {
                 self.networks.insert(network.id.clone(), net);
@@ -120,16 +146,45 @@ impl Core {
         Ok(Net { kind: Kind::Direct(Box::new(direct)), network: network.clone() })
     }
 
-    /// A parent in passthru mode is one network's alone.
-    fn check_parent(&self, parent: &str, mode: MacvlanMode) -> Result<(), Error> {
+    /// A parent in passthru mode is one network's alone; and the kernel lets only links of one kind lie on a parent,
+    /// those of ipvlan all in one mode.
+    fn check_parent(&self, parent: &str, kind: Overlaid) -> Result<(), Error> {
+        const ALONE: Overlaid = Overlaid::Macvlan(MacvlanMode::Passthrough);
         for net in self.networks.values() {
             let Kind::Direct(other) = &net.kind else { continue };
-            if other.parent == parent && [mode, other.settings.mode].contains(&MacvlanMode::Passthrough) {
-                let reason = format!("network {} uses it, and in mode passthru only one can", net.network.spec.name);
-                return Err(Error::Interface { name: parent.to_owned(), reason });
+            if other.parent != parent {
+                continue;
             }
+            let name = &net.network.spec.name;
+            let reason = match (kind, other.settings.kind) {
+                (ALONE, _) | (_, ALONE) => format!("network {name} uses it, and in mode passthru only one can"),
+                (Overlaid::Macvlan(_), Overlaid::Macvlan(_)) => continue,
+                (Overlaid::Ipvlan(one, flags), Overlaid::Ipvlan(two, others)) if (one, flags) == (two, others) => {
+                    continue;
+                }
+                (Overlaid::Ipvlan(..), Overlaid::Ipvlan(..)) => {
+                    format!("network {name} uses it in another mode or with another flag")
+                }
+                _ => format!("network {name} uses it, with driver {}", net.network.spec.driver),
+            };
+            return Err(Error::Interface { name: parent.to_owned(), reason });
         }
         Ok(())
+    }
+
+    /// Not every kernel has ipvlan: that is told when the network is made, not when the first container comes.
+    fn try_kind(&mut self, kind: Overlaid, parent: &str) -> Result<(), Error> {
+        let action = || format!("make a link of driver ipvlan on {parent}, which not every kernel can");
+        if let Overlaid::Macvlan(_) = kind {
+            return Ok(());
+        }
+        let Some(over) = self.rtnl.link(parent).map_err(refused(action()))? else { return Ok(()) };
+        let here = std::fs::File::open("/proc/thread-self/ns/net").map_err(Error::State)?;
+        let name = "hoist-try";
+        let mut batch = Batch::default();
+        batch.add_overlaid(OverlaidLink { name, parent: over.index, kind, mac: None, mtu: None }, here.as_fd());
+        batch.delete_link(name);
+        self.rtnl.send(batch).map_err(refused_batch(action()))
     }
 
     fn ensure_parent(&mut self, network: &Network, parent: &str, own: bool) -> Result<(), Error> {
@@ -180,18 +235,17 @@ impl Core {
     /// Puts a container on it.
     pub(super) fn join_direct(&mut self, network: &Network, endpoint: &mut Endpoint) -> Result<(), Error> {
         let settings = EndpointSettings::parse(&endpoint.request.driver_opts)?;
-        let container = &endpoint.container;
-        let no_sandbox = || Error::NoSandbox(container.clone());
-        let Self { networks, containers, rtnl, .. } = self;
-        let net = networks.get_mut(&network.id).expect("the caller found it");
-        let Kind::Direct(direct) = &mut net.kind else { unreachable!("the caller checked") };
-        let held = containers.get_mut(container).ok_or_else(no_sandbox)?;
-        let live = held.live.as_mut().ok_or_else(no_sandbox)?;
-        let taken: Vec<&str> = held.record.endpoints.iter().filter_map(|e| e.interface.as_deref()).collect();
+        let Joining { kind, live, rtnl, taken } = self.joining(network, &endpoint.container)?;
+        let Kind::Direct(direct) = kind else { unreachable!("the caller checked") };
         let name = interface_name(&endpoint.request, &settings, &direct.settings.interface_prefix, &taken)?;
+        let ipvlan = matches!(direct.settings.kind, Overlaid::Ipvlan(..));
+        if ipvlan && endpoint.request.mac.is_some() {
+            let reason = "containers of an ipvlan network have its link address, so that none can be given".to_owned();
+            return Err(Error::Interface { name: direct.parent.clone(), reason });
+        }
         let Direct { ipv4, ipv6, .. } = &mut **direct;
         take_addresses(ipv4, ipv6, network, endpoint)?;
-        if direct.settings.mode == MacvlanMode::Passthrough {
+        if ipvlan || direct.settings.kind == Overlaid::Macvlan(MacvlanMode::Passthrough) {
             // The link is the parent's own, with its address, unless a person wants another.
             endpoint.mac = endpoint.request.mac;
         }
@@ -225,15 +279,15 @@ fn link(
         name: direct.parent.clone(),
         reason: format!("it is gone, and network {} needs it", endpoint.network_name),
     })?;
-    let link = Macvlan {
+    let link = OverlaidLink {
         name: &name,
         parent: parent.index,
-        mode: direct.settings.mode,
+        kind: direct.settings.kind,
         mac: endpoint.mac,
         mtu: direct.settings.mtu,
     };
     let mut outside = Batch::default();
-    outside.add_macvlan(link, live.namespace.as_fd());
+    outside.add_overlaid(link, live.namespace.as_fd());
     rtnl.send(outside).map_err(refused_batch(action()))?;
     let result = (|| {
         let made = live.rtnl.link(&name).map_err(refused(action()))?;

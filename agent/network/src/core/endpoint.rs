@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::network::MACVLAN;
+use super::network::is_direct;
 use super::{Bridge, Core, Kind, Live, Net, refused_batch};
 use crate::error::Error;
 use crate::ident;
@@ -53,8 +53,7 @@ impl Core {
             request,
         };
         if !exclusive {
-            let direct = network.spec.driver == MACVLAN;
-            let joined = match direct {
+            let joined = match is_direct(&network.spec.driver) {
                 true => self.join_direct(&network, &mut endpoint),
                 false => self.join_bridge(&network, &mut endpoint),
             };
@@ -78,15 +77,8 @@ impl Core {
 
     fn join_bridge(&mut self, network: &Network, endpoint: &mut Endpoint) -> Result<(), Error> {
         let settings = EndpointSettings::parse(&endpoint.request.driver_opts)?;
-        let container = &endpoint.container;
-        let no_sandbox = || Error::NoSandbox(container.clone());
-        let Self { networks, containers, rtnl, .. } = self;
-        let net = networks.get_mut(&network.id).expect("the caller found it");
-        let Kind::Bridge(bridge) = &mut net.kind else { unreachable!("the caller checked") };
-        let held = containers.get_mut(container).ok_or_else(no_sandbox)?;
-        let live = held.live.as_mut().ok_or_else(no_sandbox)?;
-
-        let taken: Vec<&str> = held.record.endpoints.iter().filter_map(|e| e.interface.as_deref()).collect();
+        let Joining { kind, live, rtnl, taken } = self.joining(network, &endpoint.container)?;
+        let Kind::Bridge(bridge) = kind else { unreachable!("the caller checked") };
         let name = interface_name(&endpoint.request, &settings, &bridge.settings.interface_prefix, &taken)?;
         take_addresses(&mut bridge.ipv4, &mut bridge.ipv6, network, endpoint)?;
         endpoint.interface = Some(name);
@@ -95,6 +87,17 @@ impl Core {
             release_from(&mut bridge.ipv4, &mut bridge.ipv6, endpoint);
         }
         made
+    }
+
+    /// What joining a network needs, side by side.
+    pub(super) fn joining(&mut self, network: &Network, container: &str) -> Result<Joining<'_>, Error> {
+        let no_sandbox = || Error::NoSandbox(container.to_owned());
+        let Self { networks, containers, rtnl, .. } = self;
+        let net = networks.get_mut(&network.id).expect("the caller found it");
+        let held = containers.get_mut(container).ok_or_else(no_sandbox)?;
+        let live = held.live.as_mut().ok_or_else(no_sandbox)?;
+        let taken = held.record.endpoints.iter().filter_map(|e| e.interface.as_deref()).collect();
+        Ok(Joining { kind: &mut net.kind, live, rtnl, taken })
     }
 
     /// Takes a container off a network: names, addresses, links. What fails does not stop the rest.
@@ -137,6 +140,16 @@ impl Core {
             release_from(pool4, pool6, endpoint);
         }
     }
+}
+
+/// A network and a container that are to come together.
+pub(super) struct Joining<'a> {
+    pub(super) kind: &'a mut Kind,
+    pub(super) live: &'a mut Live,
+    /// Of the host's namespace.
+    pub(super) rtnl: &'a mut Rtnl,
+    /// The names of the container's interfaces.
+    pub(super) taken: Vec<&'a str>,
 }
 
 /// Names and aliases, each once.

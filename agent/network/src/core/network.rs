@@ -7,8 +7,10 @@ use crate::ipam::{self, Addresses, Taken};
 use crate::model::{Network, NetworkSpec, Overlay};
 use crate::settings::BridgeSettings;
 
-/// The driver of networks on a wire of the host's.
-pub(super) const MACVLAN: &str = "macvlan";
+/// Whether a driver's networks lie on a wire of the host's.
+pub(super) fn is_direct(driver: &str) -> bool {
+    matches!(driver, "macvlan" | "ipvlan")
+}
 
 impl Core {
     /// Makes a network as asked; nothing is left of one that cannot be.
@@ -25,7 +27,8 @@ impl Core {
         }
         match spec.driver.as_str() {
             "" => spec.driver = "bridge".into(),
-            "bridge" | MACVLAN => {}
+            "bridge" => {}
+            driver if is_direct(driver) => {}
             "host" | "null" | "none" => return Err(Error::Single(spec.driver)),
             // Those that span machines are the cluster's to decide: see `create_overlay`.
             _ => return Err(Error::Driver(spec.driver)),
@@ -35,10 +38,7 @@ impl Core {
                 spec.options.entry(option.clone()).or_insert_with(|| value.clone());
             }
         }
-        match spec.driver.as_str() {
-            MACVLAN => self.create_direct(spec),
-            _ => self.create_bridge_network(spec, None, None),
-        }
+        if is_direct(&spec.driver) { self.create_direct(spec) } else { self.create_bridge_network(spec, None, None) }
     }
 
     /// This machine's part of a network that spans machines, as the cluster decided it: nothing is

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::endpoint::{pools, set_port};
-use super::network::{MACVLAN, bridge_of};
+use super::network::{bridge_of, is_direct};
 use super::publish::forwards;
 use super::{Container, Core, Kind, Live, Net, bridge, refused, refused_batch};
 use crate::error::Error;
@@ -25,7 +25,7 @@ impl Core {
         for network in self.store.load_networks()? {
             let built = if network.spec.config_only {
                 Ok(Net { network: network.clone(), kind: Kind::Config })
-            } else if network.spec.driver == MACVLAN {
+            } else if is_direct(&network.spec.driver) {
                 self.build_direct(&network)
             } else {
                 BridgeSettings::parse(&network.spec, self.options.mtu).and_then(|mut settings| {

@@ -8,8 +8,8 @@ use netlink_packet_core::{Emitable, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
-    InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo as Info,
+    AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoIpVlan,
+    InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo as Info,
     LinkMessage,
 };
 
@@ -39,15 +39,24 @@ pub(crate) struct VethEnd<'a> {
     pub(crate) mtu: Option<u32>,
 }
 
-pub(crate) use netlink_packet_route::link::MacVlanMode as MacvlanMode;
+pub(crate) use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, MacVlanMode as MacvlanMode};
 
-/// A link with an address of its own on another one, as it is made.
+/// What a link is that lies on another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlaid {
+    /// With a link address of its own.
+    Macvlan(MacvlanMode),
+    /// With that of the other, told apart by IP addresses.
+    Ipvlan(IpVlanMode, IpVlanFlags),
+}
+
+/// A link on another one, as it is made.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Macvlan<'a> {
+pub(crate) struct OverlaidLink<'a> {
     pub(crate) name: &'a str,
     /// The index of the link that it lies on.
     pub(crate) parent: u32,
-    pub(crate) mode: MacvlanMode,
+    pub(crate) kind: Overlaid,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) mtu: Option<u32>,
 }
@@ -169,16 +178,19 @@ impl Batch {
         self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
     }
 
-    /// A macvlan that is born in another namespace. It is down.
-    pub(crate) fn add_macvlan(&mut self, link: Macvlan<'_>, namespace: BorrowedFd<'_>) {
+    /// A link on another one, born in a namespace that may be another. It is down.
+    pub(crate) fn add_overlaid(&mut self, link: OverlaidLink<'_>, namespace: BorrowedFd<'_>) {
         let mut message = LinkMessage::default();
         message.attributes = end_attributes(VethEnd { name: link.name, mac: link.mac, mtu: link.mtu });
         message.attributes.push(LinkAttribute::Link(link.parent));
         message.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![
-            Info::Kind(InfoKind::MacVlan),
-            Info::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(link.mode)])),
-        ]));
+        let (kind, data) = match link.kind {
+            Overlaid::Macvlan(mode) => (InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)])),
+            Overlaid::Ipvlan(mode, flags) => {
+                (InfoKind::IpVlan, InfoData::IpVlan(vec![InfoIpVlan::Mode(mode), InfoIpVlan::Flags(flags)]))
+            }
+        };
+        message.attributes.push(LinkAttribute::LinkInfo(vec![Info::Kind(kind), Info::Data(data)]));
         self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
     }
 

@@ -12,6 +12,6 @@ mod rule;
 mod socket;
 
 pub(crate) use attributes::{Attributes, attributes};
-pub(crate) use link::{Macvlan, MacvlanMode, Rtnl, VethEnd};
+pub(crate) use link::{IpVlanFlags, IpVlanMode, MacvlanMode, Overlaid, OverlaidLink, Rtnl, VethEnd};
 pub(crate) use rule::{MAIN, Matches, RoutingRule};
 pub(crate) use socket::{Batch, Family, Refusal, Socket};
