@@ -8,7 +8,7 @@ use std::{
 
 use hoist_proto::{
     id::{NetworkId, NodeId},
-    spec::{Attachment, Cluster, Config, Node, Secret, Service, Task},
+    spec::{Attachment, Cluster, Config, Node, Secret, Service, Task, TaskState},
 };
 use hoist_store::{Commit, Event, Kind, Object, Store, Tables, Wake};
 use tokio::sync::Notify;
@@ -136,7 +136,9 @@ impl Boxes {
         let (mut all_own, mut all_sessions) = (false, false);
         for event in events() {
             if let Some((before, after)) = event.of::<Task>() {
-                own.extend(before.into_iter().chain(after).filter_map(|task| task.node.as_ref()));
+                if before.zip(after).is_none_or(|(before, after)| is_told(before, after)) {
+                    own.extend(before.into_iter().chain(after).filter_map(|task| task.node.as_ref()));
+                }
             } else if let Some((before, after)) = event.of::<Attachment>() {
                 own.extend(before.into_iter().chain(after).map(|attachment| &attachment.node));
             } else if let Some((before, after)) = event.of::<Node>() {
@@ -173,6 +175,19 @@ impl Boxes {
             }
         }
     }
+}
+
+/// Whether an agent has to hear of what has become of a task: what it said itself does not come back to it.
+fn is_told(before: &Task, after: &Task) -> bool {
+    let stage = |task: &Task| {
+        let state = task.status.state;
+        (state < TaskState::Assigned, state.is_final(), state >= TaskState::Remove)
+    };
+    before.node != after.node
+        || before.desired != after.desired
+        || before.addresses != after.addresses
+        || !Arc::ptr_eq(&before.spec, &after.spec)
+        || stage(before) != stage(after)
 }
 
 /// Whether tasks that nodes have may need what has changed. Of a secret or config that is new no task is made yet.

@@ -9,12 +9,18 @@ use std::{
 use hoist_proto::{
     clock::Timestamp,
     id::{NetworkId, NodeId, ServiceId, TaskId, VolumeId},
-    spec::{ClusterNetwork, ClusterVolume, FileContent, Node, Service, ServiceMode, Task, TaskSpec},
+    spec::{
+        ClusterNetwork, ClusterVolume, FileContent, Lifecycle, Node, Service, ServiceMode, Task, TaskSpec, TaskState,
+        UpdateConfig, UpdateOrder, UpdateState,
+    },
 };
 use hoist_store::{Commit, Index, Store, StoreError, Tables, Wake};
 use tokio_util::sync::CancellationToken;
 
-use super::{Step, decide};
+use super::{
+    Step, decide,
+    decide::{displaced, is_lost},
+};
 use crate::control::{REPLACED, convert::PROJECT};
 
 /// The most steps of one transaction: what a change of everything asks for does not fit into one entry of the log.
@@ -77,6 +83,9 @@ impl Dirty {
         for event in &commit.events {
             if let Some((before, after)) = event.of::<Task>() {
                 self.unused |= after.is_none();
+                if before.zip(after).is_some_and(|(before, after)| is_routine(memory, tables, before, after)) {
+                    continue;
+                }
                 if let Some(task) = after.or(before) {
                     self.service(memory, tables, &task.service, &task.service_name);
                 }
@@ -123,6 +132,34 @@ impl Dirty {
             |service: &&Arc<Service>| matches!(service.spec.mode, ServiceMode::Global | ServiceMode::GlobalJob);
         self.services.extend(tables.services().iter().filter(global).map(|service| service.id.clone()));
     }
+}
+
+/// Whether a task has only come further on its way, so that nothing follows from it: most of what happens to tasks.
+fn is_routine(memory: &Memory, tables: &Tables, before: &Task, after: &Task) -> bool {
+    let (from, to) = (before.status.state, after.status.state);
+    let onward = from <= to && to <= TaskState::Running;
+    if !onward || before.desired != after.desired || !Arc::ptr_eq(&before.spec, &after.spec) {
+        return false;
+    }
+    let Some(service) = tables.services().get(&after.service) else { return false };
+    // A node may have gone, or have been drained, in the moment in which the task came to it.
+    let came = before.node != after.node;
+    if came && (is_lost(tables, after) || displaced(tables, service, after).is_some()) {
+        return false;
+    }
+    to < TaskState::Running || is_settled(memory, service, after)
+}
+
+/// Whether nobody waits for the tasks of a service to run: no update, no successor, no other service.
+fn is_settled(memory: &Memory, service: &Service, task: &Task) -> bool {
+    let spec = &service.spec;
+    let start_first = |config: &UpdateConfig| config.order == UpdateOrder::StartFirst;
+    spec.lifecycle == Lifecycle::Running
+        && matches!(spec.mode, ServiceMode::Replicated { .. } | ServiceMode::Global)
+        && task.spec_hash == service.spec_hash
+        && service.update.as_ref().is_none_or(|update| update.state == UpdateState::Completed)
+        && !spec.update.iter().chain(&spec.rollback).any(start_first)
+        && !memory.dependents.contains_key(&spec.name)
 }
 
 /// Runs until cancelled; an error is the store's.

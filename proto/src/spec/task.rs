@@ -23,6 +23,7 @@ pub struct Task {
     /// Its container's.
     pub name: String,
     /// Tasks of one definition share it.
+    #[serde(default, skip_serializing_if = "is_left_out")]
     pub spec: Arc<TaskSpec>,
     /// Changes when a change of the service asks for a new task ([`super::Service::spec_hash`] at birth).
     pub spec_hash: String,
@@ -42,6 +43,11 @@ pub struct Task {
     /// Its addresses on networks that span nodes, given by the allocator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<NetworkAddresses>,
+}
+
+/// Whether a definition says nothing at all, as where it is known from elsewhere.
+fn is_left_out(spec: &Arc<TaskSpec>) -> bool {
+    spec.container.image.is_empty() && **spec == TaskSpec::default()
 }
 
 impl Task {
