@@ -18,15 +18,22 @@ const BATCH: usize = 2000;
 #[derive(Debug, Default)]
 struct Memory {
     snapshot: Snapshot,
-    /// Tasks that wait for a node and have not been looked at since something changed.
-    fresh: BTreeSet<TaskId>,
+    /// Tasks that wait for a node and have not been looked at since something changed, oldest first.
+    fresh: BTreeSet<Waiting>,
     /// Tasks that no node would take; they are tried again when room is freed or a node changes.
-    waiting: BTreeSet<TaskId>,
+    waiting: BTreeSet<Waiting>,
+}
+
+/// A task by its age.
+type Waiting = (Timestamp, TaskId);
+
+fn by_age(task: &Task) -> Waiting {
+    (task.meta.created, task.id.clone())
 }
 
 impl Memory {
     fn of(tables: &Tables) -> Self {
-        let fresh = tables.tasks().iter().filter(|task| is_pending(task)).map(|task| task.id.clone()).collect();
+        let fresh = tables.tasks().iter().filter(|task| is_pending(task)).map(|task| by_age(task)).collect();
         Self { snapshot: Snapshot::of(tables), fresh, waiting: BTreeSet::new() }
     }
 
@@ -35,15 +42,16 @@ impl Memory {
         let mut roomier = false;
         for event in &commit.events {
             if let Some((before, after)) = event.of::<Task>() {
-                let Some(id) = after.or(before).map(|task| &task.id) else { continue };
-                roomier |= self.snapshot.note_task(id, after.map(|task| &**task));
+                let Some(task) = after.or(before) else { continue };
+                roomier |= self.snapshot.note_task(&task.id, after.map(|task| &**task));
+                let id = by_age(task);
                 if after.is_some_and(|task| is_pending(task)) {
-                    if !self.waiting.contains(id) {
-                        self.fresh.insert(id.clone());
+                    if !self.waiting.contains(&id) {
+                        self.fresh.insert(id);
                     }
                 } else {
-                    self.fresh.remove(id);
-                    self.waiting.remove(id);
+                    self.fresh.remove(&id);
+                    self.waiting.remove(&id);
                 }
             } else if let Some((_, after)) = event.of::<Node>() {
                 let Some(node) = after else { return false };
@@ -101,20 +109,19 @@ async fn place_fresh(store: &Store, memory: &mut Memory) -> Result<(), StoreErro
         return Ok(());
     }
     let mut fresh = std::mem::take(&mut memory.fresh);
-    if fresh.len() > BATCH {
-        // Oldest first; the rest is for the next transaction.
-        let mut by_age: Vec<_> = store.view(|tables| {
-            fresh.iter().map(|id| (tables.tasks().get(id).map(|task| task.meta.created), id.clone())).collect()
-        });
-        by_age.sort();
-        memory.fresh = by_age.split_off(BATCH).into_iter().map(|(_, id)| id).collect();
-        fresh = by_age.into_iter().map(|(_, id)| id).collect();
+    if let Some(first) = fresh.iter().nth(BATCH).cloned() {
+        // The rest is for the next transaction.
+        memory.fresh = fresh.split_off(&first);
     }
     let (snapshot, waiting) = (&mut memory.snapshot, &mut memory.waiting);
     store
         .update(|tx| {
-            let mut pending: Vec<_> =
-                fresh.iter().filter_map(|id| tx.tasks().get(id)).filter(|task| is_pending(task)).cloned().collect();
+            let mut pending: Vec<_> = fresh
+                .iter()
+                .filter_map(|(_, id)| tx.tasks().get(id))
+                .filter(|task| is_pending(task))
+                .cloned()
+                .collect();
             // First come, first served; tasks of a service together, which costs least.
             pending.sort_by(|a, b| {
                 (a.meta.created, &a.service_name, a.slot).cmp(&(b.meta.created, &b.service_name, b.slot))
@@ -130,7 +137,7 @@ async fn place_fresh(store: &Store, memory: &mut Memory) -> Result<(), StoreErro
 fn place(
     tx: &mut Tx<'_>,
     snapshot: &mut Snapshot,
-    waiting: &mut BTreeSet<TaskId>,
+    waiting: &mut BTreeSet<Waiting>,
     task: &Task,
 ) -> Result<(), StoreError> {
     let now: Timestamp = tx.now();
@@ -143,7 +150,7 @@ fn place(
             task.status.error = None;
         }),
         Err(unsuitable) => {
-            waiting.insert(task.id.clone());
+            waiting.insert(by_age(task));
             let why = unsuitable.to_string();
             if task.status.error.as_ref() == Some(&why) {
                 return Ok(());
