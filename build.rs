@@ -1,9 +1,11 @@
-//! Compiles the program of the built-in image: one static executable, with the compiler that compiles Hoist.
+//! Compiles the program of the built-in image (one static executable, with the compiler that compiles Hoist), and the
+//! messages of BuildKit's protocol.
 #![allow(clippy::print_stdout)] // a build script speaks to cargo through its output
 
 use std::{env, error::Error, path::Path, process::Command};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    buildkit()?;
     const SOURCE: &str = "src/builtin/web";
     println!("cargo:rerun-if-changed={SOURCE}");
     println!("cargo:rerun-if-changed=build.rs");
@@ -27,5 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             "the program of the built-in image did not compile (are the static C library's files there?)".into()
         );
     }
+    Ok(())
+}
+
+/// The messages of BuildKit's protocol. The daemon serves its services; those of a client's session it calls by name.
+fn buildkit() -> Result<(), Box<dyn Error>> {
+    const WORDS: &str = "src/api/buildkit/words";
+    println!("cargo:rerun-if-changed={WORDS}");
+    let descriptors = protox::compile(["control.proto", "gateway.proto", "session.proto"], [WORDS])?;
+    tonic_prost_build::configure().build_client(false).compile_fds(descriptors)?;
     Ok(())
 }

@@ -15,6 +15,7 @@
 mod anywhere;
 pub mod body;
 pub mod build;
+mod buildkit;
 mod docker;
 pub mod dto;
 pub mod error;

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    State, anywhere,
+    State, anywhere, buildkit,
     docker::{
         auth, build, containers::*, disk, distribution, events, exec, files, images, info, networks, nodes, ping,
         plugins, services, swarm, tasks, volumes,
@@ -146,8 +146,8 @@ fn absent() -> Router<State> {
         .route("/build", post(build::build))
         .route("/build/prune", post(build::prune))
         .route("/build/cancel", post(build::cancel))
-        .route("/session", any(build::buildkit))
-        .route("/grpc", any(build::buildkit))
+        .route("/session", post(buildkit::session))
+        .route("/grpc", post(buildkit::grpc))
         .route("/swarm/init", post(swarm::init))
         .route("/swarm/join", post(swarm::join))
         .route("/swarm/leave", post(swarm::leave))

@@ -22,7 +22,10 @@ pub use fetch::{fetch_context, read_in, unpack_context};
 pub use order::request;
 pub use run::{Run, failure};
 
-use super::error::ApiError;
+use super::{
+    buildkit::{Sessions, Solves},
+    error::ApiError,
+};
 
 type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, BuildError>> + Send + 'a>>;
 
@@ -62,6 +65,9 @@ pub struct Builds {
     /// Scratch directories of builds: uploads and results.
     scratch: Arc<PathBuf>,
     waiting: Arc<Mutex<HashMap<String, (Instant, Waiting)>>>,
+    /// Clients that speak BuildKit's protocol, and what they have under way.
+    pub sessions: Sessions,
+    pub solves: Solves,
 }
 
 /// Something that a client will come back for.
@@ -105,7 +111,14 @@ impl Builds {
             _ => std::fs::create_dir_all(&scratch),
         };
         remade.map_err(|source| ContextError::Io { action: "empty", path: scratch.clone(), source })?;
-        Ok(Self { door, contexts, scratch: Arc::new(scratch), waiting: Arc::default() })
+        Ok(Self {
+            door,
+            contexts,
+            scratch: Arc::new(scratch),
+            waiting: Arc::default(),
+            sessions: Sessions::default(),
+            solves: Solves::default(),
+        })
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, (Instant, Waiting)>> {

@@ -165,7 +165,7 @@ fn carry_out(state: State, order: BuildOrder) -> impl futures_util::Stream<Item 
 }
 
 /// What the checks find; the file's own mistakes end the build before anything is run.
-async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::Warning>, bool), BuildFailure> {
+pub async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::Warning>, bool), BuildFailure> {
     let wrong = |error: dockerfile::Error| BuildFailure {
         message: error.to_string(),
         span: Some(error.span),

@@ -1,7 +1,7 @@
 //! `POST /build` as Docker's classic builder answers it, and `POST /build/prune`.
 
 mod classic;
-mod params;
+pub mod params;
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use super::images::reader;
 use crate::api::{
     State,
     build::{self, ReadyContext, Run, Waiting},
+    buildkit,
     error::ApiError,
     params::Params,
     stream::alive::kept_alive,
@@ -40,6 +41,9 @@ pub async fn build(
     query: Params,
     body: Body,
 ) -> Result<Response, ApiError> {
+    if query.text("version") == Some("2") {
+        return buildkit::build(state, &headers, &query, body).await;
+    }
     let mut order = params::order(&query, &headers)?;
     let mut name = query.text("dockerfile").unwrap_or("Dockerfile").to_owned();
     let dir = match query.text("remote").filter(|remote| *remote != "client-session") {
@@ -130,13 +134,6 @@ pub async fn prune(With(state): With<State>, query: Params) -> Result<Json<Value
     };
     let removed = Some(report.removed).filter(|removed| !removed.is_empty());
     Ok(Json(json!({ "CachesDeleted": removed, "SpaceReclaimed": report.reclaimed + freed })))
-}
-
-/// `POST /session` and `POST /grpc`: BuildKit's own protocol.
-pub async fn buildkit() -> ApiError {
-    ApiError::not_implemented(
-        "BuildKit's protocol is not served: set DOCKER_BUILDKIT=0 for the classic one, or use hoist build",
-    )
 }
 
 /// `POST /build/cancel`: builds end with their connection.

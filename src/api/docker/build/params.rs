@@ -31,12 +31,10 @@ const UNSUPPORTED: [(&str, &[&str], &str); 4] = [
 /// # Errors
 /// 400 for what is malformed, and by name for what is not supported.
 pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError> {
-    if query.text("version") == Some("2") {
-        return Err(ApiError::bad_request(
-            "BuildKit's protocol is not served: set DOCKER_BUILDKIT=0 for the classic one, or use hoist build",
-        ));
-    }
     for (name, nothing, why) in UNSUPPORTED {
+        if name == "outputs" && query.text("version") == Some("2") {
+            continue;
+        }
         if let Some(value) = query.text(name).filter(|value| !nothing.contains(value)) {
             return Err(ApiError::bad_request(format!("{name}={value} is not supported: {why}")));
         }
