@@ -8,13 +8,14 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use hoist_build::{BuildResult, PruneOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::Connected};
 
 use super::{
     attributes::{self, Wish},
     gateway::Gateway,
-    session::Line,
+    session::{self, Line},
     solves::Solve,
     words::{
         control::{
@@ -27,10 +28,19 @@ use super::{
     },
     work::Work,
 };
-use crate::api::{State, error::ApiError, stream::hijack::Hijack};
+use crate::api::{
+    State,
+    error::ApiError,
+    stream::hijack::{Hijack, Taken},
+};
 
 /// The only language that is spoken.
 pub const FRONTEND: &str = "dockerfile.v0";
+
+/// Bytes of a session inside a call that wait.
+const PIPE: usize = 256 << 10;
+/// Bytes of a session in one message.
+const PIECE: usize = 32 << 10;
 
 impl Connected for Line {
     type ConnectInfo = ();
@@ -228,9 +238,34 @@ impl Control for Service {
 
     async fn session(
         &self,
-        _request: tonic::Request<tonic::Streaming<BytesMessage>>,
+        request: tonic::Request<tonic::Streaming<BytesMessage>>,
     ) -> Result<tonic::Response<Self::SessionStream>, Status> {
-        Err(Status::unimplemented("sessions are opened with POST /session"))
+        let headers = request.metadata().clone().into_headers();
+        let id = headers.get(session::ID).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        if id.is_empty() {
+            return Err(Status::invalid_argument(format!("a session needs {}", session::ID)));
+        }
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let (reader, writer) = tokio::io::split(ours);
+        let taken = Taken { reader: Box::pin(reader), writer: Box::pin(writer) };
+        let (sessions, stop) = (self.state.builds.sessions.clone(), self.state.stop.clone());
+        self.state.tasks.spawn(async move { sessions.keep(&id, &headers, taken, stop).await });
+        let (mut reader, mut writer) = tokio::io::split(theirs);
+        let mut heard = request.into_inner();
+        self.state.tasks.spawn(async move {
+            while let Ok(Some(message)) = heard.message().await {
+                if writer.write_all(&message.data).await.is_err() {
+                    break;
+                }
+            }
+            let _ = writer.shutdown().await;
+        });
+        Ok(tonic::Response::new(Box::pin(async_stream::stream! {
+            let mut buffer = vec![0; PIECE];
+            while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+                yield Ok(BytesMessage { data: buffer[..read].to_vec() });
+            }
+        })))
     }
 
     async fn list_workers(

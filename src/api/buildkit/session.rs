@@ -36,7 +36,8 @@ use crate::api::{
     stream::hijack::{Hijack, Taken},
 };
 
-const ID: &str = "x-docker-expose-session-uuid";
+/// Names a session.
+pub const ID: &str = "x-docker-expose-session-uuid";
 const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
 const METHOD: &str = "x-docker-expose-session-grpc-method";
 
@@ -174,6 +175,21 @@ impl Sessions {
         value
     }
 
+    /// Keeps a session open as long as its client does.
+    pub async fn keep(&self, id: &str, headers: &HeaderMap, taken: Taken, stop: CancellationToken) {
+        let session = match Session::open(headers, taken).await {
+            Ok(session) => Arc::new(session),
+            Err(error) => return tracing::debug!(%error, "a session could not be opened"),
+        };
+        let gone = session.gone.clone();
+        self.change(|open| open.insert(id.to_owned(), session));
+        tokio::select! {
+            () = gone.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
+        self.change(|open| open.remove(id));
+    }
+
     /// A session that is open or is about to be opened.
     ///
     /// # Errors
@@ -212,16 +228,6 @@ pub async fn session(With(state): With<State>, request: Request) -> Result<Respo
     }
     let (sessions, stop) = (state.builds.sessions.clone(), state.stop.clone());
     Ok(hijack.answer("application/vnd.docker.raw-stream", &state.tasks, move |taken| async move {
-        let session = match Session::open(&headers, taken).await {
-            Ok(session) => Arc::new(session),
-            Err(error) => return tracing::debug!(%error, "a session could not be opened"),
-        };
-        let gone = session.gone.clone();
-        sessions.change(|open| open.insert(id.clone(), session));
-        tokio::select! {
-            () = gone.cancelled() => {}
-            () = stop.cancelled() => {}
-        }
-        sessions.change(|open| open.remove(&id));
+        sessions.keep(&id, &headers, taken, stop).await;
     }))
 }

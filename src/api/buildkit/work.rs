@@ -87,13 +87,8 @@ impl Work {
         while let Some(event) = run.next().await {
             (self.tell)(board.event(event, self.state.now()));
         }
-        let result = run.finish().await.map_err(|error| {
-            let failure = build::failure(&error);
-            match failure.last_lines.is_empty() {
-                true => failure.message,
-                false => format!("{}\n{}", failure.message, failure.last_lines.join("\n")),
-            }
-        })?;
+        // The last lines of a command are what the client shows by itself.
+        let result = run.finish().await.map_err(|error| build::failure(&error).message)?;
         for (index, (output, path)) in outputs.iter().zip(&results).enumerate() {
             let (Some(path), Some(session)) = (path, &self.session) else { continue };
             let number = numbers.get(index).copied().unwrap_or(0);
