@@ -34,6 +34,7 @@ pub struct Log {
     pub(crate) identity: Identity,
     /// Entries after `base`, without a gap.
     pub(crate) entries: VecDeque<Entry>,
+    /// The size of those after the last snapshot.
     pub(crate) entry_bytes: usize,
     pub(crate) base: Position,
     pub(crate) hard: HardState,
@@ -195,7 +196,9 @@ impl Log {
             }
             let place = entry_place(index);
             let entry: Entry = self.decode(&place, &self.unseal(&place, bytes.value())?)?;
-            entry_bytes += bytes.value().len();
+            if index > snapshot.index {
+                entry_bytes += bytes.value().len();
+            }
             entries.push_back(entry);
         }
         let last = identity.base.index + entries.len() as u64;
@@ -291,7 +294,8 @@ impl Log {
         self.commit(txn)?;
         let gone = usize::try_from(keep_from.index - self.base.index).unwrap_or(usize::MAX);
         self.entries.drain(..gone.min(self.entries.len()));
-        self.entry_bytes = self.entries.iter().map(|entry| entry.data.len()).sum();
+        let last = snapshot.get_metadata().index;
+        self.entry_bytes = self.entries.iter().filter(|entry| entry.index > last).map(|entry| entry.data.len()).sum();
         self.base = keep_from;
         self.snapshot = snapshot.get_metadata().clone();
         self.snapshot_bytes = snapshot.get_data().len();

@@ -21,8 +21,8 @@ use crate::{
     log::{Position, Write},
 };
 
-/// After so much log a snapshot is made and the log is cut; but not before there is as much log as the last snapshot was
-/// large, so that snapshots never cost more than what they replace.
+/// After so much log a snapshot is made and the log is cut; but not before there is twice as much log as the last snapshot
+/// was large, so that snapshots cost less than what they replace.
 pub const SNAPSHOT_INTERVAL: u64 = 2_000;
 const COMPACT_BYTES: usize = 2 << 20;
 /// Entries that stay after a snapshot, for followers that are a little behind.
@@ -351,7 +351,7 @@ impl Node {
         let log = self.raw.store();
         let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
         let is_much = since >= SNAPSHOT_INTERVAL || log.entry_bytes >= COMPACT_BYTES;
-        if since == 0 || !is_much || log.entry_bytes < log.snapshot_bytes {
+        if since == 0 || !is_much || log.entry_bytes < 2 * log.snapshot_bytes {
             return Ok(());
         }
         let Some(mut snapshot) = self.describe_snapshot() else { return Ok(()) };
