@@ -76,7 +76,10 @@ async fn main() {
             });
         }
         let done: u32 = running.join_all().await.iter().sum();
-        println!("{writers:>4} writers: {:.0} committed writes a second", f64::from(done) / begun.elapsed().as_secs_f64());
+        println!(
+            "{writers:>4} writers: {:.0} committed writes a second",
+            f64::from(done) / begun.elapsed().as_secs_f64()
+        );
     }
     drop(leader);
 }
