@@ -25,6 +25,8 @@ pub struct Files {
     pub remote: Option<String>,
     /// Directories of named contexts.
     pub named: Vec<(String, String)>,
+    /// Addresses of named contexts.
+    pub fetched: Vec<(String, String)>,
 }
 
 impl Default for Files {
@@ -35,6 +37,7 @@ impl Default for Files {
             filename: "Dockerfile".to_owned(),
             remote: None,
             named: Vec::new(),
+            fetched: Vec::new(),
         }
     }
 }
@@ -90,9 +93,11 @@ fn attribute(wish: &mut Wish, key: &str, value: String) -> Result<(), String> {
                     order.contexts.insert(name.to_owned(), ContextRef::Image(image));
                 }
                 Some(("local", dir)) => files.named.push((name.to_owned(), dir.to_owned())),
+                Some(("http" | "https" | "git" | "ssh", _)) => files.fetched.push((name.to_owned(), value)),
+                _ if value.starts_with("git@") => files.fetched.push((name.to_owned(), value)),
                 _ => {
                     return Err(format!(
-                        "the context {name}={value} is not supported: a directory and docker-image:// are"
+                        "the context {name}={value} is not supported: a directory, docker-image://, a git repository and an archive are"
                     ));
                 }
             },

@@ -168,9 +168,12 @@ impl Drop for Ending<'_> {
 /// Who builds here.
 pub fn workers(state: &State) -> Vec<WorkerRecord> {
     let local = hoist_build::dockerfile::Platform::local();
+    // By the second one clients tell a builder that can do everything from one that makes Docker's images only.
+    let labels = [("hostname", state.facts().host_name.clone()), ("snapshotter", "overlayfs".to_owned())];
+    let labels = labels.map(|(name, value)| (format!("org.mobyproject.buildkit.worker.{name}"), value));
     vec![WorkerRecord {
         id: state.facts().id.clone(),
-        labels: [("org.mobyproject.buildkit.worker.hostname".to_owned(), state.facts().host_name.clone())].into(),
+        labels: labels.into(),
         platforms: vec![Platform {
             architecture: local.architecture,
             os: local.os,

@@ -18,6 +18,9 @@ const BUILD: &str = "buildkit-controlapi-buildid";
 /// What clients may rely on.
 const CAPS: [&str; 6] = ["solve.base", "return", "returnmap", "importcaches", "proto.refarray", "frontend.caps"];
 
+/// What can be made of a build, which clients look up among the capabilities of graphs.
+const EXPORTS: [&str; 2] = ["exporter.image.attestations", "exporter.multiple"];
+
 /// The service.
 pub struct Gateway {
     pub state: State,
@@ -38,7 +41,7 @@ impl LlbBridge for Gateway {
         let cap = |id: &str| Cap { id: id.to_owned(), enabled: true };
         Ok(Response::new(PongResponse {
             frontend_caps: CAPS.into_iter().map(cap).collect(),
-            llb_caps: Vec::new(),
+            llb_caps: EXPORTS.into_iter().map(cap).collect(),
             workers: workers(&self.state),
         }))
     }

@@ -7,21 +7,32 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hoist_build::context::{ContextStore, Entry, EntryKind, Lease, Manifest};
 use tokio::{
     io::AsyncWriteExt,
     sync::mpsc::{Sender, channel},
 };
-use tokio_util::io::SyncIoBridge;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 use tonic::{Status, Streaming, metadata::MetadataMap};
 
 use super::{
     session::Session,
-    words::session::{Packet, Stat, packet::Type},
+    words::{
+        control::BytesMessage,
+        session::{Packet, Stat, packet::Type},
+    },
 };
-use crate::api::error::ApiError;
+use crate::api::{
+    build::{Builds, unpack_context},
+    error::ApiError,
+};
 
 const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
+const PULL: &str = "/moby.upload.v1.Upload/Pull";
+
+/// How addresses of archives begin that the client itself has.
+pub const UPLOADS: &str = "http://buildkit-session/";
 
 /// Files up to this size are gathered in memory.
 const SMALL: u64 = 256 << 10;
@@ -326,6 +337,23 @@ fn stamp(stat: &Stat) -> u64 {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash.max(1)
+}
+
+/// An archive that the client was given and passes on, unpacked; `path` is the client's name for it.
+///
+/// # Errors
+/// The client's; what is no archive.
+pub async fn archive(session: &Session, path: &str, builds: &Builds) -> Result<tempfile::TempDir, ApiError> {
+    let wrong = |why: &str| ApiError::bad_request(format!("the client's archive could not be read: {why}"));
+    let mut metadata = MetadataMap::new();
+    metadata.insert("urlpath", format!("/{path}").parse().map_err(|_| wrong("its name is no text"))?);
+    metadata.insert("urlhost", tonic::metadata::MetadataValue::from_static("buildkit-session"));
+    // Nothing is said; the other direction stays open as long as the answer.
+    let (_said, hears) = channel::<BytesMessage>(1);
+    let pieces = session.converse::<_, BytesMessage>(PULL, metadata, hears).await;
+    let pieces = pieces.map_err(|status| wrong(status.message()))?;
+    let pieces = pieces.map(|piece| piece.map(|piece| Bytes::from(piece.data)).map_err(std::io::Error::other));
+    unpack_context(builds, StreamReader::new(pieces)).await
 }
 
 /// Fetches a few small files of a directory; links among them are followed. Files that are not there are left out.

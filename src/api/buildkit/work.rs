@@ -61,6 +61,10 @@ impl Work {
         let Wish { mut order, files, numbers } = wish;
         let builds = &self.state.builds;
         let mut sent = Sent { state: &self.state, ids: Vec::new() };
+        // Their names count from the beginning; what is in them comes later.
+        for (name, _) in files.named.iter().chain(&files.fetched) {
+            order.contexts.insert(name.clone(), ContextRef::Sent(String::new()));
+        }
         self.definition(&mut board, &mut order, &files, &mut sent).await.map_err(|error| error.message)?;
         let (warnings, fail) = checks(&self.state, &order).await.map_err(|failure| failure.message)?;
         for warning in &warnings {
@@ -144,7 +148,10 @@ impl Work {
         if let Some(url) = &files.remote {
             let keep = order.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR").is_some_and(|value| value == "1");
             let label = format!("[internal] load remote build context {url}");
-            let fetch = async |_: &Errand| build::fetch_context(&self.state, url, keep).await;
+            let fetch = async |_: &Errand| match url.strip_prefix(receive::UPLOADS) {
+                Some(path) => receive::archive(self.session()?, path, &self.state.builds).await,
+                None => build::fetch_context(&self.state, url, keep).await,
+            };
             let dir = self.errand(board, &label, "fetching", fetch).await?;
             let context = Arc::new(ReadyContext::Unpacked(dir));
             from_context(&context, &name, order)?;
@@ -208,6 +215,12 @@ impl Work {
             let part = Part { name: dir, excluded: patterns(&ignored), only: Vec::new() };
             let context = self.directory(board, session, &format!("[context {name}] load from client"), &part).await?;
             order.contexts.insert(name.clone(), ContextRef::Sent(sent.add(context)));
+        }
+        for (name, url) in &files.fetched {
+            let fetch = async |_: &Errand| build::fetch_context(&self.state, url, false).await;
+            let dir = self.errand(board, &format!("[context {name}] load {url}"), "fetching", fetch).await?;
+            let context = sent.add(Arc::new(ReadyContext::Unpacked(dir)));
+            order.contexts.insert(name.clone(), ContextRef::Sent(context));
         }
         let needs = Needs::of(file, plan);
         let pushes = order.outputs.iter().any(|output| matches!(output, OutputOrder::Image { push: true, .. }));

@@ -19,8 +19,8 @@ pub async fn ping() -> impl IntoResponse {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        // The classic builder: there is no BuildKit session here.
-        (HeaderName::from_static("builder-version"), HeaderValue::from_static("1")),
+        // BuildKit's protocol is preferred; the classic builder is there as well.
+        (HeaderName::from_static("builder-version"), HeaderValue::from_static("2")),
         (HeaderName::from_static("swarm"), HeaderValue::from_static("inactive")),
     ]);
     (headers, "OK")
