@@ -163,6 +163,26 @@ fn the_checks_find_and_fail() {
 }
 
 #[test]
+fn a_dockerfile_is_asked_and_nothing_is_built() {
+    let host = ready();
+    let text = "# WHO is greeted\nARG WHO=you\nFROM busybox as base\nARG WHO\nFROM base AS last\nRUN exit 9\n";
+    put(&host, "Dockerfile", text);
+    let outline = build(&host, &["--call=outline"]).ok();
+    assert!(
+        outline.starts_with("TARGET:   last\n\nBUILD ARG   VALUE   DESCRIPTION\nWHO         you     is greeted\n"),
+        "{outline}"
+    );
+    let targets = build(&host, &["--call", "targets,format=json"]).ok();
+    let targets: serde_json::Value = serde_json::from_str(&targets).unwrap();
+    assert_eq!((&targets["targets"][0]["name"], &targets["targets"][1]["base"]), (&"base".into(), &"base".into()));
+    let lint = build(&host, &["--call=check,format=json"]);
+    let found: serde_json::Value = serde_json::from_str(&lint.stdout).unwrap();
+    assert_eq!((&found["warnings"][0]["ruleName"], lint.code), (&"FromAsCasing".into(), 1));
+    let text = build(&host, &["--call=all"]).fails(125);
+    assert!(text.contains("check, outline and targets can"), "{text}");
+}
+
+#[test]
 fn standard_input_secrets_and_ignored_files() {
     let host = ready();
     let mut child = host

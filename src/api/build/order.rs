@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use base64::Engine as _;
-use hoist_build::{BuildRequest, Context, Credentials, NamedContext, NetworkChoice, Output, Secret};
+use hoist_build::{
+    BuildRequest, Context, Credentials, NamedContext, NetworkChoice, Output, Secret,
+    dockerfile::{self, Dockerfile, GlobalScope, Plan, Platform},
+};
 
 use super::{Builds, ReadyContext};
 use crate::api::{
@@ -20,6 +23,19 @@ pub struct Ordered {
     /// Where each output's file is, `None` for those that have none; with the directory that they are in.
     pub results: Vec<Option<PathBuf>>,
     pub scratch: Arc<tempfile::TempDir>,
+}
+
+/// What an order's Dockerfile says, for the first of its platforms.
+///
+/// # Errors
+/// The file's mistakes.
+pub fn plan(order: &BuildOrder) -> Result<(Dockerfile, GlobalScope, Plan), dockerfile::Error> {
+    let file = dockerfile::parse(&order.dockerfile_name, order.dockerfile.as_bytes())?;
+    let local = Platform::local();
+    let target = order.platforms.first().and_then(|platform| Platform::parse(platform, &local));
+    let global = GlobalScope::new(&file, &order.args, &target.unwrap_or_else(|| local.clone()), &local)?;
+    let plan = Plan::new(&file, &global, order.contexts.keys().cloned(), order.target.as_deref())?;
+    Ok((file, global, plan))
 }
 
 /// Translates an order.

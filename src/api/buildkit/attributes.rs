@@ -152,7 +152,10 @@ fn attribute(wish: &mut Wish, key: &str, value: String) -> Result<(), String> {
         "source-date-epoch" => drop(order.args.insert("SOURCE_DATE_EPOCH".to_owned(), value)),
         // What clients say of themselves. `cmdline` is the line of `# syntax=`, whose language is spoken here.
         "frontend.caps" | "cmdline" | "multi-platform" | "localhost" => {}
-        "requestid" => return Err(format!("the request {value} of the frontend is not supported: builds are")),
+        "requestid" => {
+            let question = value.strip_prefix("frontend.").and_then(|name| name.parse().ok());
+            order.call = Some(question.ok_or_else(|| format!("unsupported request {value}"))?);
+        }
         _ => return Err(format!("the frontend's attribute {key:?} is not supported")),
     }
     Ok(())
@@ -305,7 +308,7 @@ mod tests {
         assert_eq!(order.extra_hosts[1], ("b".to_owned(), "::1".to_owned()));
         assert_eq!((order.shm_size, order.ulimits[0].hard, order.platforms.len()), (Some(64 << 20), 20, 2));
         for (key, value, words) in [
-            ("requestid", "frontend.outline", "frontend.outline"),
+            ("requestid", "frontend.dump", "unsupported request frontend.dump"),
             ("context:x", "oci-layout://y", "the context x="),
             ("squash", "1", "\"squash\""),
             ("build-arg:SOURCE_DATE_EPOCH", "x", "seconds since 1970"),

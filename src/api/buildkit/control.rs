@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{Stream, StreamExt, stream};
-use hoist_build::{BuildResult, PruneOptions};
+use hoist_build::{BuildResult, PruneOptions, dockerfile::describe::Description};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::Connected};
@@ -96,7 +96,13 @@ fn supported(request: &SolveRequest) -> Result<(), Status> {
     Ok(())
 }
 
-/// Carries out a build in the words of a frontend, for the request that it belongs to.
+/// What came of a frontend's work.
+pub enum Made {
+    Built(BuildResult),
+    Described(Description),
+}
+
+/// Does what is asked in the words of a frontend, for the request that it belongs to.
 ///
 /// # Errors
 /// What is malformed or not supported, and why the build failed.
@@ -106,7 +112,7 @@ pub async fn carry_out(
     frontend: &str,
     attributes: impl IntoIterator<Item = (String, String)>,
     imports: Vec<CacheOptionsEntry>,
-) -> Result<BuildResult, Status> {
+) -> Result<Made, Status> {
     if frontend != FRONTEND {
         let message =
             format!("the frontend {frontend:?} is not supported: {FRONTEND} is (without a syntax image of others)");
@@ -124,9 +130,12 @@ pub async fn carry_out(
         session,
         tell: Arc::new(move |status| teller.tell(status)),
     };
+    if wish.order.call.is_some() {
+        return work.describe(wish).await.map(Made::Described).map_err(Status::unknown);
+    }
     let result = work.build(wish).await.map_err(Status::unknown)?;
     solve.finish(result.clone());
-    Ok(result)
+    Ok(Made::Built(result))
 }
 
 fn wish(
@@ -225,8 +234,12 @@ impl Control for Service {
             return Ok(tonic::Response::new(answer(&solve.outcome().unwrap_or_default())));
         }
         let frontend = solve.request.frontend.clone();
-        let result = carry_out(&self.state, &solve, &frontend, attributes, Vec::new()).await?;
-        Ok(tonic::Response::new(answer(&result)))
+        match carry_out(&self.state, &solve, &frontend, attributes, Vec::new()).await? {
+            Made::Built(result) => Ok(tonic::Response::new(answer(&result))),
+            Made::Described(_) => {
+                Err(Status::unimplemented("what is asked about a Dockerfile is answered by the gateway"))
+            }
+        }
     }
 
     async fn status(

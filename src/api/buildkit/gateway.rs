@@ -4,7 +4,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    control::{carry_out, workers},
+    control::{Made, carry_out, workers},
     solves::Solve,
     words::gateway::{
         Cap, InputsRequest, InputsResponse, PingRequest, PongResponse, Ref, Result as Outcome, ReturnRequest,
@@ -55,9 +55,25 @@ impl LlbBridge for Gateway {
         if solve.outcome().is_some() {
             return Err(Status::unimplemented("a second build in one is not supported"));
         }
-        carry_out(&self.state, &solve, &request.frontend, request.frontend_opt, request.cache_imports).await?;
-        let made = Ref { id: solve.request.r#ref.clone() };
-        let result = Outcome { result: Some(result::Result::Ref(made)), ..Outcome::default() };
+        let made =
+            carry_out(&self.state, &solve, &request.frontend, request.frontend_opt, request.cache_imports).await?;
+        let result = match made {
+            Made::Built(_) => {
+                let made = Ref { id: solve.request.r#ref.clone() };
+                Outcome { result: Some(result::Result::Ref(made)), ..Outcome::default() }
+            }
+            Made::Described(description) => Outcome {
+                result: None,
+                metadata: [
+                    ("result.json", description.json),
+                    ("result.txt", description.text),
+                    ("result.statuscode", u8::from(description.found).to_string()),
+                    ("version", "1.0.0".to_owned()),
+                ]
+                .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+                .into(),
+            },
+        };
         Ok(Response::new(SolveResponse { result: Some(result) }))
     }
 

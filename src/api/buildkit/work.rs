@@ -1,11 +1,11 @@
 //! One build: its files come over the session, and its results go back over it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hoist_build::{
     BuildResult,
-    dockerfile::{Dockerfile, GlobalScope, Kind, MountKind, Origin, Plan, Platform, Source, ignore_file_names, parse},
+    dockerfile::{Dockerfile, Kind, MountKind, Origin, Plan, Source, describe::Description, ignore_file_names},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use crate::api::{
     build::{self, ReadyContext, Run, Waiting},
     dto::build::{BuildOrder, ContextRef, OutputOrder},
     error::ApiError,
-    hoist::build::checks,
+    hoist::build::{called, checks},
 };
 
 /// Hears what happens.
@@ -56,6 +56,19 @@ impl Work {
         }
     }
 
+    /// Answers what is asked about the Dockerfile.
+    ///
+    /// # Errors
+    /// What a person should read.
+    pub async fn describe(&self, wish: Wish) -> Result<Description, String> {
+        let mut board = Board::new(&self.id);
+        let Wish { mut order, files, .. } = wish;
+        let mut sent = Sent { state: &self.state, ids: Vec::new() };
+        self.definition(&mut board, &mut order, &files, &mut sent).await.map_err(|error| error.message)?;
+        let (warnings, _) = checks(&self.state, &order).await.map_err(|failure| failure.message)?;
+        called(&order, &warnings).map_err(|failure| failure.message)
+    }
+
     async fn all(&self, wish: Wish) -> Result<BuildResult, String> {
         let mut board = Board::new(&self.id);
         let Wish { mut order, files, numbers } = wish;
@@ -75,7 +88,7 @@ impl Work {
         if fail && !warnings.is_empty() {
             return Err("the build checks found what the Dockerfile's check directive does not allow".to_owned());
         }
-        let (file, plan) = plan(&order)?;
+        let (file, _, plan) = build::plan(&order).map_err(|error| error.to_string())?;
         let agents = self.inputs(&mut board, &mut order, &files, (&file, &plan), &mut sent).await;
         let _agents = agents.map_err(|error| error.message)?;
         let ignore: Vec<String> = order.ignore.lines().map(str::to_owned).collect();
@@ -317,18 +330,6 @@ fn from_context(context: &ReadyContext, name: &str, order: &mut BuildOrder) -> R
 fn text(name: &str, bytes: &Bytes) -> Result<String, ApiError> {
     let text = String::from_utf8(bytes.to_vec());
     text.map_err(|_| ApiError::bad_request(format!("{name} holds bytes that are not UTF-8")))
-}
-
-fn plan(order: &BuildOrder) -> Result<(Dockerfile, Plan), String> {
-    let words = |error: hoist_build::dockerfile::Error| error.to_string();
-    let file = parse(&order.dockerfile_name, order.dockerfile.as_bytes()).map_err(words)?;
-    let local = Platform::local();
-    let target = order.platforms.first().and_then(|platform| Platform::parse(platform, &local));
-    let target = target.unwrap_or_else(|| local.clone());
-    let args: BTreeMap<String, String> = order.args.clone();
-    let global = GlobalScope::new(&file, &args, &target, &local).map_err(words)?;
-    let plan = Plan::new(&file, &global, order.contexts.keys().cloned(), order.target.as_deref()).map_err(words)?;
-    Ok((file, plan))
 }
 
 /// Whether anything that is built reads the main context.

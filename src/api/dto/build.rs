@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use hoist_build::{
     Attestations, BuildEvent, BuildResult, CacheLocation,
-    dockerfile::{Span, check::Warning},
+    dockerfile::{
+        Span,
+        check::Warning,
+        describe::{Description, Question},
+    },
 };
 use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
@@ -52,6 +56,8 @@ pub struct BuildOrder {
     pub ignore: String,
     /// Only the checks: nothing is built.
     pub check: bool,
+    /// Only an answer about the Dockerfile: nothing is built.
+    pub call: Option<Question>,
 }
 
 /// A context beside the main one.
@@ -94,6 +100,8 @@ pub enum BuildLine {
     /// Comes first: for what is fetched afterwards.
     Id(String),
     Event(BuildEvent),
+    /// What was asked about the Dockerfile; nothing comes behind it.
+    Called(Description),
     /// What the checks found.
     Checks {
         warnings: Vec<Warning>,

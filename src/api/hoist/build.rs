@@ -13,7 +13,10 @@ use bytes::Bytes;
 use hoist_build::{
     CacheEntry, PruneOptions,
     context::Manifest,
-    dockerfile::{self, GlobalScope, IgnoreFile, Plan, Platform, check},
+    dockerfile::{
+        self, IgnoreFile, check,
+        describe::{Description, Question, describe},
+    },
 };
 use hoist_image::archive::{ArchiveOptions, archive as pack};
 use serde::{Deserialize, Serialize};
@@ -113,6 +116,10 @@ pub async fn build(With(state): With<State>, body: Body) -> Result<Response, Api
     let lines = async_stream::stream! {
         match checks(&state, &order).await {
             Err(failure) => yield line(&BuildLine::Error(failure)),
+            Ok((warnings, _)) if order.call.is_some() => match called(&order, &warnings) {
+                Ok(description) => yield line(&BuildLine::Called(description)),
+                Err(failure) => yield line(&BuildLine::Error(failure)),
+            },
             Ok((warnings, fail)) => {
                 let refuse = fail && !warnings.is_empty();
                 if order.check || !warnings.is_empty() {
@@ -171,12 +178,7 @@ pub async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::War
         span: Some(error.span),
         ..BuildFailure::default()
     };
-    let file = dockerfile::parse(&order.dockerfile_name, order.dockerfile.as_bytes()).map_err(wrong)?;
-    let local = Platform::local();
-    let target = order.platforms.first().and_then(|platform| Platform::parse(platform, &local));
-    let global =
-        GlobalScope::new(&file, &order.args, &target.unwrap_or_else(|| local.clone()), &local).map_err(wrong)?;
-    let plan = Plan::new(&file, &global, order.contexts.keys().cloned(), order.target.as_deref()).map_err(wrong)?;
+    let (file, global, plan) = build::plan(order).map_err(wrong)?;
     let ignore = IgnoreFile::parse(".dockerignore", &order.ignore).map_err(wrong)?;
     let mut known = std::collections::BTreeMap::new();
     for stage in &plan.stages {
@@ -189,6 +191,18 @@ pub async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::War
     let image_env = |reference: &str| known.get(reference).cloned();
     let context = check::CheckContext { ignore: Some(&ignore), image_env: Some(&image_env) };
     Ok((check::check(&file, &global, &plan, &context), check::fails(&file)))
+}
+
+/// What is asked about a Dockerfile, answered.
+pub fn called(order: &BuildOrder, warnings: &[check::Warning]) -> Result<Description, BuildFailure> {
+    let wrong = |error: dockerfile::Error| BuildFailure {
+        message: error.to_string(),
+        span: Some(error.span),
+        ..BuildFailure::default()
+    };
+    let (file, global, plan) = build::plan(order).map_err(wrong)?;
+    let question = order.call.unwrap_or(Question::Lint);
+    describe(question, (&file, &order.dockerfile), &global, &plan, warnings).map_err(wrong)
 }
 
 /// `GET /hoist/v1/build/{id}/outputs/{index}`: what a build wrote; a directory comes as an archive.

@@ -147,6 +147,9 @@ pub struct BuildArgs {
     /// Only check the Dockerfile: nothing is built
     #[arg(long)]
     pub check: bool,
+    /// Ask about the Dockerfile instead: build, check, outline or targets[,format=text|json]
+    #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
+    pub call: String,
     /// Say how the image was made: true, or mode=min|max[,version=v1|v0.2][,builder-id=URI]
     #[arg(long, value_name = "PROVENANCE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub provenance: Option<String>,

@@ -3,12 +3,13 @@
 //! [`parse`] makes a [`Dockerfile`] of a text: directives and instructions, nothing expanded, every word with its
 //! [`Span`]. [`Lexer`] expands words, with a look-up that [`GlobalScope`] and [`StageScope`] supply. [`Plan`] says
 //! which stages a target needs and where each `FROM`, `--from` and `from=` leads. [`IgnoreFile`] matches
-//! `.dockerignore`. [`check`] finds what the build checks warn of.
+//! `.dockerignore`. [`check`] finds what the build checks warn of, [`describe`] tells what a file says of itself.
 //!
 //! Nothing here reads a file, asks a registry or knows the clock.
 
 mod ast;
 pub mod check;
+pub mod describe;
 mod duration;
 mod error;
 mod expand;

@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use hoist_build::BuildResult;
 
+use options::Call;
+
 pub use bake::run as bake;
 pub use context::Source;
 pub use options::{agent, attestations, cache};
@@ -47,12 +49,21 @@ pub struct Job {
 /// `hoist build`
 pub async fn run(cx: &Context, args: BuildArgs) -> Outcome {
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
-    let (quiet, check) = (args.quiet, args.check);
+    let (call, json) = options::call(&args)?;
+    let (quiet, check) = (args.quiet, call == Call::Check);
     let (iidfile, metadata_file): (Option<PathBuf>, Option<PathBuf>) =
         (args.iidfile.clone(), args.metadata_file.clone());
-    let job = options::job(args)?;
+    let mut job = options::job(args)?;
+    (job.order.check, job.order.call) = (check, if let Call::Ask(question) = call { Some(question) } else { None });
     let mut view = View::new(cx.printer, progress);
     let Some(result) = carry_out(cx, job, &mut view).await? else {
+        if let Some(description) = view.called() {
+            match json {
+                true => cx.printer.line(&description.json)?,
+                false => cx.printer.text(&description.text)?,
+            }
+            return Ok(if description.found { Exit::FAILED } else { Exit::OK });
+        }
         return Ok(if check && view.found_something() { Exit::FAILED } else { Exit::OK });
     };
     if let Some(path) = iidfile {
@@ -120,7 +131,7 @@ async fn perform(cx: &Context, ready: Ready, view: &mut View) -> Result<Option<B
     let Ready { order, destinations, caches, sent } = ready;
     let outcome = async {
         view.dockerfile(&order.dockerfile_name, &order.dockerfile);
-        let check = order.check;
+        let (check, asked) = (order.check, order.call.is_some());
         let mut lines = cx.client.post("/hoist/v1/build").json(&order)?.lines().await?;
         let mut results = None;
         let mut built = None;
@@ -138,13 +149,16 @@ async fn perform(cx: &Context, ready: Ready, view: &mut View) -> Result<Option<B
                 Some(BuildLine::Id(id)) => results = Some(id),
                 Some(BuildLine::Event(event)) => view.event(event),
                 Some(BuildLine::Checks { warnings, .. }) => view.checks(warnings),
+                Some(BuildLine::Called(description)) => view.answered(description),
                 Some(BuildLine::Error(failure)) => return Err(view.failed(failure)),
                 Some(BuildLine::Result(result)) => built = Some(*result),
             }
         }
-        view.finish(check);
+        if !asked {
+            view.finish(check);
+        }
         let Some(result) = built else {
-            return match check {
+            return match check || asked {
                 true => Ok(None),
                 false => Err(Failure::new("the daemon ended the build without a result")),
             };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env::VarError};
 
 use base64::Engine as _;
-use hoist_build::{Attestations, CacheLocation, Provenance};
+use hoist_build::{Attestations, CacheLocation, Provenance, dockerfile::describe::Question};
 use hoist_proto::{
     spec::{Resources, Ulimit},
     unit,
@@ -102,6 +102,38 @@ fn resources(args: &BuildArgs) -> Result<Resources, Failure> {
         cpuset_mems: args.cpuset_mems.clone(),
         ..Resources::default()
     })
+}
+
+/// What is to be done with the Dockerfile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Build,
+    /// The checks, shown as a build shows them.
+    Check,
+    Ask(Question),
+}
+
+/// `--call` and `--check`; whether the answer is to be JSON.
+///
+/// # Errors
+/// What cannot be asked.
+pub fn call(args: &BuildArgs) -> Result<(Call, bool), Failure> {
+    let wrong = |why: String| Failure::usage(format!("invalid value '{}' for '--call': {why}", args.call));
+    let (method, rest) = args.call.split_once(',').unwrap_or((&args.call, ""));
+    let method = method.strip_prefix("method=").unwrap_or(method);
+    let json = match rest {
+        "" | "format=text" => false,
+        "format=json" => true,
+        other => return Err(wrong(format!("{other:?} is not supported: format=text and format=json are"))),
+    };
+    let call = match method {
+        "build" | "" if json => return Err(wrong("a build has --progress=rawjson and --metadata-file".into())),
+        "build" | "" if args.check => Call::Check,
+        "build" | "" => Call::Build,
+        "check" | "lint" if !json => Call::Check,
+        other => Call::Ask(other.parse().map_err(wrong)?),
+    };
+    Ok((call, json))
 }
 
 /// `--provenance`, `--sbom` and `--attest`.

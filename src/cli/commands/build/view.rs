@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hoist_build::{
     BuildEvent,
-    dockerfile::{Span, check::Warning},
+    dockerfile::{Span, check::Warning, describe::Description},
 };
 use hoist_proto::unit;
 
@@ -23,6 +23,7 @@ pub struct View {
     name: String,
     text: String,
     warnings: Vec<Warning>,
+    called: Option<Description>,
 }
 
 /// Shows several builds at once, each step marked with its build's name.
@@ -46,6 +47,7 @@ impl Views {
             name: "Dockerfile".to_owned(),
             text: String::new(),
             warnings: Vec::new(),
+            called: None,
         }
     }
 
@@ -91,6 +93,15 @@ impl View {
         if self.screen().mode == Progress::Plain {
             self.printer.say(format!("#0 {label}transferred context: {}", unit::format_bytes(bytes)));
         }
+    }
+
+    /// What was asked about the Dockerfile.
+    pub fn answered(&mut self, description: Description) {
+        self.called = Some(description);
+    }
+
+    pub fn called(&self) -> Option<&Description> {
+        self.called.as_ref()
     }
 
     pub fn checks(&mut self, warnings: Vec<Warning>) {
