@@ -54,6 +54,9 @@ pub fn validate(flags: &DaemonFlags) -> Result<(), DaemonError> {
 fn start(flags: DaemonFlags, ready: &mut Ready) -> Result<(), DaemonError> {
     let settings = file::settings(&flags)?;
     log::install(&settings)?;
+    if let Some(score) = settings.oom_score_adjust {
+        fs_err::write("/proc/self/oom_score_adj", score.to_string()).map_err(DaemonError::Files)?;
+    }
     let roots = match roots::Roots::claim(&settings) {
         Err(DaemonError::Running { .. }) if ready.is_awaited() => {
             ready.already();

@@ -196,3 +196,40 @@ fn a_cid_file_holds_the_id_and_a_taken_one_stops_all() {
     host.hoist(&["run", "--cidfile", "other", "--pull", "never", "no-such-image"]).fails(125);
     assert!(!host.path().join("other").exists());
 }
+
+/// What keeps a container from starting is told, and whoever waits for its end is not left waiting.
+#[test]
+fn what_cannot_start_is_told_to_both_clients() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).ok();
+    let docker = |args: &[&str]| host.other("docker", args);
+    let hoist = |args: &[&str]| host.hoist(args);
+    let cases: &[(&[&str], &str)] = &[
+        // The one starts, as Docker has it, and then finds that there is nothing to share.
+        (&["--ipc", "container:web"], "is private"),
+        (&["--volumes-from", "nobody"], "No such container: nobody"),
+        (&["--network", "container:nobody"], "No such container: nobody"),
+        (&["--pid", "container:nobody"], "No such container: nobody"),
+        (&["--link", "nobody:x"], "No such container: nobody"),
+        (&["--cpus", "100000"], "CPUs available"),
+        (&["--platform", "linux/s390x", "--pull", "never"], "linux/s390x"),
+        (&["--userns", "private"], "user"),
+        (&["--storage-opt", "colour=red"], "there is only \"size\""),
+    ];
+    for (flags, why) in cases {
+        let args = [&["run", "--rm"], *flags, &["busybox", "true"]].concat();
+        for (client, done) in [("docker", docker(&args)), ("hoist", hoist(&args))] {
+            assert_eq!(done.code, 125, "{client} {flags:?}: {}", done.stderr);
+            let said = done.stderr.to_lowercase();
+            assert!(said.contains(&why.to_lowercase()), "{client} {flags:?}: {said}");
+            // A container that is not there is no image that is missing.
+            assert!(flags[0] == "--platform" || !said.contains("unable to find image"), "{client} {flags:?}: {said}");
+            assert!(!said.contains("error waiting"), "{client} {flags:?}: {said}");
+        }
+    }
+    assert_eq!(host.hoist(&["ps", "-a", "--format", "{{.Names}}"]).ok(), "web\n");
+    let tree = host.hoist(&["images", "--tree"]).ok();
+    assert!(tree.lines().any(|line| line.starts_with("└─ linux/")), "{tree}");
+    host.hoist(&["rm", "-f", "web"]).ok();
+}

@@ -317,6 +317,56 @@ fn the_clients_own_file_says_what_is_left_open() {
     assert!(host.hoist(&["ps"]).fails(1).contains("config.json"));
 }
 
+/// Keys, headers and proxies of the client's own file, as they arrive.
+#[test]
+fn the_clients_own_file_is_kept_to_in_terminals_requests_and_projects() {
+    use std::io::{Read as _, Write as _};
+    let host = Host::new();
+    host.busybox();
+    let config = r#"{"detachKeys": "ctrl-x,x", "HttpHeaders": {"X-Meta": "yes"},
+        "proxies": {"default": {"httpProxy": "http://proxy.example:3128"}}}"#;
+    host.write(".docker/config.json", config);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/detach.py");
+    for (program, name) in [(HOIST, "one"), ("docker", "two")] {
+        // The keys that count without the file go to the command.
+        let typed = [script, "ready", "\\x10\\x11\\x18x", program, "run", "-it", "--name", name, "busybox", "sh", "-c"];
+        let done = host.other("python3", &[&typed[..], &["echo ready; sleep 1000"]].concat()).ok();
+        assert!(done.contains("ended with 0"), "{program}: {done}");
+        assert_eq!(host.hoist(&["inspect", "-f", "{{.State.Status}}", name]).ok(), "running\n", "{program}");
+    }
+    let socket = host.path().join("listening.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut text = Vec::new();
+        let mut byte = [0];
+        while !text.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            text.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        String::from_utf8(text).unwrap().to_lowercase()
+    });
+    let address = format!("unix://{}", socket.display());
+    let done = host.command(HOIST).env("HOIST_HOST", &address).args(["volume", "ls"]).output().unwrap();
+    assert!(!done.status.success());
+    let heard = heard.join().unwrap();
+    assert!(heard.contains("\r\nx-meta: yes\r\n"), "{heard}");
+
+    host.write("build/Dockerfile", "FROM busybox\nRUN env > /env\n");
+    let compose = "services:\n  web:\n    build: {context: build, network: none}\n    command: sleep 1000\n    stop_grace_period: 0s\n    \
+                   environment: {http_proxy: mine}\n";
+    host.write("compose.yaml", compose);
+    host.hoist(&["up", "-d"]).ok();
+    let said = host.hoist(&["compose", "exec", "-T", "web", "sh", "-c", "echo $HTTP_PROXY $http_proxy; cat /env"]).ok();
+    assert!(said.starts_with("http://proxy.example:3128 mine\n"), "{said}");
+    assert!(said.contains("HTTP_PROXY=http://proxy.example:3128"), "{said}");
+    let said = host.hoist(&["compose", "run", "--rm", "-T", "web", "env"]).ok();
+    assert!(said.contains("HTTP_PROXY=http://proxy.example:3128"), "{said}");
+    assert!(!host.hoist(&["compose", "config"]).ok().contains("proxy.example"), "the file itself says nothing of it");
+    host.hoist(&["down"]).ok();
+    host.hoist(&["rm", "-f", "one", "two"]).ok();
+}
+
 #[test]
 fn there_are_no_plugins_and_no_checkpoints() {
     let host = Host::new();
@@ -334,4 +384,29 @@ fn there_are_no_plugins_and_no_checkpoints() {
     }
     let said = host.other("docker", &["-H", &host.docker_host(), "plugin", "inspect", "x"]).fails(1);
     assert!(said.contains("not found"), "{said}");
+}
+
+#[test]
+fn the_daemon_is_spared_advertised_and_carries_only_if_it_may() {
+    let mut host = Host::new();
+    host.busybox();
+    host.restart_with(&["--oom-score-adjust", "50", "--userland-proxy=false", "--swarm-default-advertise-addr", "lo"]);
+    let score = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", host.daemon_pid())).unwrap();
+    assert_eq!(score.trim(), "50");
+    host.hoist(&["run", "-d", "--name", "web", "-p", "8080:80", "busybox", "httpd", "-f", "-p", "80"]).ok();
+    assert_eq!(host.hoist(&["port", "web"]).ok(), "80/tcp -> 0.0.0.0:8080\n");
+    let said = host.hoist(&["run", "--rm", "-p", "[::1]:8081:80", "busybox", "true"]).fails(125);
+    assert!(said.contains("cannot be published on ::1"), "{said}");
+    host.hoist(&["swarm", "init"]).ok();
+    assert_eq!(host.hoist(&["info", "-f", "{{.Swarm.NodeAddr}}"]).ok(), "127.0.0.1\n");
+    host.hoist(&["swarm", "leave", "--force"]).ok();
+    host.restart_with(&[]);
+    host.hoist(&["restart", "-t", "0", "web"]).ok();
+    let ports = host.hoist(&["port", "web"]).ok();
+    assert_eq!(ports, "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n");
+    let answer = host.other("curl", &["-s", "-o", "/dev/null", "-w", "%{http_code}", "http://[::1]:8080/"]).ok();
+    assert_eq!(answer, "404");
+    host.hoist(&["rm", "-f", "web"]).ok();
+    let done = host.hoist(&["daemon", "--validate", "--oom-score-adjust", "5000"]);
+    assert!(done.code != 0 && done.stderr.contains("-1000 to 1000"), "{}", done.stderr);
 }

@@ -46,6 +46,8 @@ pub struct Facts {
     pub registry_mirrors: Vec<String>,
     /// Base and prefix length of each subnet.
     pub address_pools: Vec<(String, u8)>,
+    /// How other nodes reach this one where nothing is said; empty for what is found out.
+    pub advertise: String,
 }
 
 /// Facts that can change while the daemon runs.

@@ -11,6 +11,8 @@ pub struct Context {
     pub client: Client,
     /// Directory of the client's own configuration (`config.json`): registry credentials, formats.
     pub config_dir: std::path::PathBuf,
+    /// The proxies of the daemon's containers and builds, as variables.
+    pub proxies: Vec<(String, String)>,
 }
 
 /// How a command ended that did what it was asked; a container's code may be passed on.

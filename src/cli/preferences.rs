@@ -77,7 +77,7 @@ impl Preferences {
     }
 
     /// The variables for a container or a build: those of this daemon, or else those for all.
-    fn proxies(&self, host: &str) -> Vec<(String, String)> {
+    pub fn proxies(&self, host: &str) -> Vec<(String, String)> {
         let Some(proxies) = self.proxies.get(host).or_else(|| self.proxies.get("default")) else { return Vec::new() };
         let pairs = [
             ("HTTP_PROXY", &proxies.http_proxy),

@@ -19,6 +19,7 @@ pub fn gather(
         insecure_registries: settings.insecure_registries.clone(),
         registry_mirrors: settings.registry_mirrors.clone(),
         address_pools,
+        advertise: settings.swarm_default_advertise_addr.clone().unwrap_or_default(),
     })
 }
 

@@ -163,6 +163,16 @@ pub struct DaemonFlags {
     /// Attempts at a layer before its pull fails [default: 5]
     #[arg(long, value_name = "N")]
     max_download_attempts: Option<u32>,
+    /// How readily the kernel ends the daemon when memory runs out, from -1000 to 1000; containers are not concerned
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    oom_score_adjust: Option<i32>,
+    /// Address or interface by which other nodes reach this one, for swarm init and join that do not say
+    #[arg(long, value_name = "ADDRESS|INTERFACE")]
+    swarm_default_advertise_addr: Option<String>,
+    /// Carry what the kernel cannot lead to a container: calls to published ports on ::1, and by IPv6 to containers that
+    /// have only IPv4 [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    userland_proxy: Option<bool>,
     /// Label of this daemon
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -215,6 +225,7 @@ impl DaemonFlags {
             ("default-shm-size", &self.default_shm_size),
             ("cgroup-parent", &self.cgroup_parent),
             ("default-runtime", &self.default_runtime),
+            ("swarm-default-advertise-addr", &self.swarm_default_advertise_addr),
         ];
         given.extend(texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?)))));
         let numbers = [
@@ -249,7 +260,8 @@ impl DaemonFlags {
             ("no-new-privileges", self.no_new_privileges),
         ];
         given.extend(switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key.to_owned(), json!(true))));
-        let choices = [("icc", self.icc), ("ip-masq", self.ip_masq)];
+        given.extend(self.oom_score_adjust.map(|score| ("oom-score-adjust".to_owned(), json!(score))));
+        let choices = [("icc", self.icc), ("ip-masq", self.ip_masq), ("userland-proxy", self.userland_proxy)];
         given.extend(choices.into_iter().filter_map(|(key, on)| Some((key.to_owned(), json!(on?)))));
         if !self.default_network_opts.is_empty() {
             given.insert("default-network-opts".to_owned(), network_options(&self.default_network_opts)?);

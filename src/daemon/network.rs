@@ -12,6 +12,7 @@ use super::{DaemonError, DaemonSettings, settings::wrong};
 /// Names the setting that makes no sense.
 pub fn apply(settings: &DaemonSettings, options: &mut Options) -> Result<(), DaemonError> {
     options.mtu = settings.mtu;
+    options.relays = settings.userland_proxy.unwrap_or(true);
     options.dns.servers.clone_from(&settings.dns);
     if !settings.default_address_pools.is_empty() {
         options.pools = settings.address_pools()?;

@@ -74,6 +74,9 @@ pub struct DaemonSettings {
     pub seccomp_profile: Option<String>,
     pub default_runtime: Option<String>,
     pub runtimes: BTreeMap<String, Runtime>,
+    pub oom_score_adjust: Option<i32>,
+    pub swarm_default_advertise_addr: Option<String>,
+    pub userland_proxy: Option<bool>,
     pub max_concurrent_downloads: Option<usize>,
     pub max_concurrent_uploads: Option<usize>,
     pub max_download_attempts: Option<u32>,
@@ -202,6 +205,9 @@ impl DaemonSettings {
             if count == Some(0) {
                 return Err(wrong(setting, "0", "expected a number above zero"));
             }
+        }
+        if let Some(score) = self.oom_score_adjust.filter(|score| !(-1000..=1000).contains(score)) {
+            return Err(wrong("oom-score-adjust", &score.to_string(), "expected a number from -1000 to 1000"));
         }
         for option in &self.exec_opts {
             if option != "native.cgroupdriver=cgroupfs" {

@@ -80,9 +80,10 @@ impl Inner {
                 WaitCondition::NextExit => cell.exits > exits || cell.removed,
                 WaitCondition::Removed => cell.gone,
             };
+            // Whoever waits for its removal is told of what keeps it there, not of what kept it from starting.
+            let error = if condition == WaitCondition::Removed { String::new() } else { cell.state.error.clone() };
             // Gone in the middle of a wait for something else.
-            (done || cell.gone)
-                .then(|| WaitResult { exit_code: cell.state.exit_code.unwrap_or(0), error: cell.state.error.clone() })
+            (done || cell.gone).then(|| WaitResult { exit_code: cell.state.exit_code.unwrap_or(0), error })
         });
         Ok(found.await)
     }

@@ -85,7 +85,7 @@ const fn command(number: u32) -> u32 {
 
 /// Gives a new directory, and those in it, a limit for all files that they will have.
 pub(crate) fn limit(dir: &Path, inside: &[&Path], id: &str, bytes: u64) -> Result<(), Error> {
-    let none = |source| Error::NoQuota { path: dir.to_owned(), source };
+    let none = |source| Error::NoQuota { path: dir.parent().unwrap_or(dir).to_owned(), source };
     let top = fs::File::open(dir).map_err(|e| Error::io("open", dir, e))?;
     // SAFETY: both are numbers only, for which all zeros are values.
     let (mut state, mut quota) = unsafe { (zeroed::<State>(), zeroed::<Quota>()) };

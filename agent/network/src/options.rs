@@ -41,6 +41,9 @@ pub struct Options {
     /// Where host ports are taken from when none is given; the kernel's ephemeral
     /// range (`net.ipv4.ip_local_port_range`) when absent.
     pub ports: Option<PortRange>,
+    /// Whether what the kernel cannot lead to a container is carried by this process: calls to `::1`, and calls by
+    /// IPv6 to a container that has only IPv4.
+    pub relays: bool,
     /// How many namespaces are kept ready.
     pub ready_sandboxes: usize,
     /// Name service.
@@ -65,6 +68,7 @@ impl Options {
             pools: Pool::defaults(),
             mtu: None,
             ports: None,
+            relays: true,
             ready_sandboxes: 4,
             dns: DnsOptions::default(),
         }

@@ -60,6 +60,11 @@ pub async fn inspect(With(state): With<State>) -> Result<Json<Value>, ApiError> 
     Ok(Json(shown))
 }
 
+/// As asked, or as the daemon's settings say.
+fn advertised(state: &State, asked: String) -> String {
+    if asked.is_empty() { state.facts().advertise.clone() } else { asked }
+}
+
 /// `POST /swarm/init`
 pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>) -> Result<Json<String>, ApiError> {
     let mut record = blank();
@@ -74,7 +79,7 @@ pub async fn init(With(state): With<State>, JsonBody(body): JsonBody<dto::Init>)
         .member
         .init(member::Init {
             listen: body.listen_addr,
-            advertise: body.advertise_addr,
+            advertise: advertised(&state, body.advertise_addr),
             data_address: body.data_path_addr,
             availability: translate::read_availability(&body.availability)?,
             spec: Some(record.spec),
@@ -122,7 +127,7 @@ pub async fn join(With(state): With<State>, JsonBody(body): JsonBody<dto::Join>)
         .member
         .join(member::Join {
             listen: body.listen_addr,
-            advertise: body.advertise_addr,
+            advertise: advertised(&state, body.advertise_addr),
             data_address: body.data_path_addr,
             availability: translate::read_availability(&body.availability)?,
             managers: body.remote_addrs.unwrap_or_default(),

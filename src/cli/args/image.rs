@@ -128,8 +128,8 @@ pub struct LsArgs {
     /// Show ids only
     #[arg(short, long)]
     pub quiet: bool,
-    /// List platforms below each image
-    #[arg(long, hide = true)]
+    /// List the platform of each image below its names, and what it takes
+    #[arg(long, conflicts_with_all = ["quiet", "no_trunc", "digests", "format"])]
     pub tree: bool,
     /// Only this repository, or repository and tag
     #[arg(value_name = "REPOSITORY[:TAG]")]

@@ -56,6 +56,7 @@ impl Inner {
         let warnings = check(&spec)?;
         self.choose_runtime(&mut spec)?;
         let image = self.options.images.get(&spec.image).await?;
+        suits(spec.platform.as_deref(), &image)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let effective = effective(&spec, &image.config.config, id, &host)?;
         // Wrong limits and profiles are told now, not at the first start.
@@ -147,7 +148,13 @@ impl Inner {
             others.push(name);
         }
         others.extend(spec.links.iter().map(|link| link.split(':').next().unwrap_or(link)));
-        others.iter().try_for_each(|name| self.registry.find(name).map(drop))
+        others.extend(spec.volumes_from.iter().map(|other| other.split(':').next().unwrap_or(other)));
+        // Not the error for a container that a call is about: to clients that one means that the image is missing.
+        let missing = |error: EngineError| match error {
+            EngineError::NoSuchContainer(_) => EngineError::InvalidParameter(error.to_string()),
+            error => error,
+        };
+        others.iter().try_for_each(|name| self.registry.find(name).map(drop).map_err(missing))
     }
 
     /// Writes down what a file's bytes are: secrets where nothing is written to a disk, configs beside the record.
@@ -195,6 +202,28 @@ fn storage_size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
     Ok(size)
 }
 
+/// Whether an image that is here is for the platform that was asked for.
+fn suits(wanted: Option<&str>, image: &hoist_image::Image) -> Result<()> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
+    let wanted: hoist_image::Platform =
+        wanted.parse().map_err(|error: hoist_image::PlatformError| EngineError::InvalidParameter(error.to_string()))?;
+    let config = &image.config;
+    let offered = hoist_image::Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..wanted.clone()
+    };
+    if offered.os.is_empty() || wanted.suits(&offered).is_some() {
+        return Ok(());
+    }
+    Err(EngineError::Image(hoist_image::Error::NoPlatform {
+        reference: image.id.to_string(),
+        platform: wanted.to_string(),
+        offered: vec![offered.to_string()],
+    }))
+}
+
 /// What can be seen to be wrong from the spec alone. Answers warnings.
 fn check(spec: &ContainerSpec) -> Result<Vec<String>> {
     let refuse = |why: String| Err(EngineError::InvalidParameter(why));
@@ -207,7 +236,7 @@ fn check(spec: &ContainerSpec) -> Result<Vec<String>> {
     if let NamespaceMode::Private | NamespaceMode::Shareable | NamespaceMode::None | NamespaceMode::Container(_) =
         &namespaces.user
     {
-        return refuse(format!("user namespace mode {:?} is not supported: only \"host\" is", namespaces.user));
+        return refuse("invalid user namespace mode: only \"host\" is, as users of containers are the host's".into());
     }
     if let NamespaceMode::Container(_) | NamespaceMode::Shareable | NamespaceMode::None = &namespaces.cgroup {
         return refuse("cgroup namespace mode must be \"host\" or \"private\"".into());

@@ -45,12 +45,13 @@ impl Inner {
                     cell.state.restart_count = 0;
                 }
             }
-            self.start_locked(&handle).await
+            match startable(&handle) {
+                // Somebody else has started it, or removes it: it is not for us to take away.
+                Err(refused) => return Err(refused),
+                Ok(()) => self.start_locked(&handle).await,
+            }
         };
-        if let Err(error) = &started
-            && !matches!(error, EngineError::NotModified(_) | EngineError::Conflict(_))
-            && handle.record().spec.auto_remove
-        {
+        if started.is_err() && handle.record().spec.auto_remove && !handle.status().is_up() {
             self.remove_handle(&handle, RemoveOptions { force: false, volumes: true }).await?;
         }
         if let Err(error) = handle.settled().await {
@@ -63,22 +64,7 @@ impl Inner {
 
     /// Starts it; the caller holds `op`.
     pub(crate) async fn start_locked(self: &Arc<Self>, handle: &Arc<Handle>) -> Result<()> {
-        {
-            let cell = handle.cell();
-            match cell.state.status {
-                _ if cell.removed => return Err(EngineError::NoSuchContainer(handle.id.to_string())),
-                Status::Running => return Err(EngineError::NotModified(cell.record.name.clone())),
-                Status::Paused => {
-                    let why = "cannot start a paused container, try unpause instead";
-                    return Err(EngineError::Conflict(why.into()));
-                }
-                Status::Removing | Status::Dead => {
-                    let why = "container is marked for removal and cannot be started";
-                    return Err(EngineError::Conflict(why.into()));
-                }
-                Status::Created | Status::Restarting | Status::Exited => {}
-            }
-        }
+        startable(handle)?;
         let record = handle.record();
         match self.launch(handle, &record).await {
             Ok(started) => {
@@ -313,6 +299,20 @@ impl Inner {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// Whether its state lets it be started.
+fn startable(handle: &Handle) -> Result<()> {
+    let cell = handle.cell();
+    match cell.state.status {
+        _ if cell.removed => Err(EngineError::NoSuchContainer(handle.id.to_string())),
+        Status::Running => Err(EngineError::NotModified(cell.record.name.clone())),
+        Status::Paused => Err(EngineError::Conflict("cannot start a paused container, try unpause instead".into())),
+        Status::Removing | Status::Dead => {
+            Err(EngineError::Conflict("container is marked for removal and cannot be started".into()))
+        }
+        Status::Created | Status::Restarting | Status::Exited => Ok(()),
     }
 }
 

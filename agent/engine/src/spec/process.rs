@@ -33,8 +33,15 @@ pub(crate) fn process(input: &ProcessInput<'_>) -> Result<Value> {
         "noNewPrivileges": spec.security.no_new_privileges,
         "apparmorProfile": if input.privileged { None } else { spec.security.apparmor.clone().filter(|p| p != "unconfined") },
         "selinuxLabel": selinux_label(&spec.security.selinux),
-        "oomScoreAdj": spec.oom_score_adj,
+        "oomScoreAdj": spec.oom_score_adj.or_else(own_oom_score),
     })))
+}
+
+/// A daemon that the kernel is to spare makes containers that are as any process. Others hand on what they have: to
+/// lower it takes a right that not every daemon has.
+fn own_oom_score() -> Option<i32> {
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()?;
+    (own < 0).then_some(0)
 }
 
 fn rlimit(limit: &Ulimit) -> Result<Value> {

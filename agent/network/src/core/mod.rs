@@ -120,7 +120,7 @@ impl Core {
             connections: None,
             networks: BTreeMap::new(),
             containers: HashMap::new(),
-            ports: Ports::new(options.ports),
+            ports: Ports::new(options.ports, options.relays),
             pool: Pool::start(options.ready_sandboxes).map_err(open)?,
             directory,
             mesh: mesh::Mesh::default(),

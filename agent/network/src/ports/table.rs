@@ -64,13 +64,14 @@ pub(crate) struct Ports {
     held: HashMap<(Protocol, u16), Vec<Held>>,
     dynamic: PortRange,
     next: u16,
+    relays: bool,
 }
 
 impl Ports {
-    /// With the range that ports are found in; the kernel's ephemeral range when absent.
-    pub(crate) fn new(dynamic: Option<PortRange>) -> Self {
+    /// With the range that ports are found in (the kernel's ephemeral range when absent), and whether there are relays.
+    pub(crate) fn new(dynamic: Option<PortRange>, relays: bool) -> Self {
         let dynamic = dynamic.or_else(kernel_range).unwrap_or(EPHEMERAL);
-        Self { held: HashMap::new(), dynamic, next: dynamic.first }
+        Self { held: HashMap::new(), dynamic, next: dynamic.first, relays }
     }
 
     /// Takes what is asked, all or nothing.
@@ -93,7 +94,7 @@ impl Ports {
     /// Takes ports again that were published by an earlier daemon and are in the firewall's maps.
     pub(crate) fn adopt(&mut self, container: &str, ports: &[PublishedPort], target: &Target) {
         for port in ports {
-            let to = target.relayed(port.host_ip, port.container_port);
+            let to = target.relayed(port.host_ip, port.container_port).filter(|_| self.relays);
             let taken = Reservation::new(port.host_ip, port.host_port, port.protocol, to);
             let reservation = taken.unwrap_or_else(|refused| {
                 let holder = holder::find(port.host_ip, port.host_port, port.protocol);
@@ -142,7 +143,7 @@ impl Ports {
         target: &Target,
         taken: &mut Vec<PublishedPort>,
     ) -> Result<(), Error> {
-        let addresses = host_addresses(container, request, target)?;
+        let addresses = host_addresses(container, request, target, self.relays)?;
         let wish = Wish { container, addresses, protocol: request.protocol, target };
         let mut publish = |host_port, container_port| {
             taken.extend(wish.addresses.iter().map(|host_ip| PublishedPort {
@@ -197,7 +198,7 @@ impl Ports {
             if let Some(held) = self.holder(address, port, wish.protocol) {
                 return Err(Clash::Taken(address, Some(held.container.clone())));
             }
-            let target = wish.target.relayed(address, container_port);
+            let target = wish.target.relayed(address, container_port).filter(|_| self.relays);
             match Reservation::new(address, port, wish.protocol, target) {
                 Ok(reservation) => {
                     taken.push(Held { container: wish.container.to_owned(), address, container_port, reservation });
@@ -246,8 +247,8 @@ impl Clash {
 }
 
 /// The host's addresses that a request means: those that lead to the container, by the firewall or by a relay.
-fn host_addresses(container: &str, request: &PortRequest, target: &Target) -> Result<Vec<IpAddr>, Error> {
-    let relays = Relay::carries(request.protocol);
+fn host_addresses(container: &str, request: &PortRequest, target: &Target, relays: bool) -> Result<Vec<IpAddr>, Error> {
+    let relays = relays && Relay::carries(request.protocol);
     let leads = |host: IpAddr| {
         target.for_host(host).is_some() || relays && target.relayed(host, request.container_ports.first).is_some()
     };

@@ -13,8 +13,21 @@ use crate::cli::{Context, failure::Failure, suggest};
 
 /// Loads the project's files; warnings go to the person.
 pub fn load_project(context: &Context, args: &ProjectArgs) -> Result<Project, Failure> {
-    let project = load_with(context, &options(args)?)?;
+    let mut project = load_with(context, &options(args)?)?;
+    fill_proxies(&mut project, &context.proxies);
     Ok(if args.all_resources { project } else { project.without_unused_resources() })
+}
+
+/// What the client's own file says of proxies, for containers and builds that say nothing themselves.
+fn fill_proxies(project: &mut Project, proxies: &[(String, String)]) {
+    for service in project.services.values_mut() {
+        let build = service.build.as_mut().map(|build| &mut build.args);
+        for given in std::iter::once(&mut service.environment).chain(build) {
+            for (name, value) in proxies {
+                given.entry(name.clone()).or_insert_with(|| Some(value.clone()));
+            }
+        }
+    }
 }
 
 /// Loads as `options` say; warnings go to the person.

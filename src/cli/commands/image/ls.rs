@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use hoist_proto::unit;
 use serde::Deserialize;
 
-use super::name;
+use super::{name, tree};
 use crate::cli::{
     Context, Exit, Outcome,
     args::image::LsArgs,
     client::filters,
     commands::container::ls::short,
     format::{List, Row, time},
-    spec::SpecError,
 };
 
 /// A line of `GET /images/json`.
@@ -50,9 +49,6 @@ const LIST: List<'_> = List {
 
 /// Lists images.
 pub async fn run(cx: &Context, args: LsArgs) -> Outcome {
-    if args.tree {
-        return Err(SpecError::unsupported("tree", "images of several platforms are not kept side by side").into());
-    }
     let mut filter = args.filters.clone();
     if let Some(repository) = &args.repository {
         filter.push(format!("reference={repository}"));
@@ -65,6 +61,9 @@ pub async fn run(cx: &Context, args: LsArgs) -> Outcome {
         .query_opt("filters", filters(&filter)?)
         .read()
         .await?;
+    if args.tree {
+        return tree::print(cx, &found).await;
+    }
     let dangling = args.filters.iter().any(|filter| filter == "dangling=true");
     let rows = found
         .iter()

@@ -12,6 +12,7 @@ pub mod push;
 pub mod rm;
 pub mod save;
 pub mod tag;
+mod tree;
 
 use crate::cli::client::path_segment;
 
