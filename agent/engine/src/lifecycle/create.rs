@@ -56,7 +56,7 @@ impl Inner {
         let warnings = check(&spec)?;
         self.choose_runtime(&mut spec)?;
         let image = self.options.images.get(&spec.image).await?;
-        suits(spec.platform.as_deref(), &image)?;
+        suits(&spec, &image)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let effective = effective(&spec, &image.config.config, id, &host)?;
         // Wrong limits and profiles are told now, not at the first start.
@@ -203,8 +203,8 @@ fn storage_size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
 }
 
 /// Whether an image that is here is for the platform that was asked for.
-fn suits(wanted: Option<&str>, image: &hoist_image::Image) -> Result<()> {
-    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
+fn suits(spec: &ContainerSpec, image: &hoist_image::Image) -> Result<()> {
+    let Some(wanted) = spec.platform.as_deref().filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
     let wanted: hoist_image::Platform =
         wanted.parse().map_err(|error: hoist_image::PlatformError| EngineError::InvalidParameter(error.to_string()))?;
     let config = &image.config;
@@ -218,7 +218,7 @@ fn suits(wanted: Option<&str>, image: &hoist_image::Image) -> Result<()> {
         return Ok(());
     }
     Err(EngineError::Image(hoist_image::Error::NoPlatform {
-        reference: image.id.to_string(),
+        reference: spec.image.clone(),
         platform: wanted.to_string(),
         offered: vec![offered.to_string()],
     }))
