@@ -6,7 +6,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::{Host, run, wait_until};
+use support::{
+    Host,
+    cluster::{Cluster, until},
+    run, wait_until,
+};
 
 /// A machine with two devices of one kind, a counter, and a directory for CDI files.
 struct Lab {
@@ -307,4 +311,70 @@ fn commands_of_builds_have_devices_that_are_allowed() {
     assert!(told.contains("1 of 1 is held by holder"), "{told}");
     lab.host.hoist(&["rm", "-f", "holder"]).ok();
     build(&format!("{hold} && true; true"), &[]).ok();
+}
+
+#[test]
+fn services_of_a_cluster_have_devices_that_nobody_else_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = [node(&dir.path().join("one"), 10, 200), node(&dir.path().join("two"), 1, 5)];
+    let settings = serde_json::json!({
+        "devices": { "lab.example/gpu": { "nodes": nodes, "inside": "/dev/lab{index}", "model": "Lab 9" } },
+    });
+    let file = dir.path().join("daemon.json");
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let mut cluster = Cluster::new(0);
+    for _ in 0..2 {
+        cluster.add_with(&["--config-file", file.to_str().unwrap()]).busybox();
+    }
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    let inspect = |what: &str| manager.hoist(&["node", "inspect", "-f", what, &cluster.node_id(1)]).ok();
+    assert!(until(|| inspect("{{json .Description.Devices}}").contains("\"Model\":\"Lab 9\"")));
+    assert!(inspect("{{json .Description.Resources.GenericResources}}").contains("\"Value\":2"));
+
+    // A container that is no task has one of the four; the manager hears of it.
+    worker.hoist(&["run", "-d", "--name", "by-hand", "--gpus", "1", "busybox", "sleep", "1000"]).ok();
+    assert!(until(|| inspect("{{json .Description.Devices}}").contains("by-hand")));
+
+    let create = |name: &str, count: u32, flags: &[&str]| {
+        let gpus = format!("gpu={count}");
+        let always = ["service", "create", "-d", "--no-resolve-image", "--name", name, "--generic-resource", &gpus];
+        let tail = ["--stop-grace-period", "0s", "busybox", "sleep", "1000"];
+        manager.hoist(&[&always[..], flags, &tail[..]].concat())
+    };
+    let told = create("large", 3, &[]).fails(1);
+    assert!(told.contains("2 nodes have fewer than 3 gpu; the nearest that can be met is 2 gpu on"), "{told}");
+
+    create("train", 1, &["--replicas", "3"]).ok();
+    let holders = |host: &Host| host.hoist(&["device", "ls", "--format", "{{.Holders}}"]).ok();
+    let held = || {
+        let all = holders(manager) + &holders(worker);
+        let mut names: Vec<String> = all.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    assert!(until(|| held().iter().filter(|name| name.starts_with("train.")).count() == 3), "{:?}", held());
+    // Each task sees its own device as the first, and no other.
+    for host in [manager, worker] {
+        for name in holders(host).lines().filter(|name| name.starts_with("train.")) {
+            assert_eq!(host.hoist(&["exec", name, "sh", "-c", "ls /dev | grep lab"]).ok(), "lab0\n");
+        }
+    }
+    // A fourth waits, and says why; it goes on when the container by hand has ended.
+    create("late", 1, &[]).ok();
+    let state = || manager.hoist(&["service", "ps", "--no-trunc", "late", "--format", "{{.CurrentState}} {{.Error}}"]);
+    assert!(until(|| state().stdout.contains("2 nodes have no free gpu")), "{}", state().stdout);
+    worker.hoist(&["rm", "-f", "by-hand"]).ok();
+    assert!(until(|| holders(worker).contains("late.1.")), "{:?}", held());
+    // A job waits for services as for other jobs.
+    let job = ["job", "submit", "--gpus", "1", "busybox", "sh", "-c", "ls /dev | grep lab"];
+    assert_eq!(manager.hoist(&job).ok(), "1\n");
+    let job = || manager.hoist(&["job", "show", "1", "--format", "{{.State}}"]).ok().trim().to_owned();
+    assert!(until(|| job() == "pending"));
+    manager.hoist(&["service", "rm", "late"]).ok();
+    assert!(until(|| job() == "completed"), "{}", manager.hoist(&["job", "show", "1"]).ok());
+    manager.hoist(&["service", "rm", "train"]).ok();
+    assert!(until(|| held().iter().all(String::is_empty)), "{:?}", held());
 }

@@ -9,14 +9,15 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-link", &["hoist-proto"]),
     ("hoist-store", &["hoist-proto"]),
     ("hoist-raft", &["hoist-proto", "hoist-store"]),
-    ("hoist-scheduler", &["hoist-proto", "hoist-store"]),
+    ("hoist-choice", &["hoist-proto"]),
+    ("hoist-scheduler", &["hoist-proto", "hoist-store", "hoist-choice"]),
     ("hoist-queue", &["hoist-proto"]),
     ("hoist-runtime", &["hoist-proto"]),
     ("hoist-image", &["hoist-proto"]),
     ("hoist-network", &["hoist-proto"]),
     ("hoist-volume", &["hoist-proto"]),
     ("hoist-build", &["hoist-proto"]),
-    ("hoist-device", &["hoist-proto"]),
+    ("hoist-device", &["hoist-proto", "hoist-choice"]),
     (
         "hoist-engine",
         &[

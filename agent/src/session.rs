@@ -1,9 +1,13 @@
 //! The session with a dispatcher: registered, heard, kept alive, and opened anew when it breaks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hoist_proto::{
     id::NodeId,
+    spec::DeviceKind,
     wire::{
         AssignmentsRequest, HeartbeatRequest, ProgressReport, SessionRequest, assignments_message::Kind,
         dispatcher_client::DispatcherClient,
@@ -13,7 +17,7 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 
-use crate::{Dispatchers, describe::describe, progress::Progress, worker::Worker};
+use crate::{Dispatchers, describe::describe, progress::Progress, task::TASK, worker::Worker};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
@@ -21,6 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
 const OPENING: Duration = Duration::from_secs(10);
 /// The least that an answer to a heartbeat is waited for.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// How soon a manager hears that somebody else took a device.
+const DEVICES_EVERY: Duration = Duration::from_millis(500);
+/// How often the machine is looked at for devices that came or went.
+const HARDWARE_EVERY: Duration = Duration::from_secs(30);
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// Runs until cancelled.
@@ -60,10 +68,12 @@ async fn one(
     description.tls = dispatchers.tls();
     let engine = worker.inner.engine.clone();
     // A driver that does not answer must not hold up the rest.
-    match tokio::task::spawn_blocking(move || engine.device_counts()).await {
-        Ok(counts) => description.generic_resources = counts,
-        Err(error) => tracing::error!(%error, "the machine's devices cannot be counted"),
+    let changes = engine.devices().changes();
+    match tokio::task::spawn_blocking(move || (engine.device_counts(), engine.describe_devices(TASK))).await {
+        Ok((counts, devices)) => (description.generic_resources, description.devices) = (counts, devices),
+        Err(error) => tracing::error!(%error, "the machine's devices cannot be told"),
     }
+    let devices = description.devices.clone();
     let description = serde_json::to_vec(&description).expect("a description has string keys");
     let request = SessionRequest { node_id: node.to_string(), description, session_id: String::new() };
     let opening = async {
@@ -105,6 +115,26 @@ async fn one(
         ended = worker.reports().send(client.clone(), &session) => ended,
         ended = progress(client, &session, worker.progress()) => ended,
         () = dispatchers.changed() => Status::aborted("the node introduces itself anew"),
+        () = other_devices(worker, devices, changes) => Status::aborted("the node's devices are others now"),
+    }
+}
+
+/// Waits until the machine has other devices, or others hold them, than the manager was told.
+async fn other_devices(worker: &Worker, told: Vec<DeviceKind>, mut changes: u64) {
+    let mut looked = Instant::now();
+    loop {
+        tokio::time::sleep(DEVICES_EVERY).await;
+        let engine = worker.inner.engine.clone();
+        let now = engine.devices().changes();
+        // A machine without any may get some, but not in a hurry.
+        if now == changes && looked.elapsed() < HARDWARE_EVERY {
+            continue;
+        }
+        (changes, looked) = (now, Instant::now());
+        let described = tokio::task::spawn_blocking(move || engine.describe_devices(TASK)).await;
+        if described.is_ok_and(|devices| devices != told) {
+            return;
+        }
     }
 }
 

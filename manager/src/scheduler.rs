@@ -142,8 +142,9 @@ fn place(
 ) -> Result<(), StoreError> {
     let now: Timestamp = tx.now();
     match snapshot.place(task) {
-        Ok(node) => tx.modify::<Task>(&task.id, |task| {
-            task.node = Some(node);
+        Ok(placed) => tx.modify::<Task>(&task.id, |task| {
+            task.node = Some(placed.node);
+            task.devices = placed.devices;
             task.status.state = TaskState::Assigned;
             task.status.at = now;
             task.status.message = "waits for the node's agent".into();

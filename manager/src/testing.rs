@@ -7,8 +7,8 @@ use hoist_proto::{
     clock::ManualClock,
     id::{ClusterId, NodeId},
     spec::{
-        Cluster, ClusterSpec, Health, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Plan, Task,
-        TaskState, TaskStatus, UpOptions,
+        Cluster, ClusterSpec, DeviceKind, Health, Meta, Node, NodeDescription, NodeDevice, NodeSpec, NodeState,
+        NodeStatus, Plan, Task, TaskState, TaskStatus, UpOptions,
     },
 };
 use hoist_store::{Local, Store, StoreError};
@@ -200,5 +200,16 @@ pub(crate) fn exited(task: &Task, code: i32, now: hoist_proto::clock::Timestamp)
         error: (code != 0).then(|| format!("exited ({code})")),
         at: now,
         ..task.status.clone()
+    }
+}
+
+/// So many devices of a kind, all alike.
+pub(crate) fn gpus_of(kind: &str, count: u64) -> DeviceKind {
+    let device = |index: u32| NodeDevice { name: index.to_string(), index, shares: 2, ..NodeDevice::default() };
+    DeviceKind {
+        name: kind.into(),
+        capabilities: vec!["gpu".into()],
+        devices: (0..u32::try_from(count).unwrap_or(u32::MAX)).map(device).collect(),
+        ..DeviceKind::default()
     }
 }

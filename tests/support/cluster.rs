@@ -45,7 +45,12 @@ impl Cluster {
 
     /// Adds a host to the wire.
     pub fn add(&mut self) -> &mut Host {
-        let (at, host) = (self.hosts.len(), Host::new());
+        self.add_with(&[])
+    }
+
+    /// Adds a host whose daemon has further flags.
+    pub fn add_with(&mut self, flags: &[&str]) -> &mut Host {
+        let (at, host) = (self.hosts.len(), Host::with_flags(flags));
         let (port, theirs) = (format!("port{at}"), host.namespace.id().to_string());
         let wire = self.wire.id();
         ip(wire, &["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &theirs]);

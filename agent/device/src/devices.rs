@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hoist_proto::spec::DeviceRequest;
-use serde::{Deserialize, Serialize};
+use hoist_choice::{Hold, Key, Ledger, Pool, Share, choose_all};
+use hoist_proto::spec::{DeviceKind, DeviceRequest, LocalHold};
 
 use crate::cdi::{self, Cache, Edits, SPEC_DIRS, Spec};
 use crate::inventory::{Declared, Inventory, Kind, Nvidia, Source, assemble, discover_drm};
-use crate::ledger::{Hold, Key, Ledger};
-use crate::request::{Request, Share};
-use crate::select::{View, choose};
-use crate::{DeviceError, Result, grant};
+use crate::{Assigned, DeviceError, Result, grant};
 
 /// How the devices of a machine are found.
 #[derive(Debug, Clone)]
@@ -39,22 +37,6 @@ impl Default for Options {
     }
 }
 
-/// A device, or a part of it, that somebody was given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Assigned {
-    pub kind: String,
-    pub name: String,
-    /// `None` is the whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parts: Option<u32>,
-    /// Parts that the device has.
-    pub of: u32,
-    /// The name for several devices by which it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-}
-
 /// What a container is given.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grant {
@@ -69,6 +51,8 @@ pub struct Grant {
 #[derive(Clone)]
 pub struct Devices {
     state: Arc<Mutex<State>>,
+    /// Counts changes of who holds what and of what is set aside.
+    changes: Arc<AtomicU64>,
 }
 
 struct State {
@@ -123,7 +107,7 @@ impl Devices {
             ledger: Ledger::default(),
             inventory: Inventory::default(),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), changes: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,6 +119,31 @@ impl Devices {
         let mut state = self.state();
         state.refresh();
         state.inventory.clone()
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another number after every change of who holds what and of what is set aside. Costs nothing.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// What there is, for those who choose from afar. `local` gives the name of a holder that they do not know of.
+    /// May ask drivers: not for threads that must not block.
+    pub fn described(&self, local: &dyn Fn(&str) -> Option<String>) -> Vec<DeviceKind> {
+        let mut state = self.state();
+        state.refresh();
+        let mut kinds: Vec<DeviceKind> = state.inventory.kinds.iter().map(Kind::plain).collect();
+        for kind in &mut kinds {
+            for device in &mut kind.devices {
+                let holds = state.ledger.holds(&(kind.name.clone(), device.name.clone())).iter();
+                let held = holds.filter_map(|hold| Some(LocalHold { holder: local(&hold.holder)?, parts: hold.parts }));
+                device.held = held.collect();
+            }
+        }
+        kinds
     }
 
     /// Whether NVIDIA's driver is here.
@@ -203,6 +212,7 @@ impl Devices {
         let (assigned, shares) = state.choose_all(&mut ledger, holder, requests, previous, name)?;
         let grant = grant::grant(&state.inventory, &state.nvidia, requests, assigned, &shares, env)?;
         state.ledger = ledger;
+        self.changed();
         Ok(grant)
     }
 
@@ -211,6 +221,7 @@ impl Devices {
         let mut state = self.state();
         state.refresh();
         state.ledger.release(holder);
+        self.changed();
         for one in assigned {
             if !state.inventory.kind(&one.kind).is_some_and(|kind| kind.open) {
                 let hold = Hold { holder: holder.to_owned(), parts: one.parts };
@@ -221,7 +232,9 @@ impl Devices {
 
     /// Takes everything back from a holder.
     pub fn release(&self, holder: &str) {
-        self.state().ledger.release(holder);
+        if self.state().ledger.release(holder) {
+            self.changed();
+        }
     }
 
     /// Who holds a device.
@@ -237,6 +250,7 @@ impl Devices {
         let mut state = self.state();
         let key = state.key(kind, name)?;
         state.aside.insert(key, reason.to_owned());
+        self.changed();
         Ok(())
     }
 
@@ -248,6 +262,7 @@ impl Devices {
         let mut state = self.state();
         let key = state.key(kind, name)?;
         state.aside.remove(&key);
+        self.changed();
         Ok(())
     }
 }
@@ -271,7 +286,7 @@ impl State {
         found.ok_or_else(|| DeviceError::NoSuchDevice { name: format!("{kind}={name}"), hint: String::new() })
     }
 
-    /// One request after the other, each seeing what those before it took.
+    /// All of it or an error.
     fn choose_all(
         &self,
         ledger: &mut Ledger,
@@ -280,20 +295,9 @@ impl State {
         previous: &[Assigned],
         name: &dyn Fn(&str) -> String,
     ) -> Result<(Vec<Assigned>, Vec<Option<Share>>)> {
-        let (mut all, mut shares) = (Vec::new(), Vec::new());
-        for request in requests {
-            let request = Request::of(request)?;
-            let view = View { inventory: &self.inventory, ledger, previous, name };
-            for assigned in choose(&view, &request)? {
-                if !self.inventory.kind(&assigned.kind).is_some_and(|kind| kind.open) {
-                    let hold = Hold { holder: holder.to_owned(), parts: assigned.parts };
-                    ledger.take((assigned.kind.clone(), assigned.name.clone()), hold);
-                }
-                all.push(assigned);
-                shares.push(request.share.clone());
-            }
-        }
-        Ok((all, shares))
+        let kinds: Vec<DeviceKind> = self.inventory.kinds.iter().map(Kind::plain).collect();
+        let pool = Pool { kinds: &kinds, warnings: &self.inventory.warnings, previous, name };
+        Ok(choose_all(&pool, ledger, holder, requests)?)
     }
 }
 
@@ -335,3 +339,6 @@ impl Kind {
         self.source == Source::Nvidia
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,18 @@ pub enum DeviceError {
     Missing(String),
 }
 
+impl From<hoist_choice::ChoiceError> for DeviceError {
+    fn from(error: hoist_choice::ChoiceError) -> Self {
+        use hoist_choice::ChoiceError as C;
+        match error {
+            C::NoSuchDevice { name, hint } => Self::NoSuchDevice { name, hint },
+            C::Request(why) => Self::Request(why),
+            C::Impossible(why) => Self::Impossible(why),
+            C::Held(why) => Self::Held(why),
+        }
+    }
+}
+
 fn in_brackets(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text})") }
 }

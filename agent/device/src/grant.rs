@@ -5,9 +5,11 @@ use std::path::Path;
 use hoist_proto::spec::DeviceRequest;
 
 use crate::cdi::{Edits, Mount};
-use crate::devices::{Assigned, Grant};
+use hoist_choice::Share;
+
+use crate::Assigned;
+use crate::devices::Grant;
 use crate::inventory::{CAPABILITIES, Device, Inventory, Kind, Nvidia, Source};
-use crate::request::Share;
 use crate::{DeviceError, Result};
 
 /// Puts the edits together: once what a kind needs, then each device, counted from 0.

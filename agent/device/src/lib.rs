@@ -6,8 +6,8 @@
 //!
 //! What it is not: it starts no container and keeps no file. Who holds what is told to it again when an engine opens.
 //!
-//! The one door is [`Devices`]. Start reading at `inventory/` (what there is), then `select.rs` (which ones a request
-//! gets: a pure function) and `cdi/` (what is read and how it is applied).
+//! The one door is [`Devices`]. Start reading at `inventory/` (what there is), then hoist-choice (which ones a
+//! request gets: a pure function) and `cdi/` (what is read and how it is applied).
 #![deny(unsafe_code)]
 
 pub mod cdi;
@@ -15,17 +15,15 @@ mod devices;
 mod error;
 mod grant;
 mod inventory;
-mod ledger;
 mod pattern;
-mod request;
-mod select;
 
-pub use devices::{Assigned, Devices, Grant, Options};
+pub use hoist_choice::{Hold, Request, Share};
+pub use hoist_proto::spec::AssignedDevice as Assigned;
+
+pub use devices::{Devices, Grant, Options};
 pub use error::DeviceError;
 pub use inventory::{Declared, DeclaredNode, Device, Facts, Inventory, Kind, Source, parse_generic};
-pub use ledger::Hold;
 pub use pattern::Named;
-pub use request::{Request, Share};
 
 /// What every call answers.
 pub type Result<T, E = DeviceError> = std::result::Result<T, E>;

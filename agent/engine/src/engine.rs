@@ -7,7 +7,7 @@ use hoist_device::Devices;
 use hoist_image::Images;
 use hoist_network::Networks;
 use hoist_proto::id::{ContainerId, ExecId};
-use hoist_proto::spec::ContainerSpec;
+use hoist_proto::spec::{ContainerSpec, DeviceKind};
 use hoist_runtime::cgroup::{Cgroup, CgroupPath};
 use hoist_volume::Volumes;
 use tokio::io::AsyncRead;
@@ -120,6 +120,18 @@ impl Engine {
             *counts.entry(word).or_default() += usable as u64;
         }
         counts
+    }
+
+    /// The machine's devices, for a scheduler. Containers with the label `known` are those that it gave devices itself;
+    /// what others hold is told.
+    ///
+    /// It may ask a driver, and so wait.
+    pub fn describe_devices(&self, known: &str) -> Vec<DeviceKind> {
+        self.devices().described(&|holder| {
+            let Ok(container) = self.inner.registry.find(holder) else { return Some(holder.to_owned()) };
+            let record = container.record();
+            (!record.effective.labels.contains_key(known)).then(|| record.name.clone())
+        })
     }
 
     /// What a monitor reads.

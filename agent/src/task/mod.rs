@@ -4,6 +4,7 @@
 //! again. `container` holds the steps that touch the engine.
 
 mod container;
+mod devices;
 mod driver;
 mod labels;
 mod prepare;
@@ -11,3 +12,4 @@ mod status;
 mod template;
 
 pub(crate) use driver::Driver;
+pub(crate) use labels::TASK;

@@ -13,6 +13,7 @@ use hoist_proto::spec::{
 use super::{
     Driver,
     container::{Container, anonymous},
+    devices,
     labels::{self, SERVICE, SPEC_HASH},
     template::Values,
 };
@@ -52,6 +53,7 @@ impl Driver {
         let mut spec = task.spec.container.clone();
         spec.name.clone_from(&task.name);
         labels::put(&mut spec.labels, task);
+        devices::bind(&mut spec, task);
         take_addresses(&mut spec, task);
         if let Some((mesh, given)) = mesh.zip(task.mesh()) {
             join_mesh(&mut spec, mesh, given);
@@ -94,7 +96,7 @@ impl Driver {
         };
         let label = |key: &str| found.effective.labels.get(key).map(String::as_str);
         let same = label(SERVICE) == Some(task.service.as_str()) && label(SPEC_HASH) == Some(task.spec_hash.as_str());
-        if same && has_addresses(&found.spec, task) {
+        if same && has_addresses(&found.spec, task) && devices::are_of(&found.spec, task) {
             return Ok(Present::Ours(found.id.to_string()));
         }
         let same_project = task.project.is_some() && label(PROJECT) == task.project.as_deref();

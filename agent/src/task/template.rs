@@ -116,7 +116,7 @@ fn words(text: &str) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use hoist_proto::{
         id::{ServiceId, TaskId},
         spec::{Meta, TaskState, TaskStatus},
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    fn task() -> Task {
+    pub(in crate::task) fn task() -> Task {
         Task {
             id: TaskId::random(),
             meta: Meta::default(),
@@ -142,6 +142,7 @@ mod tests {
             restarts: 0,
             started_with: Default::default(),
             addresses: Vec::new(),
+            devices: Vec::new(),
         }
     }
 

@@ -72,6 +72,7 @@ fn task(service: &ServiceId, spread: bool) -> Task {
         restarts: 0,
         started_with: Default::default(),
         addresses: Vec::new(),
+        devices: Vec::new(),
     }
 }
 

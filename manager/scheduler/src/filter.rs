@@ -7,7 +7,7 @@ use hoist_proto::{
     unit,
 };
 
-use crate::{Needs, NodeState, constraint::same_architecture};
+use crate::{Needs, NodeState, constraint::same_architecture, device};
 
 /// One condition.
 pub(crate) struct Filter {
@@ -30,6 +30,10 @@ pub(crate) enum Kind {
 
 fn is_or_are(n: u32) -> &'static str {
     if n == 1 { "node is" } else { "nodes are" }
+}
+
+fn has_or_have(n: u32) -> &'static str {
+    if n == 1 { "node has" } else { "nodes have" }
 }
 
 fn lack(n: u32) -> &'static str {
@@ -65,10 +69,12 @@ pub(crate) const FILTERS: &[Filter] = &[
     },
     Filter {
         suits: |needs, state, _| has_platform(&needs.platforms, &state.node),
-        explain: |n, needs| {
-            let (verb, wanted) = (if n == 1 { "node has" } else { "nodes have" }, needs.platforms.join(" or "));
-            format!("{n} {verb} another platform than {wanted}")
-        },
+        explain: |n, needs| format!("{n} {} another platform than {}", has_or_have(n), needs.platforms.join(" or ")),
+        kind: Kind::Fitness,
+    },
+    Filter {
+        suits: |needs, state, _| device::has(&needs.devices, &state.node),
+        explain: |n, needs| format!("{n} {} {}", has_or_have(n), device::lacking(&needs.devices, "")),
         kind: Kind::Fitness,
     },
     Filter {
@@ -86,24 +92,14 @@ pub(crate) const FILTERS: &[Filter] = &[
         kind: Kind::Room,
     },
     Filter {
-        suits: |needs, state, _| {
-            needs.generic.iter().all(|(kind, wanted)| {
-                let taken = state.generic.get(kind).copied().unwrap_or(0);
-                let have = state.node.description.generic_resources.get(kind).copied().unwrap_or(0);
-                taken.saturating_add(*wanted) <= have
-            })
-        },
-        explain: |n, needs| {
-            let wanted: Vec<String> = needs.generic.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-            format!("{n} {} {}", lack(n), wanted.join(" and "))
-        },
+        suits: |needs, state, _| device::has_free(&needs.devices, state),
+        explain: |n, needs| format!("{n} {} {}", has_or_have(n), device::lacking(&needs.devices, "free")),
         kind: Kind::Room,
     },
     Filter {
         suits: |needs, _, mine| needs.most_per_node == 0 || mine < needs.most_per_node,
         explain: |n, needs| {
-            let verb = if n == 1 { "node has" } else { "nodes have" };
-            format!("{n} {verb} the maximum of {} tasks of the service", needs.most_per_node)
+            format!("{n} {} the maximum of {} tasks of the service", has_or_have(n), needs.most_per_node)
         },
         kind: Kind::Room,
     },

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod constraint;
+mod device;
 mod explain;
 mod filter;
 mod group;
@@ -18,10 +19,11 @@ mod needs;
 mod snapshot;
 
 pub use constraint::{Constraint, InvalidConstraint};
+pub use device::{holds_devices, never_met};
 pub use explain::{Candidate, Explanation, Refusal};
 pub use filter::Unsuitable;
 pub use needs::Needs;
-pub use snapshot::{NodeState, Snapshot, fits};
+pub use snapshot::{NodeState, Placed, Snapshot, fits};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,6 @@
 //! What a task asks of a node, read once for all tasks that ask for the same.
 
-use std::collections::BTreeMap;
-
-use hoist_proto::spec::{PlacementStrategy, Protocol, PublishMode, Task};
+use hoist_proto::spec::{DeviceRequest, PlacementStrategy, Protocol, PublishMode, Task};
 
 use crate::Constraint;
 
@@ -17,7 +15,7 @@ pub struct Needs {
     pub(crate) platforms: Vec<String>,
     pub(crate) nano_cpus: u64,
     pub(crate) memory: u64,
-    pub(crate) generic: BTreeMap<String, u64>,
+    pub(crate) devices: Vec<DeviceRequest>,
     pub(crate) ports: Vec<(Protocol, u16)>,
     /// 0 is without limit.
     pub(crate) most_per_node: u32,
@@ -36,7 +34,7 @@ impl Needs {
             platforms: container.platform.iter().chain(&placement.platforms).cloned().collect(),
             nano_cpus: container.resources.reserved_nano_cpus.unwrap_or(0),
             memory: container.resources.reserved_memory.unwrap_or(0),
-            generic: container.resources.reserved_generic.clone(),
+            devices: container.resources.all_requests(),
             ports: host_ports(task).collect(),
             most_per_node: placement.max_replicas_per_node.unwrap_or(0),
             spread: placement.spread.clone(),

@@ -1,18 +1,17 @@
 //! What the cluster has and what is taken.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
+use hoist_choice::Ledger;
 use hoist_proto::{
     id::{NodeId, ServiceId, TaskId},
-    spec::{Node, PlacementStrategy, Protocol, Task, TaskState},
+    spec::{AssignedDevice, Node, PlacementStrategy, Protocol, Task, TaskState},
 };
 use hoist_store::Tables;
 
 use crate::{
-    Needs,
+    Needs, device,
+    device::holds_devices,
     filter::{FILTERS, Kind, Unsuitable, first_failed},
     group::Group,
 };
@@ -24,14 +23,15 @@ pub struct NodeState {
     pub(crate) tasks: u32,
     pub(crate) nano_cpus: u64,
     pub(crate) memory: u64,
-    pub(crate) generic: BTreeMap<String, u64>,
+    /// Which devices tasks have.
+    pub(crate) devices: Ledger,
     /// How many tasks have each port: two, for a moment, when one takes over from the other.
     pub(crate) ports: HashMap<(Protocol, u16), u32>,
 }
 
 impl NodeState {
     fn new(node: Arc<Node>) -> Self {
-        Self { node, tasks: 0, nano_cpus: 0, memory: 0, generic: BTreeMap::new(), ports: HashMap::new() }
+        Self { node, tasks: 0, nano_cpus: 0, memory: 0, devices: Ledger::default(), ports: HashMap::new() }
     }
 }
 
@@ -42,7 +42,6 @@ struct Held {
     service: ServiceId,
     nano_cpus: u64,
     memory: u64,
-    generic: BTreeMap<String, u64>,
     ports: Vec<(Protocol, u16)>,
 }
 
@@ -52,6 +51,8 @@ pub struct Snapshot {
     pub(crate) nodes: Vec<NodeState>,
     index: HashMap<NodeId, u32>,
     held: HashMap<TaskId, Held>,
+    /// The nodes of tasks that have devices: longer than what else they hold, until they have ended.
+    device_holders: HashMap<TaskId, u32>,
     /// Tasks of each service by node.
     pub(crate) by_service: HashMap<ServiceId, HashMap<u32, u32>>,
     groups: HashMap<ServiceId, Vec<(Needs, Group)>>,
@@ -64,6 +65,9 @@ impl Snapshot {
         let mut snapshot = Self::of_shared(tables.nodes().iter().cloned());
         for task in tables.tasks().iter().filter(|task| occupies(task)) {
             snapshot.hold(task);
+        }
+        for task in tables.tasks().iter() {
+            snapshot.note_devices(&task.id, Some(task));
         }
         snapshot
     }
@@ -83,6 +87,33 @@ impl Snapshot {
 
     /// Takes note of a task that changed; says whether room was freed.
     pub fn note_task(&mut self, id: &TaskId, now: Option<&Task>) -> bool {
+        let returned = self.note_devices(id, now);
+        if returned {
+            self.groups.clear();
+        }
+        returned | self.note_room(id, now)
+    }
+
+    /// Says whether devices were given back.
+    fn note_devices(&mut self, id: &TaskId, now: Option<&Task>) -> bool {
+        let now = now.filter(|task| !task.devices.is_empty() && holds_devices(task));
+        let place = now.and_then(|task| self.index.get(task.node.as_ref()?)).copied();
+        if self.device_holders.get(id).copied() == place {
+            return false;
+        }
+        let before = self.device_holders.remove(id);
+        if let Some(before) = before {
+            self.nodes[before as usize].devices.release(id.as_str());
+        }
+        if let Some((task, place)) = now.zip(place) {
+            device::take(&mut self.nodes[place as usize], task);
+            self.device_holders.insert(id.clone(), place);
+            self.groups.clear();
+        }
+        before.is_some()
+    }
+
+    fn note_room(&mut self, id: &TaskId, now: Option<&Task>) -> bool {
         match now.filter(|task| occupies(task)) {
             Some(task) => {
                 let node = task.node.as_ref().and_then(|node| self.index.get(node));
@@ -122,9 +153,6 @@ impl Snapshot {
         state.tasks += 1;
         state.nano_cpus += needs.nano_cpus;
         state.memory += needs.memory;
-        for (kind, count) in &needs.generic {
-            *state.generic.entry(kind.clone()).or_default() += count;
-        }
         for port in &needs.ports {
             *state.ports.entry(*port).or_default() += 1;
         }
@@ -134,7 +162,6 @@ impl Snapshot {
             service: task.service.clone(),
             nano_cpus: needs.nano_cpus,
             memory: needs.memory,
-            generic: needs.generic.clone(),
             ports: needs.ports.clone(),
         };
         self.held.insert(task.id.clone(), held);
@@ -146,11 +173,6 @@ impl Snapshot {
         state.tasks -= 1;
         state.nano_cpus -= held.nano_cpus;
         state.memory -= held.memory;
-        for (kind, count) in &held.generic {
-            if let Some(taken) = state.generic.get_mut(kind) {
-                *taken -= count;
-            }
-        }
         for port in &held.ports {
             if let Some(count) = state.ports.get_mut(port) {
                 *count -= 1;
@@ -181,7 +203,7 @@ impl Snapshot {
     /// Gives the task a node and takes there what it needs; or says why no node will do.
     ///
     /// A task that has a node already (a global service's) keeps it, if it suits.
-    pub fn place(&mut self, task: &Task) -> Result<NodeId, Unsuitable> {
+    pub fn place(&mut self, task: &Task) -> Result<Placed, Unsuitable> {
         let needs = Needs::of(task);
         if let Some(id) = &task.node {
             return self.place_on(task, &needs, id);
@@ -208,15 +230,15 @@ impl Snapshot {
             return Err(Unsuitable::new(&needs, &group.rejected));
         };
         self.placements += 1;
-        self.hold_on(task, &needs, node);
+        let placed = self.give(task, &needs, node)?;
         if let Some((_, group)) = self.groups.get_mut(&task.service).and_then(|groups| groups.get_mut(at)) {
             group.took(&self.nodes, node);
             group.as_of = self.placements;
         }
-        Ok(self.nodes[node as usize].node.id.clone())
+        Ok(placed)
     }
 
-    fn place_on(&mut self, task: &Task, needs: &Needs, id: &NodeId) -> Result<NodeId, Unsuitable> {
+    fn place_on(&mut self, task: &Task, needs: &Needs, id: &NodeId) -> Result<Placed, Unsuitable> {
         let mut rejected = vec![0; FILTERS.len()];
         let Some(index) = self.index.get(id).copied() else {
             return Err(Unsuitable::new(needs, &rejected));
@@ -228,11 +250,34 @@ impl Snapshot {
             return Err(Unsuitable::new(needs, &rejected));
         }
         self.placements += 1;
-        self.hold_on(task, needs, index);
+        let placed = self.give(task, needs, index)?;
         // Its service's other tasks have nodes of their own, and other groups see what got worse.
         self.groups.remove(&task.service);
-        Ok(id.clone())
+        Ok(placed)
     }
+
+    /// Takes what a task needs of a node that has it.
+    fn give(&mut self, task: &Task, needs: &Needs, index: u32) -> Result<Placed, Unsuitable> {
+        let state = &mut self.nodes[index as usize];
+        let Ok(devices) = device::choose(&needs.devices, state, &task.id) else {
+            // The filters have asked the same.
+            return Err(Unsuitable::new(needs, &vec![0; FILTERS.len()]));
+        };
+        let node = state.node.id.clone();
+        if !devices.is_empty() {
+            device::take(state, &Task { devices: devices.clone(), ..Task::clone(task) });
+            self.device_holders.insert(task.id.clone(), index);
+        }
+        self.hold_on(task, needs, index);
+        Ok(Placed { node, devices })
+    }
+}
+
+/// Where a task goes, and what it has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    pub node: NodeId,
+    pub devices: Vec<AssignedDevice>,
 }
 
 /// Whether a task takes room: it has not ended and is not to end.

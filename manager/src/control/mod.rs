@@ -6,6 +6,7 @@
 
 mod cluster;
 pub(crate) mod convert;
+mod devices;
 mod door;
 mod error;
 mod files;

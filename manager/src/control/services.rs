@@ -12,7 +12,7 @@ use hoist_proto::{
 use hoist_scheduler::{Explanation, Needs, Snapshot, fits};
 use hoist_store::{Kind, StoreError, Tables, Tx};
 
-use super::{Control, ControlError};
+use super::{Control, ControlError, devices};
 use crate::{allocator::mesh, hash::spec_hash};
 
 pub(super) use check::check_name;
@@ -80,6 +80,7 @@ impl Control {
             .store
             .update(|tx| {
                 resolve::resolve(tx, &mut spec)?;
+                devices::check(tx, &spec)?;
                 mesh::check(tx, &id, &spec).map_err(ControlError::Refused)?;
                 let service = Service {
                     id: id.clone(),
@@ -121,7 +122,10 @@ impl Control {
                     return Err(ControlError::OutOfSequence { name: there.spec.name.clone() });
                 }
                 let changed = match change {
-                    ServiceChange::To(spec) => changed(tx, &there, *spec, auth)?,
+                    ServiceChange::To(spec) => {
+                        devices::check(tx, &spec)?;
+                        changed(tx, &there, *spec, auth)?
+                    }
                     ServiceChange::Back => rolled_back(tx, &there)?,
                 };
                 mesh::check(tx, id, &changed.spec).map_err(ControlError::Refused)?;

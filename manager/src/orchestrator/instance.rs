@@ -61,5 +61,6 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
         restarts: 0,
         started_with: Default::default(),
         addresses: Vec::new(),
+        devices: Vec::new(),
     }
 }

@@ -18,11 +18,6 @@ pub(crate) const JOB: &str = "hoist.job.id";
 /// Where the first task of several listens for the others, as `torchrun` expects it.
 const MASTER_PORT: u16 = 29_500;
 
-/// The kind of device that a request is about.
-pub(crate) fn kind_of(request: &DeviceRequest) -> Option<String> {
-    request.capabilities.iter().flatten().next().cloned().or_else(|| request.driver.clone())
-}
-
 /// Writes what makes a job run on these nodes, one for each task.
 pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<(), StoreError> {
     let now = tx.now();

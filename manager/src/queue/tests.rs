@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Progress,
     control::{Control, NoImages},
-    testing::{World, exited},
+    testing::{World, exited, gpus_of},
 };
 
 struct Lab {
@@ -51,6 +51,7 @@ impl Lab {
                         node.description.nano_cpus = 64_000_000_000;
                         node.description.memory = 1 << 40;
                         node.description.generic_resources.insert("gpu".into(), gpus);
+                        node.description.devices = vec![gpus_of("lab.example/gpu", gpus)];
                     })?;
                 }
                 Ok::<_, StoreError>(())

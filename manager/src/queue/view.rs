@@ -17,7 +17,7 @@ use hoist_queue::{
     Account, Amount, Array, Booking, Classes, Input, Lab, Millis, Never, Partition, Placement, Policy, Preemption,
     Quota, Quotas, Running, Shape, Spread, Usages, Waiting, never,
 };
-use hoist_scheduler::Constraint;
+use hoist_scheduler::{Constraint, holds_devices};
 use hoist_store::Tables;
 
 use super::usage_of;
@@ -322,7 +322,8 @@ fn lab(tables: &Tables, nodes: &[Arc<Node>], classes: &mut Classes) -> Lab {
             let free = tables
                 .tasks_on(&node.id)
                 .filter(|task| !task.status.state.is_final() && !task.desired.is_final() && !is_of_job(tables, task))
-                .fold(total, |free, task| free.minus(&held(task, classes)));
+                .fold(total, |free, task| free.minus(&held(task)))
+                .minus(&held_devices(tables, node, classes));
             let ready = node.status.state == NodeState::Ready && node.spec.availability == Availability::Active;
             let name = node.spec.name.clone().unwrap_or_else(|| description.hostname.clone());
             hoist_queue::Node { name, total, free, ready }
@@ -335,19 +336,32 @@ fn is_of_job(tables: &Tables, task: &Task) -> bool {
     tables.services().get(&task.service).is_some_and(|service| service.spec.labels.contains_key(super::begin::JOB))
 }
 
-/// What a service's task holds.
-fn held(task: &Task, classes: &Classes) -> Amount {
+/// What a service's task holds, but for devices.
+fn held(task: &Task) -> Amount {
     let resources = &task.spec.container.resources;
-    let mut amount = Amount {
+    Amount {
         nano_cpus: resources.reserved_nano_cpus.unwrap_or(0),
         memory: resources.reserved_memory.unwrap_or(0),
         ..Amount::default()
-    };
-    for request in &resources.device_requests {
-        let kind = super::begin::kind_of(request);
-        if let Some(place) = kind.and_then(|kind| classes.find(&kind)) {
-            let count = request.count.unwrap_or(0).max(i64::try_from(request.device_ids.len()).unwrap_or(0));
-            amount.devices[place] += u32::try_from(count).unwrap_or(0);
+    }
+}
+
+/// The devices that jobs cannot have, as tasks of services or containers that are no tasks hold them, or a part of
+/// them; each once.
+fn held_devices(tables: &Tables, node: &Node, classes: &Classes) -> Amount {
+    let of_services =
+        tables.tasks_on(&node.id).filter(|task| holds_devices(task) && !is_of_job(tables, task)).collect::<Vec<_>>();
+    let mut amount = Amount::default();
+    for kind in node.description.devices.iter().filter(|kind| !kind.open) {
+        let word = kind.name.rsplit('/').next().unwrap_or(&kind.name);
+        let Some(place) = classes.find(word) else { continue };
+        // Those that are set aside are not counted among the node's.
+        for device in kind.devices.iter().filter(|device| device.set_aside.is_none()) {
+            let by_task = |task: &&Arc<Task>| {
+                task.devices.iter().any(|given| given.kind == kind.name && given.name == device.name)
+            };
+            let held = !device.held.is_empty() || of_services.iter().any(by_task);
+            amount.devices[place] += u32::from(held);
         }
     }
     amount

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec};
+use super::{DeviceKind, Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec};
 use crate::id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId};
 
 /// A machine of the cluster.
@@ -89,6 +89,9 @@ pub struct NodeDescription {
     pub engine_labels: BTreeMap<String, String>,
     /// Counted generic resources by kind.
     pub generic_resources: BTreeMap<String, u64>,
+    /// Its devices, of which tasks are given some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceKind>,
     /// By which root its certificate was issued.
     pub tls: Option<NodeTls>,
 }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod container;
+mod device;
 mod job;
 mod network;
 mod project;
@@ -15,6 +16,7 @@ mod volume;
 
 pub use cluster::*;
 pub use container::*;
+pub use device::*;
 pub use job::*;
 pub use network::*;
 pub use project::*;

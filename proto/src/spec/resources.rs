@@ -55,7 +55,21 @@ pub struct DeviceMapping {
     pub permissions: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Resources {
+    /// Everything that is asked for of a node's devices: the requests, then the generic resources, each by the word
+    /// that a kind has for a capability.
+    pub fn all_requests(&self) -> Vec<DeviceRequest> {
+        let generic =
+            self.reserved_generic.iter().filter(|(_, count)| **count > 0).map(|(kind, count)| DeviceRequest {
+                count: Some(i64::try_from(*count).unwrap_or(i64::MAX)),
+                capabilities: vec![vec![kind.clone()]],
+                ..DeviceRequest::default()
+            });
+        self.device_requests.iter().cloned().chain(generic).collect()
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeviceRequest {
     pub driver: Option<String>,

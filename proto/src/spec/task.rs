@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Meta, NetworkAddresses, Placement, ServiceRestart};
+use super::{AssignedDevice, ContainerSpec, Meta, NetworkAddresses, Placement, ServiceRestart};
 use crate::id::{NetworkId, NodeId, ServiceId, TaskId, VolumeId};
 
 /// One instance of a service.
@@ -43,6 +43,10 @@ pub struct Task {
     /// Its addresses on networks that span nodes, given by the allocator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<NetworkAddresses>,
+    /// The devices of its node that it was given, for each of its [requests](super::Resources::all_requests). They are
+    /// its own until it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<AssignedDevice>,
 }
 
 /// Whether a definition says nothing at all, as where it is known from elsewhere.

@@ -24,6 +24,9 @@ pub struct Task {
     pub slot: u32,
     #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
     pub node_id: String,
+    /// The devices that it was given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assigned_generic_resources: Vec<serde_json::Value>,
     pub status: TaskStatus,
     pub desired_state: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hoist_link::Trust;
-use hoist_proto::spec::{Availability, Cluster, ClusterSpec, Node, NodeSpec, NodeState, NodeTls, Role};
+use hoist_proto::spec::{Availability, Cluster, ClusterSpec, DeviceKind, Node, NodeSpec, NodeState, NodeTls, Role};
 use hoist_raft::{ENTRIES_FOR_SLOW_FOLLOWERS, SNAPSHOT_INTERVAL};
 use serde_json::{Map, Value, json};
 
@@ -203,6 +203,9 @@ pub fn node(node: &Node, leader: Option<u64>) -> Value {
             .collect();
         shown["Description"]["Resources"]["GenericResources"] = all.into();
     }
+    if !description.devices.is_empty() {
+        shown["Description"]["Devices"] = description.devices.iter().flat_map(devices).collect();
+    }
     if let Some(raft) = &node.raft {
         let mut status = Map::new();
         if leader == Some(raft.id) {
@@ -213,6 +216,34 @@ pub fn node(node: &Node, leader: Option<u64>) -> Value {
         shown["ManagerStatus"] = status.into();
     }
     shown
+}
+
+/// The devices of a kind, each with what is known of it and by which containers that are no tasks it is held.
+fn devices(kind: &DeviceKind) -> impl Iterator<Item = Value> + '_ {
+    kind.devices.iter().map(|device| {
+        let facts = &device.facts;
+        let mut shown =
+            json!({ "Kind": kind.name, "Name": device.name, "Index": device.index, "Shares": device.shares });
+        let texts = [
+            ("Model", &facts.model),
+            ("DriverVersion", &facts.driver_version),
+            ("ComputeCapability", &facts.compute),
+            ("MigProfile", &facts.mig_profile),
+        ];
+        for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            shown[key] = text.as_str().into();
+        }
+        if let Some(memory) = facts.memory {
+            shown["Memory"] = memory.into();
+        }
+        if let Some(reason) = &device.set_aside {
+            shown["SetAside"] = reason.as_str().into();
+        }
+        if !device.held.is_empty() {
+            shown["HeldBy"] = device.held.iter().map(|held| held.holder.as_str()).collect();
+        }
+        shown
+    })
 }
 
 fn tls(tls: &NodeTls) -> Value {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hoist_proto::spec::{PublishMode, Task, TaskState};
 
+use serde_json::json;
+
 use super::{service_back, time};
 use crate::api::dto::{
     service::{PortConfig, Version},
@@ -30,6 +32,11 @@ pub fn task(task: &Task, job: bool) -> dto::Task {
         service_id: task.service.to_string(),
         slot: task.slot,
         node_id: task.node.as_ref().map(ToString::to_string).unwrap_or_default(),
+        assigned_generic_resources: task
+            .devices
+            .iter()
+            .map(|device| json!({ "NamedResourceSpec": { "Kind": device.kind, "Value": device.name } }))
+            .collect(),
         status: dto::TaskStatus {
             timestamp: time::moment(Some(if status.state == TaskState::New { task.meta.created } else { status.at })),
             state: status.state.to_string(),

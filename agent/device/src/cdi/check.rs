@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::name::{check_device, check_kind};
 use super::version::{minimum, rank};
 use super::{Edits, Spec};
+use hoist_choice::{check_device, check_kind};
 
 /// Where, and what is wrong.
 type Wrong = (String, String);

@@ -4,14 +4,14 @@ mod apply;
 mod cache;
 mod check;
 mod model;
-mod name;
 mod read;
 mod version;
+
+pub use hoist_choice::{QualifiedName, is_qualified};
 
 pub use apply::apply;
 pub use cache::{Cache, Found, SPEC_DIRS};
 pub use model::{Device, DeviceNode, Edits, Hook, IntelRdt, Mount, NetDevice, Spec};
-pub use name::{QualifiedName, is_qualified};
 pub use read::{parse, read};
 pub use version::minimum;
 

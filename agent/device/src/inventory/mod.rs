@@ -8,7 +8,9 @@ mod nvidia_files;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+pub use hoist_proto::spec::{DeviceFacts as Facts, DeviceSource as Source};
+use hoist_proto::spec::{DeviceKind, NodeDevice};
+use serde::Serialize;
 
 pub(crate) use assemble::assemble;
 pub use declared::{Declared, DeclaredNode, parse_generic};
@@ -16,20 +18,6 @@ pub(crate) use drm::discover as discover_drm;
 pub(crate) use nvidia::{CAPABILITIES, Nvidia};
 
 use crate::cdi::Edits;
-
-/// Where a device is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// The driver's own library.
-    Nvidia,
-    /// sysfs.
-    Sysfs,
-    /// A CDI specification.
-    Cdi,
-    /// The node's settings.
-    Declared,
-}
 
 /// Devices of which one is as good as another, but for their facts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,6 +37,20 @@ pub struct Kind {
     pub groups: BTreeMap<String, Group>,
     /// Anybody may have them at any time; nothing is counted.
     pub open: bool,
+}
+
+impl Kind {
+    /// What a choice looks at.
+    pub(crate) fn plain(&self) -> DeviceKind {
+        DeviceKind {
+            name: self.name.clone(),
+            source: self.source,
+            capabilities: self.capabilities.clone(),
+            groups: self.groups.keys().cloned().collect(),
+            open: self.open,
+            devices: self.devices.iter().map(Device::plain).collect(),
+        }
+    }
 }
 
 /// A name that stands for several devices.
@@ -85,36 +87,6 @@ pub struct Device {
     pub renumbered: bool,
 }
 
-/// What is known of a device; empty where it is not.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub model: String,
-    /// Bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<u64>,
-    /// `0000:65:00.0`
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub pci: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub driver_version: String,
-    /// `8.0`
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub compute: String,
-    /// `1g.5gb`, for a part of a GPU.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub mig_profile: String,
-    /// The GPU that it is a part of.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub parent: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub numa: Option<u32>,
-    /// How near other devices of the kind are, by their names; greater is nearer (see [`near`]).
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub links: BTreeMap<String, u32>,
-}
-
 /// How near two devices are.
 pub mod near {
     /// Each active NVLink between them counts once more.
@@ -140,6 +112,18 @@ impl Device {
             annotations: BTreeMap::new(),
             edits: Edits::default(),
             renumbered: false,
+        }
+    }
+
+    fn plain(&self) -> NodeDevice {
+        NodeDevice {
+            name: self.name.clone(),
+            aliases: self.aliases.clone(),
+            index: self.index,
+            facts: self.facts.clone(),
+            shares: self.shares,
+            set_aside: self.set_aside.clone(),
+            held: Vec::new(),
         }
     }
 

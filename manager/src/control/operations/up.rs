@@ -7,7 +7,7 @@ use hoist_proto::{
 use tokio::sync::mpsc;
 
 use crate::control::{
-    Control, ControlError, EventStream,
+    Control, ControlError, EventStream, devices,
     plan::{Planned, plan},
     watch::{Failure, Outcome, Watcher, all_gone, all_up, ready},
 };
@@ -35,7 +35,9 @@ impl Control {
             .store
             .update(|tx| {
                 let mut planned = plan(tx, &prepared.desired, &prepared.options, &prepared.known)?;
-                std::mem::take(&mut planned.writes).write(tx)?;
+                let writes = std::mem::take(&mut planned.writes);
+                writes.services.iter().try_for_each(|service| devices::check(tx, &service.spec))?;
+                writes.write(tx)?;
                 Ok::<_, ControlError>(planned)
             })
             .await?;

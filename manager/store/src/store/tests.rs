@@ -40,6 +40,7 @@ fn task(service: &Service) -> Task {
         restarts: 0,
         started_with: Default::default(),
         addresses: Vec::new(),
+        devices: Vec::new(),
     }
 }
 

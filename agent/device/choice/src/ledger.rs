@@ -1,11 +1,11 @@
-//! Who holds what. In memory only: each container's state has its own part of it on the disk.
+//! Who holds what. In memory only: each container's state, and each task, has its own part of it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// A device in the accounts: its kind and its name.
-pub(crate) type Key = (String, String);
+pub type Key = (String, String);
 
 /// How much of a device somebody holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,27 +18,27 @@ pub struct Hold {
 
 /// All holds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     holds: BTreeMap<Key, Vec<Hold>>,
 }
 
 impl Ledger {
-    pub(crate) fn holds(&self, key: &Key) -> &[Hold] {
+    pub fn holds(&self, key: &Key) -> &[Hold] {
         self.holds.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Parts that are left of a device of `shares` parts; for one that is given whole, 0 or 1.
-    pub(crate) fn free(&self, key: &Key, shares: u32) -> u32 {
+    pub fn free(&self, key: &Key, shares: u32) -> u32 {
         let taken: u32 = self.holds(key).iter().map(|hold| hold.parts.unwrap_or(shares)).sum();
         shares.saturating_sub(taken)
     }
 
-    pub(crate) fn take(&mut self, key: Key, hold: Hold) {
+    pub fn take(&mut self, key: Key, hold: Hold) {
         self.holds.entry(key).or_default().push(hold);
     }
 
     /// Everything of one holder is given back; says whether there was anything.
-    pub(crate) fn release(&mut self, holder: &str) -> bool {
+    pub fn release(&mut self, holder: &str) -> bool {
         let mut any = false;
         self.holds.retain(|_, holds| {
             let before = holds.len();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hoist_proto::spec::DeviceRequest;
 use hoist_proto::unit::parse_bytes;
 
-use crate::{DeviceError, Result};
+use crate::{ChoiceError, Result};
 
 /// A request, looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,9 +64,9 @@ impl Request {
     /// Looks at a request.
     ///
     /// # Errors
-    /// [`DeviceError::Request`] for what makes no sense, and for options that nobody knows.
+    /// [`ChoiceError::Request`] for what makes no sense, and for options that nobody knows.
     pub fn of(given: &DeviceRequest) -> Result<Self> {
-        let refuse = |why: String| Err(DeviceError::Request(why));
+        let refuse = |why: String| Err(ChoiceError::Request(why));
         let which = match (given.count.unwrap_or(0), &given.device_ids[..]) {
             (0, []) => return refuse("it says neither how many devices nor which".into()),
             (0, names) => Which::Names(names.to_vec()),
@@ -79,8 +79,7 @@ impl Request {
         };
         let (share, needs) = options(&given.options)?;
         let driver = given.driver.clone().unwrap_or_default();
-        let names_kind =
-            matches!(&which, Which::Names(names) if names.iter().all(|name| crate::cdi::is_qualified(name)));
+        let names_kind = matches!(&which, Which::Names(names) if names.iter().all(|name| crate::is_qualified(name)));
         if driver == "cdi" && !names_kind {
             return refuse("the driver cdi gives devices by their whole names only: vendor.com/class=name".into());
         }
@@ -92,7 +91,7 @@ impl Request {
 }
 
 fn options(given: &BTreeMap<String, String>) -> Result<(Option<Share>, Needs)> {
-    let bad = |key: &str, value: &str, why: &str| DeviceError::Request(format!("option {key}={value}: {why}"));
+    let bad = |key: &str, value: &str, why: &str| ChoiceError::Request(format!("option {key}={value}: {why}"));
     let mut needs = Needs::default();
     let (mut fraction, mut mps, mut memory) = (None, false, None);
     for (key, value) in given {
@@ -113,19 +112,19 @@ fn options(given: &BTreeMap<String, String>) -> Result<(Option<Share>, Needs)> {
             "driver-version" => needs.driver_version = Some(version()?),
             "mig-profile" => needs.mig_profile = Some(value.clone()),
             _ => {
-                return Err(DeviceError::Request(format!("option {key} is not supported: there are {OPTIONS}")));
+                return Err(ChoiceError::Request(format!("option {key} is not supported: there are {OPTIONS}")));
             }
         }
     }
     let share = match fraction {
         Some(fraction) => Some(Share { fraction, mps, memory }),
         None if mps || memory.is_some() => {
-            return Err(DeviceError::Request("mps and share-memory say how a share is kept: give share too".into()));
+            return Err(ChoiceError::Request("mps and share-memory say how a share is kept: give share too".into()));
         }
         None => None,
     };
     if let Some(Share { mps: false, memory: Some(_), .. }) = share {
-        return Err(DeviceError::Request(
+        return Err(ChoiceError::Request(
             "share-memory cannot be enforced between processes that take turns: ask for mps=true as well".into(),
         ));
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use hoist_choice::{Ledger, Pool, choose_all};
 use hoist_proto::spec::DeviceRequest;
 
 use crate::inventory::near;
@@ -142,7 +143,7 @@ fn plain_counters() {
 
 #[test]
 fn what_is_near_is_given_together() {
-    use crate::inventory::{Device, Inventory, Kind, Source};
+    use crate::inventory::{Device, Kind, Source};
     // Two pairs joined by NVLink, 0-2 and 1-3.
     let device = |index: u32| {
         let mut device = Device::named(format!("G{index}"), index);
@@ -161,12 +162,12 @@ fn what_is_near_is_given_together() {
         groups: BTreeMap::new(),
         open: false,
     };
-    let inventory = Inventory { kinds: vec![kind], warnings: Vec::new() };
-    let mut ledger = crate::ledger::Ledger::default();
-    let choose = |ledger: &crate::ledger::Ledger, count| {
-        let request = crate::Request::of(&gpus(count, &[])).unwrap();
-        let view = super::View { inventory: &inventory, ledger, previous: &[], name: &str::to_owned };
-        super::choose(&view, &request).unwrap().into_iter().map(|one| one.name).collect::<Vec<_>>()
+    let kinds = [kind.plain()];
+    let mut ledger = Ledger::default();
+    let choose = |ledger: &Ledger, count| {
+        let pool = Pool { kinds: &kinds, warnings: &[], previous: &[], name: &str::to_owned };
+        let (chosen, _) = choose_all(&pool, &mut ledger.clone(), "b", &[gpus(count, &[])]).unwrap();
+        chosen.into_iter().map(|one| one.name).collect::<Vec<_>>()
     };
     assert_eq!(choose(&ledger, 2), ["G0", "G2"]);
     ledger.take(("x.com/gpu".into(), "G0".into()), crate::Hold { holder: "a".into(), parts: None });

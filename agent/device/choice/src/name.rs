@@ -30,7 +30,7 @@ pub fn is_qualified(text: &str) -> bool {
 }
 
 /// A prefix that is a DNS subdomain, a slash, and a name of at most 63 characters.
-pub(super) fn check_kind(kind: &str) -> Result<(), String> {
+pub fn check_kind(kind: &str) -> Result<(), String> {
     let Some((vendor, class)) = kind.split_once('/') else {
         return Err(format!("{kind:?} is not of the form vendor.com/class"));
     };
@@ -52,7 +52,8 @@ pub(super) fn check_kind(kind: &str) -> Result<(), String> {
     well_formed(class, "_-.").map_err(|why| format!("the class of {kind:?} {why}"))
 }
 
-pub(super) fn check_device(name: &str) -> Result<(), String> {
+/// Characters that a device's name may have, as CDI says.
+pub fn check_device(name: &str) -> Result<(), String> {
     // The established implementation permits colons too, and NVIDIA's names of MIG devices have them.
     well_formed(name, "_-.:").map_err(|why| format!("the device name {name:?} {why}"))
 }

@@ -1,50 +1,86 @@
 //! Which devices a request gets: a pure function of what there is and who holds what.
 
-use crate::cdi::QualifiedName;
-use crate::devices::Assigned;
-use crate::inventory::{Device, Inventory, Kind, Source};
-use crate::ledger::Ledger;
-use crate::request::{Needs, Request, Share, Which, version};
-use crate::{DeviceError, Result};
+use hoist_proto::spec::{
+    AssignedDevice, DeviceKind as Kind, DeviceRequest, DeviceSource as Source, NodeDevice as Device,
+};
 
-/// What a choice looks at.
-pub(crate) struct View<'a> {
-    pub inventory: &'a Inventory,
-    pub ledger: &'a Ledger,
+use crate::request::{Needs, Request, Share, Which, version};
+use crate::{ChoiceError, Hold, Ledger, QualifiedName, Result};
+
+/// A machine's devices, and for whom they are chosen.
+pub struct Pool<'a> {
+    pub kinds: &'a [Kind],
+    /// What is wrong with the machine's devices, for words about what there is not.
+    pub warnings: &'a [String],
     /// What the holder had before; it gets that again where it can.
-    pub previous: &'a [Assigned],
+    pub previous: &'a [AssignedDevice],
     /// How a holder is called in an error.
     pub name: &'a dyn Fn(&str) -> String,
+}
+
+/// Chooses for one request after the other, each seeing what those before it took, and notes it in the ledger. The
+/// ledger of a choice that failed is of no use.
+///
+/// # Errors
+/// `Request` for what makes no sense; `NoSuchDevice` and `Impossible` if it could not be met even if nobody held
+/// anything; `Held` with who holds what.
+pub fn choose_all(
+    pool: &Pool<'_>,
+    ledger: &mut Ledger,
+    holder: &str,
+    requests: &[DeviceRequest],
+) -> Result<(Vec<AssignedDevice>, Vec<Option<Share>>)> {
+    let (mut all, mut shares) = (Vec::new(), Vec::new());
+    for (place, request) in (0_u32..).zip(requests) {
+        let request = Request::of(request)?;
+        for mut assigned in choose(&View { pool, ledger }, &request)? {
+            let open = pool.kinds.iter().any(|kind| kind.name == assigned.kind && kind.open);
+            if !open {
+                let hold = Hold { holder: holder.to_owned(), parts: assigned.parts };
+                ledger.take((assigned.kind.clone(), assigned.name.clone()), hold);
+            }
+            assigned.request = place;
+            all.push(assigned);
+            shares.push(request.share.clone());
+        }
+    }
+    Ok((all, shares))
+}
+
+/// What a choice looks at.
+struct View<'a> {
+    pool: &'a Pool<'a>,
+    ledger: &'a Ledger,
 }
 
 /// Chooses.
 ///
 /// # Errors
 /// `NoSuchDevice` and `Impossible` if it could not be met even if nobody held anything; `Held` with who holds what.
-pub(crate) fn choose(view: &View<'_>, request: &Request) -> Result<Vec<Assigned>> {
+fn choose(view: &View<'_>, request: &Request) -> Result<Vec<AssignedDevice>> {
     if let Which::Names(names) = &request.which {
         return named(view, request, names);
     }
-    let kinds = candidates(view.inventory, request)?;
+    let kinds = candidates(view.pool, request)?;
     let mut shortest = None;
     for kind in kinds {
         match counted(view, kind, request) {
             Ok(chosen) => return Ok(chosen),
             // The one that could be met at some time says more than the one that never can.
             Err(error) => match (&shortest, &error) {
-                (None, _) | (Some(DeviceError::Impossible(_)), DeviceError::Held(_)) => shortest = Some(error),
+                (None, _) | (Some(ChoiceError::Impossible(_)), ChoiceError::Held(_)) => shortest = Some(error),
                 _ => {}
             },
         }
     }
-    Err(shortest.unwrap_or_else(|| no_driver(view.inventory, request)))
+    Err(shortest.unwrap_or_else(|| no_driver(view.pool, request)))
 }
 
 /// Kinds that a request can mean, those of drivers first.
-fn candidates<'a>(inventory: &'a Inventory, request: &Request) -> Result<Vec<&'a Kind>> {
-    let mut kinds: Vec<&Kind> = inventory.kinds.iter().filter(|kind| fits(kind, request)).collect();
+fn candidates<'a>(pool: &Pool<'a>, request: &Request) -> Result<Vec<&'a Kind>> {
+    let mut kinds: Vec<&Kind> = pool.kinds.iter().filter(|kind| fits(kind, request)).collect();
     if kinds.is_empty() {
-        return Err(no_driver(inventory, request));
+        return Err(no_driver(pool, request));
     }
     let rank = |kind: &&Kind| match kind.source {
         Source::Nvidia => 0,
@@ -70,13 +106,13 @@ fn fits(kind: &Kind, request: &Request) -> bool {
     by_driver && (request.capabilities.is_empty() || request.capabilities.iter().any(|all| all.iter().all(has)))
 }
 
-fn no_driver(inventory: &Inventory, request: &Request) -> DeviceError {
+fn no_driver(pool: &Pool<'_>, request: &Request) -> ChoiceError {
     let gpu = request.capabilities.iter().flatten().any(|capability| capability == "gpu");
-    let there: Vec<&str> = inventory.kinds.iter().map(|kind| kind.name.as_str()).collect();
+    let there: Vec<&str> = pool.kinds.iter().map(|kind| kind.name.as_str()).collect();
     let mut text =
         format!("could not select device driver {:?} with capabilities: {:?}", request.driver, request.capabilities);
-    if !inventory.warnings.is_empty() {
-        text.push_str(&format!(": {}", inventory.warnings.join("; ")));
+    if !pool.warnings.is_empty() {
+        text.push_str(&format!(": {}", pool.warnings.join("; ")));
     } else if gpu && there.is_empty() {
         text.push_str(
             ": this machine has no GPU that a driver, a CDI specification or the daemon's setting devices tells of; \
@@ -87,10 +123,10 @@ fn no_driver(inventory: &Inventory, request: &Request) -> DeviceError {
     } else {
         text.push_str(&format!(": this machine has {}", there.join(", ")));
     }
-    DeviceError::Impossible(text)
+    ChoiceError::Impossible(text)
 }
 
-fn counted(view: &View<'_>, kind: &Kind, request: &Request) -> Result<Vec<Assigned>> {
+fn counted(view: &View<'_>, kind: &Kind, request: &Request) -> Result<Vec<AssignedDevice>> {
     let usable: Vec<&Device> =
         kind.devices.iter().filter(|device| device.set_aside.is_none() && meets(device, &request.needs)).collect();
     let wanted = match request.which {
@@ -112,7 +148,7 @@ fn counted(view: &View<'_>, kind: &Kind, request: &Request) -> Result<Vec<Assign
         if !aside.is_empty() {
             text.push_str(&format!(" ({})", aside.join(", ")));
         }
-        return Err(DeviceError::Impossible(text));
+        return Err(ChoiceError::Impossible(text));
     }
     let mut able = Vec::new();
     for device in &usable {
@@ -122,7 +158,7 @@ fn counted(view: &View<'_>, kind: &Kind, request: &Request) -> Result<Vec<Assign
         }
     }
     if able.len() < wanted {
-        return Err(DeviceError::Held(format!(
+        return Err(ChoiceError::Held(format!(
             "{} {} asked for: {}",
             many(wanted),
             were(wanted),
@@ -138,8 +174,8 @@ fn were(count: usize) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
 
-fn named(view: &View<'_>, request: &Request, names: &[String]) -> Result<Vec<Assigned>> {
-    let mut chosen: Vec<Assigned> = Vec::new();
+fn named(view: &View<'_>, request: &Request, names: &[String]) -> Result<Vec<AssignedDevice>> {
+    let mut chosen: Vec<AssignedDevice> = Vec::new();
     for name in names {
         for found in one_name(view, request, name)? {
             if !chosen.iter().any(|other| (&other.kind, &other.name) == (&found.kind, &found.name)) {
@@ -150,11 +186,11 @@ fn named(view: &View<'_>, request: &Request, names: &[String]) -> Result<Vec<Ass
     Ok(chosen)
 }
 
-fn one_name(view: &View<'_>, request: &Request, name: &str) -> Result<Vec<Assigned>> {
+fn one_name(view: &View<'_>, request: &Request, name: &str) -> Result<Vec<AssignedDevice>> {
     let qualified = QualifiedName::parse(name);
     let kinds: Vec<&Kind> = match &qualified {
-        Some(whole) => view.inventory.kinds.iter().filter(|kind| kind.name == whole.kind).collect(),
-        None => candidates(view.inventory, request)?,
+        Some(whole) => view.pool.kinds.iter().filter(|kind| kind.name == whole.kind).collect(),
+        None => candidates(view.pool, request)?,
     };
     let short = qualified.as_ref().map_or(name, |whole| whole.name.as_str());
     for kind in &kinds {
@@ -166,24 +202,24 @@ fn one_name(view: &View<'_>, request: &Request, name: &str) -> Result<Vec<Assign
         let mut found = Vec::new();
         for device in devices {
             if let Some(reason) = &device.set_aside {
-                return Err(DeviceError::Held(format!("{}={} is set aside: {reason}", kind.name, device.short())));
+                return Err(ChoiceError::Held(format!("{}={} is set aside: {reason}", kind.name, device.short())));
             }
             if !meets(device, &request.needs) {
-                return Err(DeviceError::Impossible(format!(
+                return Err(ChoiceError::Impossible(format!(
                     "{}={short} is not of the kind that the options ask for",
                     kind.name
                 )));
             }
             let parts = parts(kind, device, request.share.as_ref())?;
             if !free(view, kind, device, parts) {
-                return Err(DeviceError::Held(format!(
+                return Err(ChoiceError::Held(format!(
                     "device {}={} was asked for: {}",
                     kind.name,
                     device.short(),
                     holders(view, kind, &[device])
                 )));
             }
-            found.push(assigned(kind, device, parts, group.filter(|group| kind.groups.contains_key(*group))));
+            found.push(assigned(kind, device, parts, group.filter(|group| kind.groups.contains(*group))));
         }
         return Ok(found);
     }
@@ -191,18 +227,18 @@ fn one_name(view: &View<'_>, request: &Request, name: &str) -> Result<Vec<Assign
         .iter()
         .flat_map(|kind| kind.devices.iter().map(|device| format!("{}={}", kind.name, device.short())))
         .collect();
-    let hint =
-        if there.is_empty() { view.inventory.warnings.join("; ") } else { format!("there are {}", there.join(", ")) };
-    Err(DeviceError::NoSuchDevice { name: name.to_owned(), hint })
+    let hint = if there.is_empty() { view.pool.warnings.join("; ") } else { format!("there are {}", there.join(", ")) };
+    Err(ChoiceError::NoSuchDevice { name: name.to_owned(), hint })
 }
 
-fn assigned(kind: &Kind, device: &Device, parts: Option<u32>, group: Option<&str>) -> Assigned {
-    Assigned {
+fn assigned(kind: &Kind, device: &Device, parts: Option<u32>, group: Option<&str>) -> AssignedDevice {
+    AssignedDevice {
         kind: kind.name.clone(),
         name: device.name.clone(),
         parts,
         of: device.shares,
         group: group.map(str::to_owned),
+        request: 0,
     }
 }
 
@@ -212,7 +248,7 @@ fn parts(kind: &Kind, device: &Device, share: Option<&Share>) -> Result<Option<u
     let exact = share.fraction * f64::from(device.shares);
     let parts = exact.round();
     if device.shares < 2 {
-        return Err(DeviceError::Impossible(format!(
+        return Err(ChoiceError::Impossible(format!(
             "{}={} is not shared here: the daemon's setting devices.{}.shares says in how many parts",
             kind.name,
             device.short(),
@@ -220,7 +256,7 @@ fn parts(kind: &Kind, device: &Device, share: Option<&Share>) -> Result<Option<u
         )));
     }
     if parts < 1.0 || (exact - parts).abs() > 0.01 {
-        return Err(DeviceError::Impossible(format!(
+        return Err(ChoiceError::Impossible(format!(
             "a share of {} of {} is no whole number of its {} parts",
             share.fraction, kind.name, device.shares
         )));
@@ -235,7 +271,7 @@ fn free(view: &View<'_>, kind: &Kind, device: &Device, parts: Option<u32>) -> bo
 }
 
 fn had(view: &View<'_>, kind: &Kind, device: &Device) -> bool {
-    view.previous.iter().any(|before| before.kind == kind.name && before.name == device.name)
+    view.pool.previous.iter().any(|before| before.kind == kind.name && before.name == device.name)
 }
 
 /// Shares go where least is left, so that whole devices stay whole.
@@ -304,7 +340,7 @@ fn holders(view: &View<'_>, kind: &Kind, devices: &[&Device]) -> String {
         let holds = view.ledger.holds(&(kind.name.clone(), device.name.clone()));
         held += usize::from(!holds.is_empty());
         for hold in holds {
-            let mut name = (view.name)(&hold.holder);
+            let mut name = (view.pool.name)(&hold.holder);
             if let Some(parts) = hold.parts {
                 name.push_str(&format!(" ({parts} of {} parts)", device.shares));
             }
@@ -329,6 +365,3 @@ fn meets(device: &Device, needs: &Needs) -> bool {
         && at_least(&facts.driver_version, &needs.driver_version)
         && needs.mig_profile.as_ref().is_none_or(|profile| *profile == facts.mig_profile)
 }
-
-#[cfg(test)]
-mod tests;
