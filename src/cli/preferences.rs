@@ -92,56 +92,44 @@ impl Preferences {
 
     /// Fills in what a command line leaves open. `host` is the daemon's address.
     pub fn fill(&self, command: &mut Command, host: &str) {
-        use Command as C;
+        use {Command as C, ContainerCommand as Containers, ImageCommand as Images};
         match command {
-            C::Ps(args) => list(&mut args.format, args.quiet, &self.ps_format),
-            C::Images(args) => list(&mut args.format, args.quiet, &self.images_format),
-            C::Stats(args) => list(&mut args.format, false, &self.stats_format),
-            C::Run(args) => {
+            C::Ps(args) | C::Container { command: Containers::Ls(args) } => {
+                list(&mut args.format, args.quiet, &self.ps_format);
+            }
+            C::Images(args) | C::Image { command: Images::Ls(args) } => {
+                list(&mut args.format, args.quiet, &self.images_format);
+            }
+            C::Stats(args) | C::Container { command: Containers::Stats(args) } => {
+                list(&mut args.format, false, &self.stats_format);
+            }
+            C::Run(args) | C::Container { command: Containers::Run(args) } => {
                 self.keys(&mut args.detach_keys);
                 self.variables(&mut args.create.process.env, host);
             }
-            C::Create(args) => self.variables(&mut args.create.process.env, host),
-            C::Exec(args) => self.keys(&mut args.detach_keys),
-            C::Start(args) => self.keys(&mut args.detach_keys),
-            C::Attach(args) => self.keys(&mut args.detach_keys),
-            C::Build(args) => self.variables(&mut args.build_args, host),
-            C::Container { command } => self.fill_container(command, host),
-            C::Image { command: ImageCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.images_format),
-            C::Builder { command: BuilderCommand::Build(args) } | C::Buildx { command: BuildxCommand::Build(args) } => {
-                self.variables(&mut args.build_args, host);
+            C::Create(args) | C::Container { command: Containers::Create(args) } => {
+                self.variables(&mut args.create.process.env, host);
             }
-            C::Buildx { command: BuildxCommand::Prune(args) } => self.prune(&mut args.filters),
-            C::Image { command: ImageCommand::Build(args) } => self.variables(&mut args.build_args, host),
-            C::Image { command: ImageCommand::Prune(args) } => self.prune(&mut args.filters),
+            C::Exec(args) | C::Container { command: Containers::Exec(args) } => self.keys(&mut args.detach_keys),
+            C::Start(args) | C::Container { command: Containers::Start(args) } => self.keys(&mut args.detach_keys),
+            C::Attach(args) | C::Container { command: Containers::Attach(args) } => self.keys(&mut args.detach_keys),
+            C::Build(args)
+            | C::Builder { command: BuilderCommand::Build(args) }
+            | C::Buildx { command: BuildxCommand::Build(args) }
+            | C::Image { command: Images::Build(args) } => self.variables(&mut args.build_args, host),
             C::Network { command: NetworkCommand::Ls(args) } => {
                 list(&mut args.format, args.quiet, &self.networks_format);
             }
-            C::Network { command: NetworkCommand::Prune(args) } => self.prune(&mut args.filters),
             C::Volume { command: VolumeCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.volumes_format),
+            C::Plugin { command: PluginCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.plugins_format),
+            C::Container { command: Containers::Prune(args) } => self.prune(&mut args.filters),
+            C::Image { command: Images::Prune(args) } => self.prune(&mut args.filters),
+            C::Network { command: NetworkCommand::Prune(args) } => self.prune(&mut args.filters),
             C::Volume { command: VolumeCommand::Prune(args) } => self.prune(&mut args.filters),
             C::Builder { command: BuilderCommand::Prune(args) } => self.prune(&mut args.filters),
+            C::Buildx { command: BuildxCommand::Prune(args) } => self.prune(&mut args.filters),
             C::System { command: SystemCommand::Prune(args) } => self.prune(&mut args.filters),
-            C::Plugin { command: PluginCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.plugins_format),
             other => self.fill_cluster(other),
-        }
-    }
-
-    fn fill_container(&self, command: &mut ContainerCommand, host: &str) {
-        use ContainerCommand as C;
-        match command {
-            C::Ls(args) => list(&mut args.format, args.quiet, &self.ps_format),
-            C::Stats(args) => list(&mut args.format, false, &self.stats_format),
-            C::Prune(args) => self.prune(&mut args.filters),
-            C::Run(args) => {
-                self.keys(&mut args.detach_keys);
-                self.variables(&mut args.create.process.env, host);
-            }
-            C::Create(args) => self.variables(&mut args.create.process.env, host),
-            C::Exec(args) => self.keys(&mut args.detach_keys),
-            C::Start(args) => self.keys(&mut args.detach_keys),
-            C::Attach(args) => self.keys(&mut args.detach_keys),
-            _ => {}
         }
     }
 

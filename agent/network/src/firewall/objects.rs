@@ -28,6 +28,13 @@ pub(super) fn put_table(t: &mut Transaction, table: &str) {
     });
 }
 
+/// One that is not there cannot be dropped.
+pub(super) fn drop_table(t: &mut Transaction, table: &str) {
+    t.change(libc::NFT_MSG_DELTABLE, 0, |a| {
+        a.text(1, table);
+    });
+}
+
 /// `number` tells the set from others of the transaction. `host_order` is for nft's listing of keys that are in the
 /// host's own byte order.
 pub(super) fn put_set(t: &mut Transaction, table: &str, set: &Set<'_>, number: u32, host_order: bool) {

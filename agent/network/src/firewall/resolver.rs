@@ -3,8 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::expression::{Base, Meta, R0, Rule};
-use super::wire::{self, APPEND, CREATE, IPV4, Transaction};
+use super::expression::{Base, Meta, R0};
+use super::objects;
+use super::wire::{self, IPV4, Transaction};
 use crate::files::RESOLVER;
 use crate::netlink::Socket;
 
@@ -35,23 +36,12 @@ impl ResolverPort {
         const SOURCE: u32 = 0;
         const DESTINATION: u32 = 2;
         let mut t = Transaction::new(IPV4);
-        let table = |t: &mut Transaction, kind, flags| {
-            t.change(kind, flags, |a| {
-                a.text(1, TABLE);
-            });
-        };
-        table(&mut t, libc::NFT_MSG_NEWTABLE, CREATE);
+        objects::put_table(&mut t, TABLE);
         if !fresh {
-            table(&mut t, libc::NFT_MSG_DELTABLE, 0);
-            table(&mut t, libc::NFT_MSG_NEWTABLE, CREATE);
+            objects::drop_table(&mut t, TABLE);
+            objects::put_table(&mut t, TABLE);
         }
-        t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
-            a.text(1, TABLE).text(3, CHAIN);
-            a.nest(4, |hook| {
-                hook.be32(1, OUTPUT_HOOK).be32(2, 0);
-            });
-            a.text(7, "filter");
-        });
+        objects::put_chain(&mut t, TABLE, CHAIN, Some(("filter", OUTPUT_HOOK, 0)));
         let (IpAddr::V4(address), port) = (RESOLVER, port.to_be_bytes()) else {
             unreachable!("the resolver's address is of IPv4")
         };
@@ -59,36 +49,28 @@ impl ResolverPort {
         // TCP has its checksum at 16, UDP at 6.
         for (protocol, checksum) in [(libc::IPPROTO_UDP, 6), (libc::IPPROTO_TCP, 16)] {
             for (address_at, port_at, from, to) in [(16, DESTINATION, domain, port), (12, SOURCE, port, domain)] {
-                t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
-                    a.text(1, TABLE).text(2, CHAIN);
-                    a.nest(4, |list| {
-                        let mut r = Rule(list);
-                        r.load(Meta::OutInterface, R0).is(R0, &LOOPBACK.to_ne_bytes());
-                        r.payload(Base::Network, address_at, 4, R0).is(R0, &address.octets());
-                        r.load(Meta::Protocol, R0).is(R0, &[protocol as u8]);
-                        r.payload(Base::Transport, port_at, 2, R0).is(R0, &from);
-                        r.set(R0, &to).rewrite(R0, port_at, 2, checksum);
-                    });
+                objects::put_rule(&mut t, TABLE, CHAIN, |r| {
+                    r.load(Meta::OutInterface, R0).is(R0, &LOOPBACK.to_ne_bytes());
+                    r.payload(Base::Network, address_at, 4, R0).is(R0, &address.octets());
+                    r.load(Meta::Protocol, R0).is(R0, &[protocol as u8]);
+                    r.payload(Base::Transport, port_at, 2, R0).is(R0, &from);
+                    r.set(R0, &to).rewrite(R0, port_at, 2, checksum);
                 });
             }
         }
         // When nobody serves, the kernel's complaint quotes the rewritten datagram. With the port that the
         // client knows it finds its socket, and the client hears at once instead of waiting.
-        t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
+        objects::put_rule(&mut t, TABLE, CHAIN, |r| {
             const UNREACHABLE: u8 = 3;
             /// Where the quoted packet begins.
             const QUOTE: u32 = 8;
-            a.text(1, TABLE).text(2, CHAIN);
-            a.nest(4, |list| {
-                let mut r = Rule(list);
-                r.load(Meta::OutInterface, R0).is(R0, &LOOPBACK.to_ne_bytes());
-                r.load(Meta::Protocol, R0).is(R0, &[libc::IPPROTO_ICMP as u8]);
-                r.payload(Base::Transport, 0, 1, R0).is(R0, &[UNREACHABLE]);
-                r.payload(Base::Transport, QUOTE + 9, 1, R0).is(R0, &[libc::IPPROTO_UDP as u8]);
-                r.payload(Base::Transport, QUOTE + 16, 4, R0).is(R0, &address.octets());
-                r.payload(Base::Transport, QUOTE + 20 + DESTINATION, 2, R0).is(R0, &port);
-                r.set(R0, &domain).rewrite(R0, QUOTE + 20 + DESTINATION, 2, 2);
-            });
+            r.load(Meta::OutInterface, R0).is(R0, &LOOPBACK.to_ne_bytes());
+            r.load(Meta::Protocol, R0).is(R0, &[libc::IPPROTO_ICMP as u8]);
+            r.payload(Base::Transport, 0, 1, R0).is(R0, &[UNREACHABLE]);
+            r.payload(Base::Transport, QUOTE + 9, 1, R0).is(R0, &[libc::IPPROTO_UDP as u8]);
+            r.payload(Base::Transport, QUOTE + 16, 4, R0).is(R0, &address.octets());
+            r.payload(Base::Transport, QUOTE + 20 + DESTINATION, 2, R0).is(R0, &port);
+            r.set(R0, &domain).rewrite(R0, QUOTE + 20 + DESTINATION, 2, 2);
         });
         t.commit(&mut self.0).map_err(io::Error::from)
     }

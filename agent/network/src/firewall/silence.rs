@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    expression::{Base, R0, Rule, Verdict},
-    wire::{self, APPEND, CREATE, INET, Transaction},
+    expression::{Base, R0, Verdict},
+    objects,
+    wire::{self, INET, Transaction},
 };
 use crate::netlink::Refusal;
 
@@ -21,37 +22,20 @@ pub(crate) fn silence(sources: &[IpAddr]) -> Result<(), Refusal> {
         words: None,
     })?;
     let mut t = Transaction::new(INET);
-    let table = |t: &mut Transaction| {
-        t.change(libc::NFT_MSG_NEWTABLE, CREATE, |a| {
-            a.text(1, TABLE).be32(2, 0);
-        });
-    };
     // Deleting what is not there fails, hence it is made first.
-    table(&mut t);
-    t.change(libc::NFT_MSG_DELTABLE, 0, |a| {
-        a.text(1, TABLE);
-    });
+    objects::put_table(&mut t, TABLE);
+    objects::drop_table(&mut t, TABLE);
     if !sources.is_empty() {
-        table(&mut t);
-        t.change(libc::NFT_MSG_NEWCHAIN, CREATE, |a| {
-            a.text(1, TABLE).text(3, CHAIN);
-            a.nest(4, |hook| {
-                hook.be32(1, PREROUTING_HOOK).be32(2, FIRST as u32);
-            });
-            a.text(7, "filter");
-        });
+        objects::put_table(&mut t, TABLE);
+        objects::put_chain(&mut t, TABLE, CHAIN, Some(("filter", PREROUTING_HOOK, FIRST)));
     }
     for source in sources {
-        t.change(libc::NFT_MSG_NEWRULE, APPEND, |a| {
-            a.text(1, TABLE).text(2, CHAIN);
-            a.nest(4, |expressions| {
-                let mut rule = Rule(expressions);
-                match source {
-                    IpAddr::V4(v4) => rule.ipv4().payload(Base::Network, 12, 4, R0).is(R0, &v4.octets()),
-                    IpAddr::V6(v6) => rule.ipv6().payload(Base::Network, 8, 16, R0).is(R0, &v6.octets()),
-                }
-                .verdict(Verdict::Drop);
-            });
+        objects::put_rule(&mut t, TABLE, CHAIN, |rule| {
+            match source {
+                IpAddr::V4(v4) => rule.ipv4().payload(Base::Network, 12, 4, R0).is(R0, &v4.octets()),
+                IpAddr::V6(v6) => rule.ipv6().payload(Base::Network, 8, 16, R0).is(R0, &v6.octets()),
+            }
+            .verdict(Verdict::Drop);
         });
     }
     t.commit(&mut socket)

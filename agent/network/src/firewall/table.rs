@@ -188,9 +188,7 @@ impl Firewall {
     }
 
     fn drop_table(&self, t: &mut Transaction) {
-        t.change(libc::NFT_MSG_DELTABLE, 0, |a| {
-            a.text(1, &self.table);
-        });
+        objects::drop_table(t, &self.table);
     }
 
     fn put_sets(&self, t: &mut Transaction) {
