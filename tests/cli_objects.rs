@@ -139,3 +139,36 @@ fn a_pull_from_a_registry_shows_the_name_and_near_names_when_there_is_none() {
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("busybox:2") && missing.stderr.contains("did you mean"), "{}", missing.stderr);
 }
+
+#[test]
+fn what_happens_is_told_once_and_as_it_was() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).ok();
+    host.hoist(&["network", "create", "back"]).ok();
+    host.hoist(&["network", "connect", "back", "web"]).ok();
+    host.hoist(&["network", "disconnect", "back", "web"]).ok();
+    let asked = ["events", "--since", "5m", "--until", "0s", "--filter", "network=back", "--format", "{{.Action}}"];
+    assert_eq!(host.hoist(&asked).ok(), "create\nconnect\ndisconnect\n");
+    // The history has the command that ran, not the one that the image gets.
+    host.hoist(&["commit", "-c", "CMD [\"ls\"]", "web", "made"]).ok();
+    let history = host.hoist(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "made"]).ok();
+    assert_eq!(history.lines().next(), Some("sleep 1000"), "{history}");
+    assert_eq!(host.hoist(&["inspect", "-f", "{{json .Config.Cmd}}", "made"]).ok(), "[\"ls\"]\n");
+    // What the container was told is the image's from then on.
+    let flags = ["-e", "A=b", "-w", "/tmp", "--label", "x=y", "--entrypoint", "sleep", "--name", "told"];
+    host.hoist(&[&["run", "-d"], &flags[..], &["busybox", "1000"]].concat()).ok();
+    host.other("docker", &["commit", "told", "kept"]).ok();
+    let form =
+        "{{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}} {{.Config.Labels.x}} {{.Config.Env}}";
+    let config = host.hoist(&["inspect", "--type", "image", "-f", form, "kept"]).ok();
+    assert!(config.starts_with("[\"sleep\"] [\"1000\"] /tmp y ") && config.contains("A=b"), "{config}");
+    assert!(!config.contains("HOSTNAME"), "{config}");
+    host.hoist(&["rm", "-f", "told"]).ok();
+    // One filter for all kinds of things, also for those that have no labels.
+    host.hoist(&["volume", "create", "kept"]).ok();
+    let pruned = host.other("docker", &["system", "prune", "-af", "--volumes", "--filter", "label=nobody"]).ok();
+    assert!(pruned.contains("Total reclaimed space: 0B"), "{pruned}");
+    assert_eq!(host.hoist(&["volume", "ls", "-q"]).ok(), "kept\n");
+    host.hoist(&["rm", "-f", "web"]).ok();
+}

@@ -1,9 +1,7 @@
-//! Connecting to a container's first process, and making an image of what it did.
+//! Connecting to a container's first process.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
-use hoist_image::{CommitOptions, Image};
 use hoist_runtime::supervisor::{Request, Size, Streams};
 use tokio::net::UnixStream;
 
@@ -58,21 +56,5 @@ impl Inner {
         let sizes = [("height", size.rows.to_string()), ("width", size.columns.to_string())];
         self.publish(&handle, "resize", &sizes);
         Ok(())
-    }
-
-    pub(crate) async fn commit(self: &Arc<Self>, name: &str, options: CommitOptions, pause: bool) -> Result<Image> {
-        let handle = self.registry.find(name)?;
-        let _op = handle.op.lock().await;
-        let frozen = pause && handle.status() == Status::Running;
-        if frozen {
-            self.set_frozen(&handle, true).await?;
-        }
-        let image = self.options.images.commit(handle.id.as_str(), options).await;
-        if frozen {
-            self.set_frozen(&handle, false).await?;
-        }
-        let image = image?;
-        self.publish(&handle, "commit", &[("imageID", image.id.to_string())]);
-        Ok(image)
     }
 }

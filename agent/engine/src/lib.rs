@@ -13,6 +13,7 @@
 mod attach;
 mod build;
 mod care;
+mod commit;
 mod container;
 mod copy;
 mod defaults;

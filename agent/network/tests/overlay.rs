@@ -296,7 +296,7 @@ fn what_cannot_span_machines_is_refused_with_the_reason() {
         ];
         let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(refusals.join("\n"), @r#"
-        network driver "overlay" is not supported: use bridge, macvlan, host or none
+        network driver "overlay" is not supported: use bridge, macvlan, ipvlan, host or none
         network wide cannot span machines here: no interface of this machine has the address 203.0.113.1 of its data path
         network wide cannot span machines here: VXLAN identifier 16777216 is not between 1 and 16777215
         driver option encrypted="": encryption of traffic between machines is not supported

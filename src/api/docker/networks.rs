@@ -162,7 +162,7 @@ pub async fn create(
         return spanning::create(&state, body).await;
     }
     let network = state.engine.networks().create(spec(body)?).await?;
-    publish(&state, "create", &network, None);
+    publish(&state, "create", &network);
     Ok((StatusCode::CREATED, Json(dto::Created { id: network.id, warning: String::new() })))
 }
 
@@ -217,14 +217,11 @@ fn spec(body: dto::Create) -> Result<NetworkSpec, ApiError> {
     })
 }
 
-fn publish(state: &State, action: &str, network: &Network, container: Option<&str>) {
-    let mut attributes = BTreeMap::from([
+fn publish(state: &State, action: &str, network: &Network) {
+    let attributes = BTreeMap::from([
         ("name".to_owned(), network.spec.name.clone()),
         ("type".to_owned(), driver(network).to_owned()),
     ]);
-    if let Some(container) = container {
-        attributes.insert("container".to_owned(), container.to_owned());
-    }
     state.engine.events().publish("network", action, Actor { id: network.id.clone(), attributes });
 }
 
@@ -233,7 +230,7 @@ pub async fn remove(With(state): With<State>, Path(id): Path<String>) -> Result<
         return spanning::remove(&state, &id).await;
     }
     let network = state.engine.networks().remove(&id).await?;
-    publish(&state, "destroy", &network, None);
+    publish(&state, "destroy", &network);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -246,7 +243,6 @@ pub async fn connect(
     let attachment = endpoint(&network.spec.name, body.endpoint_config.unwrap_or_default())?;
     let container = state.engine.resolve(&body.container)?;
     state.engine.connect_network(container.as_str(), attachment).await?;
-    publish(&state, "connect", &network, Some(container.as_str()));
     Ok(StatusCode::OK)
 }
 
@@ -258,7 +254,6 @@ pub async fn disconnect(
     let network = state.engine.networks().inspect(&id).await?;
     let container = state.engine.resolve(&body.container)?;
     state.engine.disconnect_network(container.as_str(), &network.spec.name, body.force).await?;
-    publish(&state, "disconnect", &network, Some(container.as_str()));
     Ok(StatusCode::OK)
 }
 
@@ -287,7 +282,7 @@ pub async fn prune(
             && !used.contains(&network.spec.name);
         // One that came into use meanwhile stays.
         if wanted && let Ok(network) = state.engine.networks().remove(&network.id).await {
-            publish(&state, "destroy", &network, None);
+            publish(&state, "destroy", &network);
             deleted.push(network.spec.name);
         }
     }

@@ -102,6 +102,8 @@ impl Images {
         if let Some(config) = options.config {
             image.config = config;
         }
+        // What ran in the container, not what the changes make of it.
+        let ran = image.config.cmd.as_ref().map(|cmd| cmd.join(" ")).unwrap_or_default();
         for line in &options.changes {
             instructions::apply(&mut image.config, line)?;
         }
@@ -111,7 +113,7 @@ impl Images {
         image.rootfs.diff_ids = layers.iter().map(|l| l.diff_id.clone()).collect();
         image.history.push(History {
             created: Some(now),
-            created_by: image.config.cmd.as_ref().map(|c| c.join(" ")).unwrap_or_default(),
+            created_by: ran,
             author: options.author.unwrap_or_default(),
             comment: options.comment.unwrap_or_default(),
             empty_layer: false,
