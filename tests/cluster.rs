@@ -250,3 +250,87 @@ fn a_locked_manager_needs_its_key() {
     cluster.init(&[]);
     cluster.wait_for(0, 1, 1);
 }
+
+#[test]
+fn a_swarm_that_was_saved_begins_again_where_it_was() {
+    let cluster = Cluster::new(2);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    worker.busybox();
+    let secret = manager.write("secret", "not to be read");
+    manager.hoist(&["secret", "create", "key", &secret.display().to_string()]).ok();
+    let create = ["service", "create", "--name", "one", "--constraint", "node.role==worker", "--secret", "key"];
+    let quick = ["--stop-grace-period", "1s", "--update-monitor", "500ms"];
+    manager.hoist(&[&create[..], &quick[..], &["busybox", "sleep", "600"]].concat()).ok();
+    let container = worker.hoist(&["ps", "-q"]).ok();
+    assert_eq!(container.lines().count(), 1);
+
+    let file = manager.path().join("saved").display().to_string();
+    let key = manager.hoist(&["swarm", "snapshot", "save", "-q", &file]).ok();
+    let bytes = std::fs::read(&file).unwrap();
+    for plain in [&b"not to be read"[..], b"PRIVATE KEY", b"busybox"] {
+        assert!(!bytes.windows(plain.len()).any(|part| part == plain));
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777;
+    assert_eq!(mode, 0o600);
+    let key_file = manager.write("saved.key", &key).display().to_string();
+    let advertise = address(0);
+    let restore = ["swarm", "snapshot", "restore", "--advertise-addr", &advertise, "--key-file", &key_file, &file];
+    assert!(manager.hoist(&restore).fails(1).contains("already part of a swarm"));
+
+    manager.hoist(&["swarm", "leave", "--force"]).ok();
+    let wrong =
+        manager.write("wrong.key", "SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").display().to_string();
+    let refused = manager.hoist(&["swarm", "snapshot", "restore", "--key-file", &wrong, &file]).fails(1);
+    assert!(refused.contains("does not open with this key"), "{refused}");
+    assert_eq!(manager.hoist(&["info", "-f", "{{.Swarm.LocalNodeState}}"]).ok().trim(), "inactive");
+    let told = manager.hoist(&restore).ok();
+    assert!(told.contains("Swarm restored"), "{told}");
+
+    // The worker finds it, and what ran has run on.
+    let worker_is_back = || cluster.nodes(0).iter().filter(|line| line.contains(" Ready")).count() == 2;
+    assert!(until(worker_is_back), "{:?}", cluster.nodes(0));
+    let services = || manager.hoist(&["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]).stdout;
+    assert!(until(|| services().trim() == "one 1/1"), "{}", services());
+    assert_eq!(worker.hoist(&["ps", "-q"]).ok(), container);
+    manager.hoist(&["service", "update", "--env-add", "AGAIN=1", "one"]).ok();
+    assert_ne!(worker.hoist(&["ps", "-q"]).ok(), container);
+    let task = worker.hoist(&["ps", "-q"]).ok();
+    assert_eq!(worker.hoist(&["exec", task.trim(), "cat", "/run/secrets/key"]).ok(), "not to be read");
+}
+
+#[test]
+fn a_monitor_reads_what_is_in_the_cluster() {
+    let mut cluster = Cluster::new(2);
+    let settings = cluster.hosts[0].write("daemon.json", r#"{"metrics-addr": "127.0.0.1:9323"}"#).display().to_string();
+    cluster.hosts[0].restart_with(&["--config-file", &settings]);
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    let manager = &cluster.hosts[0];
+    manager.busybox();
+    cluster.hosts[1].busybox();
+    let create = ["service", "create", "--name", "two", "--replicas", "2", "--update-monitor", "500ms"];
+    manager.hoist(&[&create[..], &["busybox", "sleep", "600"]].concat()).ok();
+    let page = manager.get("http://127.0.0.1:9323/metrics");
+    for line in [
+        "swarm_node_manager 1",
+        "swarm_manager_leader 1",
+        "swarm_manager_nodes{state=\"ready\"} 2",
+        "swarm_manager_nodes{state=\"down\"} 0",
+        "swarm_manager_tasks_total{state=\"running\"} 2",
+        "swarm_manager_services_total 1",
+        "swarm_manager_secrets_total 0",
+    ] {
+        assert!(page.lines().any(|one| one == line), "{line} is missing:\n{page}");
+    }
+    let value = |name: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}:\n{page}"))
+    };
+    assert!(value("swarm_raft_transaction_latency_seconds_count") > 5.0);
+    assert!(value("hoist_store_transactions_total") >= value("swarm_raft_transaction_latency_seconds_count"));
+    assert!(value("hoist_raft_applied_index") > 5.0);
+}

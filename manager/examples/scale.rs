@@ -71,6 +71,7 @@ async fn measure(setup: &Setup) {
     let manager = Manager::start(ManagerConfig {
         cluster: None,
         log_key: None,
+        restore: None,
         dir: dir.path().join("cluster"),
         node: NodeId::random(),
         hostname: "manager".into(),

@@ -25,10 +25,13 @@ mod patience;
 mod peers;
 mod progress;
 mod queue;
+mod saved;
 mod scheduler;
 #[cfg(test)]
 mod testing;
 
+pub use hoist_raft::Status as RaftStatus;
 pub use leader::{LEADER_ADDRESS, LEADER_NODE, Leadership};
 pub use manager::{Manager, ManagerConfig, ManagerError, Membership};
 pub use progress::{Progress, ProgressEvent};
+pub use saved::Saved;

@@ -36,6 +36,8 @@ pub struct ManagerConfig {
     pub dir: PathBuf,
     /// The log's key; read from its file in `dir`, or made there, when it is `None`.
     pub log_key: Option<[u8; 32]>,
+    /// Tables with which a log that is not there yet begins ([`crate::Saved::into_tables_of`]).
+    pub restore: Option<Vec<u8>>,
     /// This machine's own node.
     pub node: NodeId,
     pub hostname: String,
@@ -98,7 +100,7 @@ impl Manager {
             Some(membership) => (membership.begin, Callers::Certified),
             None => (Begin::Alone, Callers::Own),
         };
-        let raft_config = hoist_raft::Config { dir: config.dir, begin, key: config.log_key };
+        let raft_config = hoist_raft::Config { dir: config.dir, begin, key: config.log_key, restore: config.restore };
         let (raft, peers) = match config.cluster {
             None => (Raft::start(raft_config, store.clone(), Alone).await?, None),
             Some(membership) => {

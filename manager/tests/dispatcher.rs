@@ -47,6 +47,7 @@ impl World {
         let config = ManagerConfig {
             cluster: None,
             log_key: None,
+            restore: None,
             dir: dir.join("cluster"),
             node: node.clone(),
             hostname: "test".into(),

@@ -1,5 +1,7 @@
 //! What a monitor reads, in Prometheus' text form. Docker's names where it has them.
 
+mod swarm;
+
 use std::fmt::{Display, Write};
 
 use hoist_engine::{Action, Histogram, ListOptions, Status};
@@ -85,6 +87,7 @@ pub async fn text(state: &State) -> Result<String, ApiError> {
         "The bytes that the build cache has for itself",
         cache.iter().filter(|entry| !entry.shared).map(|entry| entry.size).sum::<u64>(),
     );
+    swarm::write(&mut page, state);
     process(&mut page);
     Ok(page.0)
 }

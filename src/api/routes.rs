@@ -114,6 +114,7 @@ fn cluster() -> Router<State> {
         .route("/swarm/update", post(swarm::update))
         .route("/swarm/unlockkey", get(swarm::unlock_key))
         .route("/swarm/unlock", post(swarm::unlock))
+        .route("/hoist/v1/swarm/snapshot", post(hoist::snapshot::save))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
         .route("/nodes/{id}/update", post(nodes::update))
@@ -156,6 +157,7 @@ fn absent() -> Router<State> {
 fn own() -> Router<State> {
     use hoist::{build, devices};
     Router::new()
+        .route("/hoist/v1/swarm/restore", post(hoist::snapshot::restore))
         .route("/hoist/v1/build", post(build::build))
         .route("/hoist/v1/build/cache", get(build::cache))
         .route("/hoist/v1/build/prune", post(build::prune))

@@ -15,7 +15,7 @@ use super::{
     Member, MemberError, Supervisor, address,
     file::NodeFile,
     renew,
-    running::{dir, forget_all},
+    running::{Beginning, dir, forget_all},
 };
 
 /// How long the other nodes may take to let this one in, or to hear that it leaves.
@@ -113,7 +113,7 @@ async fn force(supervisor: &mut Supervisor) -> Result<NodeId, MemberError> {
         return Err(MemberError::Invalid("this node is no manager, and knows nothing of the cluster's state".into()));
     };
     supervisor.end().await;
-    if let Err(error) = supervisor.begin_as(true).await {
+    if let Err(error) = supervisor.begin_with(Beginning::Forced).await {
         supervisor.begin_again().await;
         return Err(error);
     }
@@ -147,16 +147,7 @@ pub(super) async fn join(supervisor: &mut Supervisor, join: Join) -> Result<(), 
     if member.is_active() {
         return Err(MemberError::Already);
     }
-    let projects: Vec<String> = member
-        .control()
-        .map(|control| control.projects().into_iter().map(|project| project.name).collect())
-        .unwrap_or_default();
-    if !projects.is_empty() {
-        return Err(MemberError::Invalid(format!(
-            "this machine runs {} of its own: take it down first (hoist compose -p NAME down), and bring it up on the cluster",
-            projects.join(", ")
-        )));
-    }
+    refuse_own_projects(&member)?;
     let token: JoinToken =
         join.token.parse().map_err(|err: hoist_link::LinkError| MemberError::Invalid(err.to_string()))?;
     let managers: Vec<String> = join.managers.iter().map(|text| address::remote(text)).collect::<Result<_, _>>()?;
@@ -202,6 +193,21 @@ pub(super) async fn join(supervisor: &mut Supervisor, join: Join) -> Result<(), 
         return Err(error);
     }
     Ok(())
+}
+
+/// What a machine runs as a cluster of one does not come along into another.
+pub(super) fn refuse_own_projects(member: &Member) -> Result<(), MemberError> {
+    let projects: Vec<String> = member
+        .control()
+        .map(|control| control.projects().into_iter().map(|project| project.name).collect())
+        .unwrap_or_default();
+    if projects.is_empty() {
+        return Ok(());
+    }
+    Err(MemberError::Invalid(format!(
+        "this machine runs {} of its own: take it down first (hoist compose -p NAME down), and bring it up on the cluster",
+        projects.join(", ")
+    )))
 }
 
 fn word(availability: Availability) -> &'static str {

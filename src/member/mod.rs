@@ -11,6 +11,7 @@ mod images;
 mod lock;
 mod remotes;
 mod renew;
+mod restore;
 mod running;
 mod serve;
 mod supervisor;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use change::{Init, Join};
 pub use error::MemberError;
+pub use restore::Restore;
 pub use supervisor::Supervisor;
 
 use images::Sockets;
@@ -89,6 +91,7 @@ struct Place {
 /// What the supervisor is asked for.
 enum Wish {
     Init(Box<Init>, oneshot::Sender<Result<NodeId, MemberError>>),
+    Restore(Box<Restore>, oneshot::Sender<Result<NodeId, MemberError>>),
     Join(Box<Join>, oneshot::Sender<Result<(), MemberError>>),
     Leave {
         force: bool,
@@ -141,6 +144,11 @@ impl Member {
         self.now().leadership.map(|leadership| leadership.status().leader)
     }
 
+    /// What raft says, on a manager.
+    pub fn raft(&self) -> Option<hoist_manager::RaftStatus> {
+        self.now().leadership.map(|leadership| leadership.status())
+    }
+
     /// This node's id in the cluster.
     pub fn node(&self) -> Option<NodeId> {
         self.now().node
@@ -178,6 +186,14 @@ impl Member {
     /// When it is in one, or cannot be reached as it is told to be.
     pub async fn init(&self, init: Init) -> Result<NodeId, MemberError> {
         self.ask(|done| Wish::Init(Box::new(init), done)).await
+    }
+
+    /// Makes this machine the only manager of a cluster that was saved.
+    ///
+    /// # Errors
+    /// When it is in a cluster, when the snapshot does not open, and when others cannot reach it as it is told.
+    pub async fn restore(&self, restore: Restore) -> Result<NodeId, MemberError> {
+        self.ask(|done| Wish::Restore(Box::new(restore), done)).await
     }
 
     /// Takes this machine into a cluster.

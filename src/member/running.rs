@@ -61,12 +61,26 @@ fn remove(dir: &std::path::Path, names: &[&str]) -> Result<(), MemberError> {
     }
 }
 
+/// With what a manager begins.
+pub enum Beginning {
+    /// With its log, or what the leader sends it.
+    Log,
+    /// With its log, and without the other managers.
+    Forced,
+    /// With tables that were saved.
+    Restored(Vec<u8>),
+}
+
 impl Running {
-    /// Starts what this node is by its files; `forced` leaves the other managers out of it.
-    pub async fn start(member: &Member, wishes: mpsc::Sender<Wish>, forced: bool) -> Result<(Self, Now), MemberError> {
+    /// Starts what this node is by its files.
+    pub async fn start(
+        member: &Member,
+        wishes: mpsc::Sender<Wish>,
+        with: Beginning,
+    ) -> Result<(Self, Now), MemberError> {
         match NodeFile::load(&dir(member))? {
             None => Self::alone(member).await,
-            Some(file) => Self::among_others(member, file, wishes, forced).await,
+            Some(file) => Self::among_others(member, file, wishes, with).await,
         }
     }
 
@@ -75,6 +89,7 @@ impl Running {
         node: &NodeId,
         cluster: Option<Membership>,
         log_key: Option<[u8; 32]>,
+        restore: Option<Vec<u8>>,
     ) -> ManagerConfig {
         let parts = &member.inner.parts;
         ManagerConfig {
@@ -82,6 +97,7 @@ impl Running {
             node: node.clone(),
             hostname: parts.hostname.clone(),
             log_key,
+            restore,
             clock: parts.clock.clone(),
             images: parts.images.clone(),
             cluster,
@@ -109,7 +125,7 @@ impl Running {
     /// A cluster of one: manager and agent meet in this process.
     async fn alone(member: &Member) -> Result<(Self, Now), MemberError> {
         let node = hoist_agent::node_id(&member.inner.parts.data_root)?;
-        let manager = Manager::start(Self::manager_config(member, &node, None, None)).await?;
+        let manager = Manager::start(Self::manager_config(member, &node, None, None, None)).await?;
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (channel, connections) = hoist_agent::local::pipe();
         let server = tonic::transport::Server::builder().add_service(manager.dispatcher().server());
@@ -133,7 +149,7 @@ impl Running {
         member: &Member,
         mut file: NodeFile,
         wishes: mpsc::Sender<Wish>,
-        forced: bool,
+        with: Beginning,
     ) -> Result<(Self, Now), MemberError> {
         let dir = dir(member);
         let lock = &member.inner.lock;
@@ -163,11 +179,18 @@ impl Running {
             };
             let membership = Membership {
                 link: link.clone(),
-                begin: if forced { Begin::Forced } else { Begin::Joining(raft_id) },
+                begin: match &with {
+                    Beginning::Log | Beginning::Restored(_) => Begin::Joining(raft_id),
+                    Beginning::Forced => Begin::Forced,
+                },
                 managers: file.managers.iter().cloned().map(Into::into).collect(),
             };
-            manager =
-                Some(Manager::start(Self::manager_config(member, &node, Some(membership), lock.log_key()?)).await?);
+            let restore = match with {
+                Beginning::Restored(tables) => Some(tables),
+                Beginning::Log | Beginning::Forced => None,
+            };
+            let config = Self::manager_config(member, &node, Some(membership), lock.log_key()?, restore);
+            manager = Some(Manager::start(config).await?);
         } else {
             // A worker's key opens nothing but itself.
             lock.change(None)?;
@@ -222,7 +245,7 @@ impl Running {
 }
 
 /// A number that no other manager has, and never 1, which is that of a cluster's first.
-fn new_raft_id() -> u64 {
+pub fn new_raft_id() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library's hash keys are random, and this needs no more.
     std::collections::hash_map::RandomState::new().build_hasher().finish().max(2)

@@ -7,7 +7,12 @@ use hoist_manager::ManagerError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Member, MemberError, Now, Parts, Wish, change, lock::Lock, running::Running};
+use super::{
+    Inner, Member, MemberError, Now, Parts, Wish, change,
+    lock::Lock,
+    restore,
+    running::{Beginning, Running},
+};
 
 /// Owns what runs. [`Member`] is its handle.
 pub struct Supervisor {
@@ -63,12 +68,12 @@ impl Supervisor {
 
     /// Starts what the files say.
     pub(super) async fn begin(&mut self) -> Result<(), MemberError> {
-        self.begin_as(false).await
+        self.begin_with(Beginning::Log).await
     }
 
-    /// The same; `forced` leaves the other managers out of it.
-    pub(super) async fn begin_as(&mut self, forced: bool) -> Result<(), MemberError> {
-        let (running, now) = Running::start(&self.member, self.sender.clone(), forced).await?;
+    /// The same, with something else than the log that is there.
+    pub(super) async fn begin_with(&mut self, beginning: Beginning) -> Result<(), MemberError> {
+        let (running, now) = Running::start(&self.member, self.sender.clone(), beginning).await?;
         self.running = Some(running);
         self.member.set(now);
         Ok(())
@@ -108,6 +113,10 @@ impl Supervisor {
                 }
                 Some(Wish::Join(join, done)) => {
                     let outcome = change::join(&mut self, *join).await;
+                    let _ = done.send(outcome);
+                }
+                Some(Wish::Restore(restore, done)) => {
+                    let outcome = restore::restore(&mut self, *restore).await;
                     let _ = done.send(outcome);
                 }
                 Some(Wish::Leave { force, done }) => {

@@ -55,6 +55,9 @@ impl Node {
         if log.snapshot.index > store.index() {
             store.restore(log.read_snapshot()?.get_data())?;
         }
+        if let Some(tables) = config.restore.as_ref().filter(|_| log.last() == 0) {
+            begin_with(&mut log, &store, tables)?;
+        }
         if config.begin == Begin::Forced {
             force_alone(&mut log, &store)?;
         }
@@ -404,6 +407,20 @@ impl Node {
         tracing::debug!(index, bytes, "the cluster's log is compacted");
         self.raw.mut_store().compact(snapshot, Position { index: keep_index, term: keep_term })
     }
+}
+
+/// Begins an empty log with tables that were saved, as that of a cluster of one.
+fn begin_with(log: &mut Log, store: &Store, tables: &[u8]) -> Result<(), StartError> {
+    let index = store.restore(tables)?.max(1);
+    let mut snapshot = Snapshot::default();
+    snapshot.set_data(tables.to_vec().into());
+    let metadata = snapshot.mut_metadata();
+    metadata.index = index;
+    metadata.term = 1;
+    metadata.set_conf_state(ConfState::from((vec![log.identity.id], vec![])));
+    let hard = HardState { term: 1, commit: index, ..HardState::default() };
+    log.write(&Write { hard: Some(&hard), snapshot: Some(&snapshot), ..Write::default() })?;
+    Ok(())
 }
 
 /// Makes this manager the only one. All that its log holds counts as committed: what was acknowledged may be among

@@ -38,6 +38,8 @@ pub struct Config {
     pub begin: Begin,
     /// The log's key; read from its file in `dir`, or made there, when it is `None`.
     pub key: Option<[u8; 32]>,
+    /// A snapshot of tables with which a log that is not there yet begins, as that of a cluster of one under its id.
+    pub restore: Option<Vec<u8>>,
 }
 
 /// How a new log begins.
@@ -267,6 +269,7 @@ impl Driver {
         let mut node = Node::open(&self.config, self.store.clone())?;
         // Once is enough: who is let in afterwards stays.
         self.config.begin = Begin::Alone;
+        self.config.restore = None;
         node.run_ready(&mut *self.transport)?;
         if node.is_sole_voter() && !node.is_caught_up() {
             return Err(StartError::Ended);

@@ -101,7 +101,7 @@ fn complete(address: &str, from: Option<&Peer>) -> Result<String, Status> {
 }
 
 /// The host of `host:port`.
-pub(crate) fn host(address: &str) -> String {
+pub fn host(address: &str) -> String {
     address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']).to_owned()
 }
 

@@ -5,7 +5,7 @@ use hoist_proto::{
     id::NodeId,
     spec::{Cluster, ClusterSpec, Node, NodeState, RaftMember, Role},
 };
-use hoist_store::StoreError;
+use hoist_store::{StoreError, Tx};
 
 use super::{Control, ControlError};
 use crate::ca;
@@ -22,6 +22,28 @@ pub struct Tokens {
 pub struct Opened {
     pub cluster: Cluster,
     pub certificate: hoist_proto::wire::Certificate,
+}
+
+/// Takes their places from all managers but one.
+pub(crate) fn drop_managers_but(tx: &mut Tx<'_>, node: &NodeId) -> Result<(), StoreError> {
+    let now = tx.now();
+    let others: Vec<NodeId> = tx
+        .nodes()
+        .iter()
+        .filter(|other| other.id != *node && (other.manager || other.raft.is_some()))
+        .map(|other| other.id.clone())
+        .collect();
+    for other in others {
+        tx.modify::<Node>(&other, |other| {
+            other.raft = None;
+            other.manager = false;
+            other.spec.role = Role::Worker;
+            other.status.state = NodeState::Down;
+            other.status.message = "the cluster was made anew without this manager".into();
+            other.status.since = now;
+        })?;
+    }
+    Ok(())
 }
 
 impl Control {
@@ -89,30 +111,7 @@ impl Control {
     /// # Errors
     /// When the log cannot be written.
     pub async fn drop_other_managers(&self, node: &NodeId) -> Result<(), ControlError> {
-        Ok(self
-            .inner
-            .store
-            .update(|tx| {
-                let now = tx.now();
-                let others: Vec<NodeId> = tx
-                    .nodes()
-                    .iter()
-                    .filter(|other| other.id != *node && (other.manager || other.raft.is_some()))
-                    .map(|other| other.id.clone())
-                    .collect();
-                for other in others {
-                    tx.modify::<Node>(&other, |other| {
-                        other.raft = None;
-                        other.manager = false;
-                        other.spec.role = Role::Worker;
-                        other.status.state = NodeState::Down;
-                        other.status.message = "the cluster was made anew without this manager".into();
-                        other.status.since = now;
-                    })?;
-                }
-                Ok::<_, StoreError>(())
-            })
-            .await?)
+        Ok(self.inner.store.update(|tx| drop_managers_but(tx, node)).await?)
     }
 
     /// Makes the cluster one node alone again, which nobody can join.

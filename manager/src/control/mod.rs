@@ -4,6 +4,7 @@
 //! difference to what is there is planned (a pure function that prints itself), written in one
 //! transaction, and watched until an honest end.
 
+mod census;
 mod cluster;
 pub(crate) mod convert;
 mod devices;
@@ -20,6 +21,8 @@ mod query;
 mod services;
 mod watch;
 
+pub use census::Census;
+pub(crate) use cluster::drop_managers_but;
 pub use cluster::{Opened, Tokens};
 pub use convert::{OneOff, one_off};
 pub use door::{Control, EventStream};

@@ -1,6 +1,6 @@
 //! Transactions that are proposed together, so that one write of the log serves all that came meanwhile.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::PoisonError, time::Instant};
 
 use tokio::sync::oneshot;
 
@@ -104,7 +104,14 @@ impl Store {
             self.inner.room.notify_waiters();
             let Batch { mut base, members, mut keys, .. } = batch;
             let changes = members.iter().flat_map(|member| member.changes.iter().cloned()).collect();
+            let (begun, transactions) = (Instant::now(), members.len());
             let mut outcome = proposer.propose(base, changes).await;
+            if outcome.is_ok() {
+                let mut done = self.inner.done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.transactions += transactions as u64;
+                done.writes += 1;
+                done.seconds += begun.elapsed().as_secs_f64();
+            }
             let mut left = members;
             if matches!(outcome, Err(ProposeError::TooLarge { .. })) && left.len() > 1 {
                 (outcome, left) = one_by_one(&**proposer, &mut base, left).await;

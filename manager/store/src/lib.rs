@@ -28,7 +28,7 @@ pub use error::{DecodeError, ProposeError, StoreError};
 pub use propose::{Local, Proposal, Proposer};
 pub use record::{Index, Kind, Object, Record};
 pub use snapshot::encode_snapshot;
-pub use store::Store;
+pub use store::{Commits, Store};
 pub use table::{Table, Tables};
 pub use tx::Tx;
 pub use watch::{Commit, Event, Wake, Watch};

@@ -40,6 +40,18 @@ pub(crate) struct Inner {
     commits: broadcast::Sender<Option<Arc<Commit>>>,
     /// A batch has been taken to be proposed.
     pub(crate) room: Notify,
+    pub(crate) done: Mutex<Commits>,
+}
+
+/// What a store has committed since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Commits {
+    /// Transactions that changed something.
+    pub transactions: u64,
+    /// Writes of the log that they took.
+    pub writes: u64,
+    /// How long those took together.
+    pub seconds: f64,
 }
 
 /// What transactions see: what is committed, and what earlier ones wrote that is on its way there.
@@ -85,6 +97,7 @@ impl Store {
                 stale: Mutex::default(),
                 commits: broadcast::channel(BACKLOG).0,
                 room: Notify::new(),
+                done: Mutex::default(),
             }),
         }
     }
@@ -99,6 +112,11 @@ impl Store {
     /// The clock that the store's writes carry.
     pub fn clock(&self) -> &SharedClock {
         &self.inner.clock
+    }
+
+    /// What was committed through this store.
+    pub fn commits(&self) -> Commits {
+        *self.inner.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index of the last write that was applied.
@@ -118,6 +136,11 @@ impl Store {
     /// Reads what is committed. Keep it short: writes wait meanwhile.
     pub fn view<R>(&self, read: impl FnOnce(&Tables) -> R) -> R {
         self.read(|committed| read(&committed.tables))
+    }
+
+    /// The same, with the index of the write that the tables are at.
+    pub fn view_at<R>(&self, read: impl FnOnce(&Tables, u64) -> R) -> R {
+        self.read(|committed| read(&committed.tables, committed.index))
     }
 
     /// Reads what is committed, and watches all that is committed after it.

@@ -170,6 +170,24 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// Every state, in the order in which a task comes to them.
+    pub const ALL: [Self; 14] = [
+        Self::New,
+        Self::Pending,
+        Self::Assigned,
+        Self::Accepted,
+        Self::Preparing,
+        Self::Ready,
+        Self::Starting,
+        Self::Running,
+        Self::Complete,
+        Self::Shutdown,
+        Self::Failed,
+        Self::Rejected,
+        Self::Remove,
+        Self::Orphaned,
+    ];
+
     /// Whether nothing more will happen to the task by itself.
     pub fn is_final(self) -> bool {
         self >= Self::Complete

@@ -4,6 +4,7 @@
 //! - [`build`]: contexts as what changed, builds as lines, their results.
 //! - [`devices`]: what there is on this node, who holds it, and what is set aside.
 //! - [`jobs`]: jobs, the queue's rules, and what was used.
+//! - [`snapshot`]: the whole state of the cluster, saved and restored.
 //! - [`run`] and [`exec`]: what takes Docker's clients several requests, on one connection.
 
 pub mod build;
@@ -13,3 +14,4 @@ pub mod jobs;
 pub mod projects;
 pub mod run;
 mod session;
+pub mod snapshot;

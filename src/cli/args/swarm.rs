@@ -18,6 +18,11 @@ pub enum SwarmCommand {
     JoinToken(JoinTokenArgs),
     /// Take this machine out of its cluster
     Leave(LeaveArgs),
+    /// Save the swarm's whole state, or begin again with it
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Unlock a manager that has started
     #[command(after_help = "Example:\n  hoist swarm unlock < key")]
     Unlock,
@@ -25,6 +30,49 @@ pub enum SwarmCommand {
     UnlockKey(UnlockKeyArgs),
     /// Change what is set on the cluster
     Update(UpdateArgs),
+}
+
+// `hoist swarm snapshot …`
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Make this machine the only manager of a swarm that was saved
+    Restore(RestoreArgs),
+    /// Save the swarm's whole state, sealed with a key
+    Save(SaveArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist swarm snapshot save swarm.snapshot")]
+pub struct SaveArgs {
+    /// File with the key to seal it with [default: a new key, which is shown]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Show the key only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Where to
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist swarm snapshot restore swarm.snapshot < key")]
+pub struct RestoreArgs {
+    /// Address by which others reach this machine: ADDRESS or INTERFACE, with :PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub advertise_addr: Option<String>,
+    /// Address for traffic between containers
+    #[arg(long, value_name = "ADDRESS")]
+    pub data_path_addr: Option<String>,
+    /// File with the snapshot's key [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Where to listen for other nodes
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:2377")]
+    pub listen_addr: String,
+    /// What `snapshot save` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 // What `init`, `update` and `ca` share.

@@ -4,6 +4,7 @@ pub mod ca;
 pub mod init;
 pub mod join;
 pub mod leave;
+pub mod snapshot;
 pub mod token;
 pub mod unlock;
 pub mod update;
