@@ -127,6 +127,27 @@ fn secrets_come_and_results_go_over_the_session() {
 }
 
 #[test]
+fn credentials_come_over_the_session() {
+    let mut host = ready();
+    let registry = host.registry_with_login("me", "secret");
+    let (base, app) = (format!("{registry}/base:1"), format!("{registry}/app:1"));
+    host.hoist(&["login", "-u", "me", "-p", "secret", &registry]).ok();
+    host.hoist(&["tag", "busybox", &base]).ok();
+    host.hoist(&["push", &base]).ok();
+    host.hoist(&["rmi", &base]).ok();
+    put(&host, "Dockerfile", &format!("FROM {base}\nRUN echo mine > /mine\n"));
+    build(&host, &["--output", &format!("type=image,name={app},push=true")]).ok();
+    host.hoist(&["rmi", "-f", &app]).ok();
+    host.hoist(&["pull", &app]).ok();
+    assert_eq!(cat(&host, &app, "/mine"), "mine\n");
+    host.hoist(&["logout", &registry]).ok();
+    let done = build(&host, &["--pull"]);
+    assert!(done.stderr.to_lowercase().contains("auth"), "{}", done.stderr);
+    assert_ne!(done.code, 0);
+    assert_eq!(host.leftovers(), [] as [String; 0]);
+}
+
+#[test]
 fn contexts_come_in_other_ways_and_mistakes_are_told() {
     let host = ready();
     put(&host, "Dockerfile", "FROM busybox\nCOPY file /\n");

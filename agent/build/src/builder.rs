@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::dockerfile::{self, GlobalScope, Plan, Platform};
 use crate::export::{self, Part};
 use crate::graph::{self, Graph, lower};
 use crate::portable::{self, Imports};
-use crate::solve::{CacheMounts, Solve, blocking};
+use crate::solve::{Anew, CacheMounts, Solve, blocking};
 use crate::{
     BuildError, BuildEvent, BuildRequest, BuildResult, CacheEntry, Events, Output, PruneOptions, PruneReport, StepId,
     StepInfo, Worker,
@@ -45,6 +46,7 @@ pub(crate) struct Shared<W> {
     pub places: Semaphore,
     /// Steps that somebody works at, by key.
     turns: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    pub anew: Anew,
     collecting: tokio::sync::Mutex<()>,
 }
 
@@ -95,6 +97,7 @@ impl<W: Worker> Builder<W> {
             cache,
             places: Semaphore::new(places),
             turns: Mutex::default(),
+            anew: Anew::default(),
             collecting: tokio::sync::Mutex::new(()),
         });
         let builder = Self { shared };
@@ -155,7 +158,7 @@ impl<W: Worker> Builder<W> {
         let request = Arc::new(request);
         let resolver = Resolver::new(&self.shared.worker, &request, events.clone());
         let next = || StepId(resolver.take(1));
-        let (ours, begun) = (cancel.child_token(), now());
+        let (ours, begun, since) = (cancel.child_token(), now(), Instant::now());
         let planning = async {
             let main = platforms.first().cloned().unwrap_or_else(Platform::local);
             let reading = Imports::read(&self.shared.worker, sources, &main, &events, &next);
@@ -171,7 +174,7 @@ impl<W: Worker> Builder<W> {
             let first = resolver.take(graph.nodes.len());
             announce(&graph, first, &events);
             let (shared, with) = (Arc::clone(&self.shared), (Arc::clone(&request), Arc::clone(&imports)));
-            let solve = Arc::new(Solve::new(shared, graph, with, events.clone(), ours.clone(), first)?);
+            let solve = Arc::new(Solve::new(shared, graph, with, events.clone(), ours.clone(), (first, since))?);
             parts.push(Part { platform, solve });
         }
         let result = export::run(&parts, (&targets, begun), &next).await;

@@ -48,12 +48,17 @@ pub async fn build(state: State, headers: &HeaderMap, query: &Params, body: Body
         state.builds.solves.upload(build, Arc::new(ReadyContext::Unpacked(dir)));
         return Ok(StatusCode::OK.into_response());
     }
-    let wish = wish(headers, query)?;
-    let quiet = query.flag("q");
     let session = match query.text("session").filter(|id| !id.is_empty()) {
         Some(id) => Some(state.builds.sessions.find(id).await?),
         None => None,
     };
+    let wish = wish(headers, query).inspect_err(|_| {
+        // A client whose build is refused while it still opens its session waits for that session's end.
+        if let Some(session) = &session {
+            session.gone.cancel();
+        }
+    })?;
+    let quiet = query.flag("q");
     let uploads = query.text("remote") == Some(UPLOAD);
     let lines = async_stream::stream! {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();

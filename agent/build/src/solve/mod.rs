@@ -4,6 +4,7 @@
 //! what it copies; which key that was last time is remembered by the stage's own key, so that a build whose results are
 //! all known runs nothing and mounts nothing.
 
+mod anew;
 mod context;
 mod copy;
 mod downloads;
@@ -16,7 +17,7 @@ mod run;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join_all};
@@ -30,8 +31,12 @@ use crate::graph::{Graph, Node, NodeId, Op};
 use crate::portable::Imports;
 use crate::{BaseImage, BuildError, BuildEvent, BuildRequest, Draft, Events, StepId, Worker};
 
+pub(crate) use anew::Anew;
 use context::Contexts;
 pub(crate) use mounts::CacheMounts;
+
+/// Builds that are started together are so long apart at most.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A step's part of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -69,6 +74,8 @@ pub(crate) struct Solve<W: Worker> {
     pub lease: Lease,
     /// The event number of the first node.
     pub first: u32,
+    /// When this build began.
+    since: Instant,
     contexts: Contexts,
     /// Steps that must be run even if their results are known: they were asked for, or build on what is made anew.
     fresh: Vec<bool>,
@@ -89,7 +96,7 @@ impl<W: Worker> Solve<W> {
         (request, imports): (Arc<BuildRequest>, Arc<Imports>),
         events: Events,
         cancel: CancellationToken,
-        first: u32,
+        (first, since): (u32, Instant),
     ) -> Result<Self, BuildError> {
         let count = graph.nodes.len();
         // Nodes come behind all that they need.
@@ -122,6 +129,7 @@ impl<W: Worker> Solve<W> {
             events,
             cancel,
             first,
+            since,
         })
     }
 
@@ -182,17 +190,28 @@ impl<W: Worker> Solve<W> {
         let needs = node.inputs();
         let (key, inputs) = futures_util::future::try_join(self.key(id), self.trees(&needs)).await?;
         let mine = self.shared.turn(&key);
-        let _only_here = tokio::select! {
-            turn = mine.lock() => turn,
-            () = self.cancel.cancelled() => return Err(BuildError::Canceled),
+        let (_only_here, waited) = match mine.try_lock() {
+            Ok(turn) => (turn, false),
+            Err(_) => tokio::select! {
+                turn = mine.lock() => (turn, true),
+                () = self.cancel.cancelled() => return Err(BuildError::Canceled),
+            },
         };
-        if !fresh && let Some(tree) = self.known(id, &key).await? {
+        // What another build of the same moment did anew is new enough for this one.
+        let since = if waited { self.since.checked_sub(MOMENT).unwrap_or(self.since) } else { self.since };
+        if (!fresh || self.shared.anew.did_since(&key, since))
+            && let Some(tree) = self.known(id, &key).await?
+        {
             return Ok(Arc::new(tree));
         }
         let this = Arc::clone(self);
         // A task of its own, which goes on to its end even if nobody waits for it any more.
         let work = self.tasks.spawn(async move {
-            let done = Arc::clone(&this).work(id, key, inputs).await;
+            let begun = Instant::now();
+            let done = Arc::clone(&this).work(id, key.clone(), inputs).await;
+            if fresh && done.is_ok() {
+                this.shared.anew.did(&key, begun);
+            }
             done.map_err(|error| this.fail(id, error))
         });
         match work.await {

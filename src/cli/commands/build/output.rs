@@ -68,6 +68,15 @@ fn destination(entry: &str, tags: &mut Vec<String>) -> Result<Destination, Failu
             "name" => tags.extend(value.split(',').map(str::to_owned)),
             "push" => push = truth()?,
             "oci-mediatypes" => oci = truth()?,
+            // Every image is kept and unpacked; what is pushed is compressed with gzip, what is kept is not compressed.
+            "compression" if value == "gzip" => {}
+            "compression" => {
+                let known = ["zstd", "estargz", "uncompressed"].contains(&value);
+                let what = if known { "is not supported for images" } else { "is unknown" };
+                return Err(wrong(format!("compression={value} {what}: layers are pushed with gzip")));
+            }
+            "store" | "unpack" if truth()? => {}
+            "force-compression" | "push-by-digest" | "name-canonical" | "rewrite-timestamp" if !truth()? => {}
             other => return Err(wrong(format!("the key {other} is not supported"))),
         }
     }
@@ -193,7 +202,7 @@ mod tests {
             ("type=local", "type=local needs dest="),
             ("type=locl,dest=x", "type 'locl' is unknown"),
             ("type=registry", "cannot be pushed"),
-            ("type=image,compression=zstd", "the key compression is not supported"),
+            ("type=image,compression=zstd", "compression=zstd is not supported for images"),
         ] {
             assert!(read(&[entry]).unwrap_err().contains(message), "{entry}");
         }
