@@ -101,6 +101,16 @@ fn a_gang_shares_a_network_and_a_compose_service_is_a_job() {
     assert_eq!(host.hoist(&["job", "wait", "gang"]).ok(), "1 completed (0)\n");
     assert_eq!(host.hoist(&["job", "logs", "--rank", "1", "gang"]).ok(), "hello\n");
     host.hoist(&["job", "rm", "gang"]).ok();
+    // What all of them write is seen, each line with its task's rank, and a failure is the job's.
+    let both = "echo here; echo there >&2; exit $RANK";
+    let done = host.hoist(&["job", "run", "--tasks", "2", "--name", "both", "busybox", "sh", "-c", both]);
+    let mut lines: Vec<&str> = done.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!((done.code, lines), (1, vec!["0: here", "1: here"]), "{}", done.stderr);
+    assert!(done.stderr.contains("0: there\n") && done.stderr.contains("1: there\n"), "{}", done.stderr);
+    let told = host.hoist(&["job", "run", "-i", "--tasks", "2", "busybox", "true"]).fails(125);
+    assert!(told.contains("-i and -t are for one task"), "{told}");
+    host.hoist(&["job", "rm", "both"]).ok();
     assert!(wait_until(|| !host.hoist(&["network", "ls"]).ok().contains("job-1")), "its network goes with it");
 
     let file = host.write(

@@ -34,6 +34,7 @@ use self::{
 };
 use crate::cli::{Context, Outcome, failure::Failure};
 
+pub use self::log_view::Lines;
 pub use self::{
     args::{ComposeArgs, ProjectArgs},
     project::load_project as load,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use hoist_proto::spec::{JobState, Task};
 
-use super::{called, path};
+use super::{
+    called, path,
+    together::{Options, follow_all},
+};
 use crate::cli::{
     Context, Exit, Outcome,
     args::{
@@ -16,22 +19,23 @@ use crate::cli::{
 };
 
 /// How often a job is looked at that has not come so far.
-const LOOK: Duration = Duration::from_millis(200);
+pub const LOOK: Duration = Duration::from_millis(200);
 
-/// `hoist job logs`: one task after the other; a follower sees the first, or the one it names.
+/// `hoist job logs`: one task after the other; a follower sees all at the same time, or the one it names.
 pub async fn logs(cx: &Context, args: LogsArgs) -> Outcome {
     let tasks = tasks(cx, &args.job).await?;
-    let chosen: Vec<&Task> = match (args.rank, args.follow) {
-        (Some(rank), _) => tasks.iter().filter(|task| task.slot == rank + 1).collect(),
-        (None, true) => tasks.iter().take(1).collect(),
-        (None, false) => tasks.iter().collect(),
+    let chosen: Vec<&Task> = match args.rank {
+        Some(rank) => tasks.iter().filter(|task| task.slot == rank + 1).collect(),
+        None => tasks.iter().collect(),
     };
     if chosen.is_empty() {
         let rank = args.rank.map(|rank| format!("a task {rank} of ")).unwrap_or_default();
         return Err(Failure::new(format!("{rank}job {} has not started, so that it wrote nothing", args.job)));
     }
-    if args.follow && args.rank.is_none() && tasks.len() > 1 {
-        cx.printer.say(format!("following the first of {} tasks; --rank N follows another", tasks.len()));
+    if args.follow && chosen.len() > 1 {
+        let tail = if args.tail.starts_with('-') { "all".to_owned() } else { args.tail };
+        follow_all(cx, &args.job, &Options { tail, timestamps: args.timestamps }).await?;
+        return Ok(Exit::OK);
     }
     for task in &chosen {
         if chosen.len() > 1 {
@@ -75,7 +79,7 @@ async fn container(cx: &Context, args: &OneArgs) -> Result<String, Failure> {
         .ok_or_else(|| Failure::new(format!("task {} of job {} does not run", args.rank, args.job)))
 }
 
-async fn tasks(cx: &Context, job: &str) -> Result<Vec<Task>, Failure> {
+pub async fn tasks(cx: &Context, job: &str) -> Result<Vec<Task>, Failure> {
     Ok(cx.client.get(format!("{}/tasks", path(job))).read().await?)
 }
 

@@ -8,6 +8,7 @@ mod request;
 mod script;
 mod show;
 mod submit;
+mod together;
 mod usage;
 
 use hoist_proto::spec::Job;

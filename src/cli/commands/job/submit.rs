@@ -2,7 +2,12 @@
 
 use hoist_proto::spec::{Job, Submitted};
 
-use super::{change::ended, follow, path, request::request};
+use super::{
+    change::ended,
+    follow, path,
+    request::request,
+    together::{Options, follow_all},
+};
 use crate::cli::{
     Context, Exit, Outcome,
     args::{
@@ -36,12 +41,19 @@ pub async fn run(cx: &Context, args: RunArgs) -> Outcome {
     let container = &request.spec.container;
     let (tty, stdin) = (container.tty, container.open_stdin);
     terminal::check(tty, stdin)?;
+    let several = request.spec.tasks > 1;
+    if several && (tty || stdin) {
+        return Err(Failure::usage("a job of several tasks has no terminal and no input: -i and -t are for one task")
+            .hint("hoist job attach --rank N goes to one task of a job that runs"));
+    }
     let job = send(cx, &request).await?.number.to_string();
     let follow = async {
         let Some(container) = follow::until_started(cx, &job).await? else { return Ok(()) };
         if tty || stdin {
             let attach = AttachArgs { detach_keys: None, no_stdin: !stdin, sig_proxy: true, container };
             Box::pin(container::attach::run(cx, attach)).await?;
+        } else if several {
+            follow_all(cx, &job, &Options { tail: "all".into(), timestamps: false }).await?;
         } else {
             let logs = LogsArgs {
                 details: false,
