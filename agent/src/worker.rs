@@ -160,7 +160,10 @@ impl Worker {
             }
         };
         match serde_json::from_slice::<Assigned>(&bytes) {
-            Ok(assigned) if assigned.format == FORMAT => assigned,
+            Ok(mut assigned) if assigned.format == FORMAT => {
+                assigned.tasks.values_mut().for_each(Task::renew);
+                assigned
+            }
             Ok(assigned) => {
                 tracing::warn!(format = assigned.format, "what the node had to do is written in another format");
                 Assigned::default()

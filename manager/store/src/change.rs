@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hoist_proto::spec::Task;
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, Kind, Object, packed};
+use crate::{DecodeError, Kind, Object, earlier, packed};
 
 /// One record put or removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
 
 /// The changes back from [`encode_changes`].
 pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let json = packed::unpack(bytes, WHAT)?;
-    serde_json::from_slice(&json).map_err(|source| DecodeError::Malformed { what: WHAT, source })
+    let malformed = |source| DecodeError::Malformed { what: WHAT, source };
+    if let Some(json) = packed::first(bytes) {
+        return earlier::changes(json).map_err(malformed);
+    }
+    serde_json::from_slice(&packed::unpack(bytes, WHAT)?).map_err(malformed)
 }

@@ -13,6 +13,7 @@
 
 mod batch;
 mod change;
+mod earlier;
 mod error;
 mod packed;
 mod propose;

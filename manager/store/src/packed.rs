@@ -10,8 +10,10 @@ use std::{
 
 use crate::DecodeError;
 
-const PLAIN: u8 = 1;
-const COMPRESSED: u8 = 2;
+/// JSON in its first form, which [`crate::earlier`] reads.
+const FIRST: u8 = 1;
+const PLAIN: u8 = 2;
+const COMPRESSED: u8 = 3;
 /// The fastest: nine parts of ten go already.
 const LEVEL: i32 = 1;
 const BUFFER: usize = 64 << 10;
@@ -33,6 +35,11 @@ pub(crate) fn pack(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Vec<
         out.into_inner()?.finish()
     };
     compressed().expect("memory takes the bytes")
+}
+
+/// The JSON of an earlier program.
+pub(crate) fn first(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.split_first().filter(|(version, _)| **version == FIRST).map(|(_, json)| json)
 }
 
 /// The JSON back.

@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use hoist_proto::spec::{Task, TaskSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, Kind, Object, Tables, packed};
+use crate::{
+    DecodeError, Kind, Object, Tables,
+    earlier::{self, FirstSnapshot},
+    packed,
+};
 
 const WHAT: &str = "snapshot";
 
@@ -41,10 +45,18 @@ pub fn encode_snapshot(tables: &Tables, index: u64) -> Vec<u8> {
 
 /// The tables and the index back from [`encode_snapshot`].
 pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError> {
-    let json = packed::unpack(bytes, WHAT)?;
     let malformed = |source| DecodeError::Malformed { what: WHAT, source };
-    let snapshot: Snapshot = serde_json::from_slice(&json).map_err(malformed)?;
     let mut tables = Tables::default();
+    if let Some(json) = packed::first(bytes) {
+        let snapshot: FirstSnapshot = serde_json::from_slice(json).map_err(malformed)?;
+        for object in snapshot.objects {
+            let object = tables.share(earlier::renew(object));
+            tables.insert(object);
+        }
+        return Ok((tables, snapshot.index));
+    }
+    let json = packed::unpack(bytes, WHAT)?;
+    let snapshot: Snapshot = serde_json::from_slice(&json).map_err(malformed)?;
     for object in snapshot.objects {
         tables.insert(object);
     }

@@ -21,6 +21,7 @@ pub struct Task {
     pub slot: u32,
     pub node: Option<NodeId>,
     /// Its container's.
+    #[serde(default)]
     pub name: String,
     /// Tasks of one definition share it.
     #[serde(default, skip_serializing_if = "is_left_out")]
@@ -55,6 +56,14 @@ fn is_left_out(spec: &Arc<TaskSpec>) -> bool {
 }
 
 impl Task {
+    /// Makes a record that an earlier program wrote what this one writes: the name was the definition's then.
+    pub fn renew(&mut self) {
+        if self.name.is_empty() {
+            self.name.clone_from(&self.spec.container.name);
+            Arc::make_mut(&mut self.spec).container.name.clear();
+        }
+    }
+
     /// Its address on the routing mesh, which no definition names; its ports are every node's then.
     pub fn mesh(&self) -> Option<&NetworkAddresses> {
         self.addresses.iter().find(|given| !self.spec.networks.contains(&given.network))

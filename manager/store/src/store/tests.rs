@@ -157,9 +157,34 @@ async fn a_snapshot_restores_everything() {
     assert_eq!(restored.restore(&[]).unwrap_err().to_string(), "the snapshot is empty");
     assert_eq!(
         restored.restore(&[9, 1]).unwrap_err().to_string(),
-        "the snapshot has format version 9, and this program reads up to 2"
+        "the snapshot has format version 9, and this program reads up to 3"
     );
     assert!(restored.restore(&bytes[..bytes.len() - 1]).is_err());
+}
+
+#[test]
+fn what_an_earlier_program_wrote_is_read() {
+    let web = service("web");
+    let mut old = serde_json::to_value(task(&web)).unwrap();
+    old["spec"] = serde_json::json!({ "container": { "name": "web.1", "image": "busybox" } });
+    old.as_object_mut().unwrap().remove("name");
+    let object = serde_json::json!({ "kind": "task", "record": old });
+    let written = |value: serde_json::Value| [&[1], serde_json::to_vec(&value).unwrap().as_slice()].concat();
+    let changes = crate::decode_changes(&written(serde_json::json!([
+        { "op": "put", "object": object },
+        { "op": "remove", "of": "service", "id": web.id },
+    ])))
+    .unwrap();
+    let [Change::Put { object: crate::Object::Task(task) }, Change::Remove { .. }] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!((task.name.as_str(), task.spec.container.name.as_str()), ("web.1", ""));
+    let restored = Store::new(Arc::new(ManualClock::default()));
+    assert_eq!(restored.restore(&written(serde_json::json!({ "index": 7, "objects": [object] }))).unwrap(), 7);
+    assert_eq!(
+        restored.view(|tables| tables.tasks().iter().map(|task| task.name.clone()).collect::<Vec<_>>()),
+        ["web.1"]
+    );
 }
 
 /// Commits when it is told to.
