@@ -122,6 +122,18 @@ fn a_gang_shares_a_network_and_a_compose_service_is_a_job() {
 }
 
 #[test]
+fn a_job_is_warned_before_its_time_is_up() {
+    let host = Host::new();
+    host.busybox();
+    let save = "trap 'echo saved; exit 0' USR1; echo ready; while true; do sleep 0.1; done";
+    let flags = ["job", "run", "--time", "1h", "--signal", "USR1@3598s", "busybox", "sh", "-c", save];
+    let done = host.hoist(&flags);
+    assert_eq!((done.code, done.stdout.as_str()), (0, "ready\nsaved\n"), "{}", done.stderr);
+    let told = host.hoist(&["job", "submit", "--signal", "USR1", "busybox", "true"]).fails(125);
+    assert!(told.contains("needs a time limit"), "{told}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_name() {
     let host = Host::new();
     host.busybox();

@@ -360,7 +360,8 @@ impl Worker {
             Some(running) => {
                 running.task.send_if_modified(|known| {
                     let status = std::mem::take(&mut known.status);
-                    let changed = known.desired != task.desired || known.spec != task.spec;
+                    let changed =
+                        known.desired != task.desired || known.spec != task.spec || known.signal != task.signal;
                     *known = task.clone();
                     // The agent's own word on it is the newer one.
                     known.status = status;

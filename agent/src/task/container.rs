@@ -71,6 +71,11 @@ impl Container {
         }
     }
 
+    /// Sends a signal to its first process.
+    pub(crate) async fn signal(&self, worker: &Worker, signal: &str) -> Result<(), String> {
+        worker.inner.engine.kill(&self.id, Some(signal)).await.map_err(|error| chain(&error))
+    }
+
     /// Removes it, and remembers its anonymous volumes for its successor.
     pub(crate) async fn remove(&self, worker: &Worker, task: &Task) -> Result<(), String> {
         let volumes = task.spec.remove_volumes;

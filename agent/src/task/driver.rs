@@ -26,6 +26,8 @@ pub(crate) struct Driver {
     pub(super) status: TaskStatus,
     pub(super) container: Option<Container>,
     retry: Duration,
+    /// The manager's signal was passed on.
+    signalled: bool,
     /// Whoever wanted the task cannot say any more that it is to go: its container stays as it is.
     left_alone: Arc<AtomicBool>,
 }
@@ -46,7 +48,7 @@ enum Next {
 impl Driver {
     pub(crate) fn new(worker: Worker, desired: watch::Receiver<Task>, left_alone: Arc<AtomicBool>) -> Self {
         let status = desired.borrow().status.clone();
-        Self { worker, desired, status, container: None, retry: RETRY, left_alone }
+        Self { worker, desired, status, container: None, retry: RETRY, signalled: false, left_alone }
     }
 
     /// Runs until the manager wants to hear no more of the task.
@@ -184,7 +186,21 @@ impl Driver {
             return Next::Again;
         }
         self.set(now);
+        self.pass_signal_on(task).await;
         Next::Wait
+    }
+
+    /// Gives a running container the signal that the manager asks for. An agent that comes after does it again: better
+    /// twice than never.
+    async fn pass_signal_on(&mut self, task: &Task) {
+        let Some(signal) = task.signal.as_ref().filter(|_| !self.signalled) else { return };
+        let Some(container) = self.container.as_ref().filter(|_| self.status.state == TaskState::Running) else {
+            return;
+        };
+        self.signalled = true;
+        if let Err(error) = container.signal(&self.worker, signal).await {
+            tracing::warn!(task = %task.id, signal, error, "the signal did not get to the task's container");
+        }
     }
 
     async fn look_again(&mut self, task: &Task) -> Next {

@@ -143,6 +143,7 @@ pub(super) mod tests {
             started_with: Default::default(),
             addresses: Vec::new(),
             devices: Vec::new(),
+            signal: None,
         }
     }
 

@@ -73,6 +73,7 @@ fn task(service: &ServiceId, spread: bool) -> Task {
         started_with: Default::default(),
         addresses: Vec::new(),
         devices: Vec::new(),
+        signal: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn task(service: &ServiceId) -> Task {
         started_with: Default::default(),
         addresses: Vec::new(),
         devices: Vec::new(),
+        signal: None,
     }
 }
 

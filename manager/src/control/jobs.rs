@@ -6,11 +6,11 @@ use hoist_proto::spec::{
     Caller, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted, Task,
     UsageRow,
 };
-use hoist_proto::{clock::Timestamp, id::JobId};
+use hoist_proto::{clock::Timestamp, id::JobId, unit};
 use hoist_scheduler::Constraint;
 use hoist_store::{Tables, Tx, Wake};
 
-use super::{Control, ControlError};
+use super::{Control, ControlError, signals};
 use crate::queue::{View, drop_service, end, usage_of};
 
 /// The most jobs of one array.
@@ -313,6 +313,20 @@ fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError
     {
         let most = partition.max_time_hours.unwrap_or_default();
         return Err(ControlError::invalid(format!("partition {} allows {most} hours at most", partition.name)));
+    }
+    if let Some(warning) = &spec.warning {
+        signals::check(&warning.signal).map_err(ControlError::invalid)?;
+        match spec.time_limit {
+            None => return Err(ControlError::invalid("a signal before the time limit needs a time limit")),
+            Some(limit) if warning.before >= limit => {
+                return Err(ControlError::invalid(format!(
+                    "the signal is to come {} before the time limit, which is {} after the start",
+                    unit::format_duration(warning.before),
+                    unit::format_duration(limit)
+                )));
+            }
+            Some(_) => {}
+        }
     }
     match view.never(spec, user) {
         None => Ok(()),

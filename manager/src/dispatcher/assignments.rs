@@ -136,7 +136,8 @@ fn assigned(tables: &Tables, node: &NodeId) -> Set {
             continue;
         }
         // The agent's own statuses come back to nobody.
-        let mark = (task.desired as u64) << 32
+        let mark = u64::from(task.signal.is_some()) << 48
+            | (task.desired as u64) << 32
             | u64::from(task.spec.remove_volumes) << 16
             | task.spec.stop_timeout.map_or(0, |timeout| timeout.as_secs().min(0xfffe) + 1);
         put(&mut set, task, mark);

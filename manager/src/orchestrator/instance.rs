@@ -62,5 +62,6 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
         started_with: Default::default(),
         addresses: Vec::new(),
         devices: Vec::new(),
+        signal: None,
     }
 }

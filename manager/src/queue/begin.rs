@@ -58,6 +58,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         job.status.attempts += 1;
         job.status.service = Some(id);
         job.status.nodes = nodes;
+        job.status.warned = false;
         job.status.leaving = None;
         job.status.counted = 0;
     })

@@ -48,7 +48,10 @@ fn running(
     }
     let limit = job.status.started.zip(job.spec.time_limit).and_then(|(from, limit)| from.checked_add(limit).ok());
     match limit {
-        Some(limit) if limit > now => alarm(limit),
+        Some(limit) if limit > now => {
+            alarm(limit);
+            warn(tx, job, limit, now, alarm)?;
+        }
         Some(_) if job.status.leaving.is_none() => {
             let limit = job.spec.time_limit.unwrap_or_default();
             end(tx, job, JobState::TimedOut, format!("its time limit of {} is up", words(limit)))?;
@@ -56,6 +59,29 @@ fn running(
         _ => {}
     }
     Ok(())
+}
+
+/// Gives the tasks the signal that comes before the time limit, when it is time for that.
+fn warn(
+    tx: &mut Tx<'_>,
+    job: &Arc<Job>,
+    limit: Timestamp,
+    now: Timestamp,
+    alarm: &mut impl FnMut(Timestamp),
+) -> Result<(), StoreError> {
+    let Some(warning) = job.spec.warning.as_ref().filter(|_| !job.status.warned && job.status.leaving.is_none()) else {
+        return Ok(());
+    };
+    let at = limit.checked_sub(warning.before).unwrap_or(now);
+    if at > now {
+        alarm(at);
+        return Ok(());
+    }
+    let tasks: Vec<_> = job.status.service.iter().flat_map(|service| tx.tasks_of(service)).cloned().collect();
+    for task in tasks.iter().filter(|task| !task.status.state.is_final()) {
+        tx.modify::<Task>(&task.id, |task| task.signal = Some(warning.signal.clone()))?;
+    }
+    tx.modify::<Job>(&job.id, |job| job.status.warned = true)
 }
 
 fn words(span: std::time::Duration) -> String {

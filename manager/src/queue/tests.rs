@@ -7,8 +7,8 @@ use hoist_proto::{
     clock::Clock,
     id::NodeId,
     spec::{
-        ArrayRequest, Caller, ContainerSpec, Job, JobCondition, JobDependency, JobRequest, JobResources, JobSpec, Node,
-        NodeState, PartitionSpec, QueueSpec, TaskState,
+        ArrayRequest, Caller, ContainerSpec, Job, JobCondition, JobDependency, JobRequest, JobResources, JobSpec,
+        JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
     },
 };
 use hoist_store::StoreError;
@@ -190,6 +190,40 @@ async fn time_limits_end_jobs_and_retries_start_them_again() {
     lab.world.clock.advance(Duration::from_secs(100));
     lab.run().await;
     assert_eq!(lab.text(), "1 limited timed out (its time limit of 1m30s is up)\n2 stubborn failed (exited (1))\n");
+}
+
+#[tokio::test]
+async fn tasks_are_warned_once_before_the_time_limit() {
+    let lab = Lab::new(1, 2).await;
+    let warned = |signal: &str, before| {
+        let mut spec = job("limited", 1);
+        spec.time_limit = Some(Duration::from_secs(90));
+        spec.warning = Some(JobWarning { signal: signal.into(), before: Duration::from_secs(before) });
+        spec
+    };
+    let submit = |spec| lab.control.submit(caller("ann"), JobRequest { spec, ..JobRequest::default() });
+    let told = submit(warned("USR3", 30)).await.unwrap_err().to_string();
+    assert!(told.contains("no such signal: \"USR3\""), "{told}");
+    let told = submit(warned("USR1", 90)).await.unwrap_err().to_string();
+    assert!(told.contains("before the time limit"), "{told}");
+    let told = submit(JobSpec { time_limit: None, ..warned("USR1", 30) }).await.unwrap_err().to_string();
+    assert!(told.contains("needs a time limit"), "{told}");
+    lab.submit("ann", warned("USR1", 30)).await;
+    lab.run().await;
+    let signals = || -> Vec<_> {
+        let tasks = lab.control.job_tasks("1").unwrap();
+        tasks.into_iter().map(|task| task.signal.unwrap_or_default()).collect()
+    };
+    lab.world.clock.advance(Duration::from_secs(50));
+    lab.run().await;
+    assert_eq!(signals(), [""]);
+    lab.world.clock.advance(Duration::from_secs(15));
+    lab.run().await;
+    assert_eq!(signals(), ["USR1"]);
+    assert_eq!(lab.text(), "1 limited running\n");
+    lab.world.clock.advance(Duration::from_secs(30));
+    lab.run().await;
+    assert_eq!(lab.text(), "1 limited timed out (its time limit of 1m30s is up)\n");
 }
 
 #[tokio::test]

@@ -61,6 +61,9 @@ pub struct JobSpec {
     pub constraints: Vec<String>,
     /// Ended after so long; `None` is the partition's default.
     pub time_limit: Option<Duration>,
+    /// A signal before its time is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<JobWarning>,
     /// How long its containers get to stop.
     pub grace: Option<Duration>,
     /// How often it is started again after a failure.
@@ -71,6 +74,14 @@ pub struct JobSpec {
     /// Ended unless it has started by then.
     pub deadline: Option<Timestamp>,
     pub labels: BTreeMap<String, String>,
+}
+
+/// A signal to each of a job's tasks, so long before the time limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobWarning {
+    /// `USR1`, `SIGUSR1` or a number.
+    pub signal: String,
+    pub before: Duration,
 }
 
 /// Processors, memory and devices.
@@ -135,6 +146,9 @@ pub struct JobStatus {
     pub service: Option<ServiceId>,
     /// The node of each task, by rank.
     pub nodes: Vec<NodeId>,
+    /// Its tasks were given the signal that comes before the time limit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub warned: bool,
     /// What it is to become once its containers have stopped.
     pub leaving: Option<JobState>,
     /// Device milliseconds that were counted already.

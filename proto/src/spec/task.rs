@@ -48,6 +48,9 @@ pub struct Task {
     /// its own until it has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<AssignedDevice>,
+    /// Sent to its first process, once while it runs: the warning before its time is up. Written by managers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
 }
 
 /// Whether a definition says nothing at all, as where it is known from elsewhere.

@@ -140,6 +140,9 @@ pub struct JobFlags {
     /// End it after so long, such as 90m; jobs with a limit fill gaps earlier
     #[arg(long, value_name = "DURATION")]
     pub time: Option<String>,
+    /// Signal to all tasks before --time is up, such as USR1@5m [default: 60s before]
+    #[arg(long, value_name = "SIGNAL[@DURATION]")]
+    pub signal: Option<String>,
     /// Time from the stop signal to the kill when it is ended
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,

@@ -41,6 +41,7 @@ fn task(service: &Service) -> Task {
         started_with: Default::default(),
         addresses: Vec::new(),
         devices: Vec::new(),
+        signal: None,
     }
 }
 

@@ -7,7 +7,7 @@ use hoist_proto::{
     clock::Timestamp,
     spec::{
         ArrayRequest, ContainerSpec, JobCondition, JobDependency, JobLayout, JobRequest, JobResources, JobSpec,
-        Resources, RestartPolicy,
+        JobWarning, Resources, RestartPolicy,
     },
     unit,
 };
@@ -100,6 +100,7 @@ fn over(lines: SubmitFlags, typed: SubmitFlags) -> SubmitFlags {
         (&mut job.project, t.project),
         (&mut job.time, t.time),
         (&mut job.grace, t.grace),
+        (&mut job.signal, t.signal),
         (&mut job.begin, t.begin),
         (&mut job.deadline, t.deadline),
         (&mut job.array, t.array),
@@ -217,6 +218,7 @@ fn job_spec(flags: &SubmitFlags, container: ContainerSpec, each: JobResources) -
         layout,
         constraints: job.constraints.clone(),
         time_limit: duration("time", &job.time)?,
+        warning: job.signal.as_deref().map(warning).transpose()?,
         grace: duration("grace", &job.grace)?,
         retries: job.retries,
         depends: job.after.iter().map(|text| dependency(text)).collect::<Result<_, _>>()?,
@@ -224,6 +226,21 @@ fn job_spec(flags: &SubmitFlags, container: ContainerSpec, each: JobResources) -
         deadline: job.deadline.as_deref().map(|text| moment("deadline", text)).transpose()?,
         labels: BTreeMap::new(),
     })
+}
+
+/// `USR1`, `USR1@5m`; a bare number after the `@` is seconds, as `sbatch` has it.
+fn warning(text: &str) -> Result<JobWarning, Failure> {
+    let (signal, before) = text.split_once('@').unwrap_or((text, "60"));
+    let before = match before.parse::<u64>() {
+        Ok(seconds) => std::time::Duration::from_secs(seconds),
+        Err(_) => {
+            unit::parse_duration(before).map_err(|error| Failure::usage(format!("--signal {text:?}: {error}")))?
+        }
+    };
+    if signal.is_empty() {
+        return Err(Failure::usage(format!("--signal {text:?} is not SIGNAL or SIGNAL@DURATION, such as USR1@5m")));
+    }
+    Ok(JobWarning { signal: signal.to_owned(), before })
 }
 
 /// `trainer` of `lab.example/vision/trainer:2`.

@@ -51,6 +51,10 @@ fn text(job: &Job) -> String {
     optional("Tasks", Some(job.spec.tasks.to_string()));
     optional("Each has", Some(wants(job)));
     optional("Time limit", job.spec.time_limit.map(unit::format_duration));
+    optional(
+        "Warning",
+        job.spec.warning.as_ref().map(|one| format!("{} {} before", one.signal, unit::format_duration(one.before))),
+    );
     optional("Submitted", Some(job.meta.created.to_string()));
     optional("Expected", status.expected.filter(|_| status.state == JobState::Pending).map(|at| at.to_string()));
     optional("Started", status.started.map(|at| at.to_string()));
