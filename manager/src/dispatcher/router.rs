@@ -185,6 +185,7 @@ fn is_told(before: &Task, after: &Task) -> bool {
     };
     before.node != after.node
         || before.desired != after.desired
+        || before.signal != after.signal
         || before.addresses != after.addresses
         || !Arc::ptr_eq(&before.spec, &after.spec)
         || stage(before) != stage(after)
