@@ -19,6 +19,7 @@ pub enum SwarmCommand {
     /// Take this machine out of its cluster
     Leave(LeaveArgs),
     /// Save the swarm's whole state, or begin again with it
+    #[command(after_help = "Example:\n  hoist swarm snapshot save swarm.snapshot")]
     Snapshot {
         #[command(subcommand)]
         command: SnapshotCommand,
