@@ -256,10 +256,14 @@ impl Node {
             }
             send(transport, ready.take_messages());
             let snapshot = (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone());
-            self.raw
-                .mut_store()
-                .write(&Write { entries: ready.entries(), hard: ready.hs(), conf: None, snapshot: snapshot.as_ref() })
-                .map_err(StartError::Log)?;
+            if ready.must_sync() || snapshot.is_some() {
+                let write =
+                    Write { entries: ready.entries(), hard: ready.hs(), conf: None, snapshot: snapshot.as_ref() };
+                self.raw.mut_store().write(&write).map_err(StartError::Log)?;
+            } else if let Some(hard) = ready.hs() {
+                // Only what is committed has changed, which is found out anew after a restart.
+                self.raw.mut_store().hard = hard.clone();
+            }
             if let Some(snapshot) = &snapshot {
                 self.store.restore(snapshot.get_data())?;
             }
