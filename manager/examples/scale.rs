@@ -1,7 +1,8 @@
 //! How many nodes and tasks one manager bears: the real manager on a real log, and as many sessions with it as there
 //! are nodes, over TCP, each from an agent that takes its tasks and says that they run. No containers.
 //!
-//! `cargo run --release -p hoist-manager --example scale [-- --nodes N --tasks N --services N]`
+//! `cargo run --release -p hoist-manager --example scale [-- --nodes N --tasks N --services N]`, with
+//! `MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=262144` in the environment the memory is what the daemon would take.
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // it reports, and has nobody to pass an error on to
 
 use std::{
