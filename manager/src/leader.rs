@@ -1,6 +1,6 @@
 //! Whether this manager leads, and the work that only the leader does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hoist_proto::id::NodeId;
 use hoist_raft::{Raft, Status as RaftStatus};
@@ -23,7 +23,7 @@ pub(crate) type Lookup = Arc<dyn Fn(u64) -> Option<(NodeId, String)> + Send + Sy
 pub struct Leadership {
     status: watch::Receiver<RaftStatus>,
     /// Lives as long as this manager leads.
-    token: Arc<Mutex<Option<CancellationToken>>>,
+    token: Arc<watch::Sender<Option<CancellationToken>>>,
     lookup: Lookup,
 }
 
@@ -35,12 +35,18 @@ impl std::fmt::Debug for Leadership {
 
 impl Leadership {
     pub(crate) fn new(raft: &Raft, lookup: Lookup) -> Self {
-        Self { status: raft.status(), token: Arc::default(), lookup }
+        Self { status: raft.status(), token: Arc::new(watch::Sender::new(None)), lookup }
     }
 
     /// Whether this manager leads, and its loops run.
     pub fn leads(&self) -> bool {
         self.token().is_some()
+    }
+
+    /// Waits until this manager leads, and its loops run.
+    pub(crate) async fn begun(&self) {
+        // The sender lives as long as this does.
+        let _ = self.token.subscribe().wait_for(Option::is_some).await;
     }
 
     /// What raft says.
@@ -56,7 +62,7 @@ impl Leadership {
 
     /// Lives as long as this manager leads.
     pub(crate) fn token(&self) -> Option<CancellationToken> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.token.borrow().clone()
     }
 
     /// The leader's token, or the refusal that tells where the leader is.
@@ -76,7 +82,7 @@ impl Leadership {
     }
 
     fn set(&self, token: Option<CancellationToken>) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        self.token.send_replace(token);
     }
 
     /// Runs what `begin` starts for as long as this manager leads, each time that it does; until cancelled.

@@ -11,7 +11,7 @@ use hoist_proto::{
 };
 use hoist_raft::{Alone, Begin, Raft, StartError};
 use hoist_store::{Store, StoreError};
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -127,8 +127,6 @@ impl Manager {
         }
         let me = raft.status().borrow().id;
         let alone = matches!(raft.members().await.as_slice(), [only] if only.voter && only.id == me);
-        let (leads, led) = oneshot::channel();
-        let leads = std::sync::Mutex::new(Some(leads));
         let loops = Loops {
             store: store.clone(),
             raft: raft.clone(),
@@ -137,21 +135,12 @@ impl Manager {
             hostname: config.hostname,
         };
         let (leading, token) = (leadership.clone(), cancel.child_token());
-        running.spawn(async move {
-            let begin = |token| async {
-                let started = loops.begin(token).await;
-                if let Some(leads) = leads.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-                    // Nobody waits where the manager is one of several.
-                    let _ = leads.send(());
-                }
-                started
-            };
-            leading.run(begin, token).await
-        });
+        running.spawn(async move { leading.run(|token| loops.begin(token), token).await });
         let mut manager = Self { store, raft, control, dispatcher, leadership, peers, running, cancel };
         if alone {
+            let leads = manager.leadership.clone();
             tokio::select! {
-                _ = led => {}
+                () = leads.begun() => {}
                 error = manager.failed() => return Err(error),
             }
         }

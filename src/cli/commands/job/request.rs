@@ -183,6 +183,12 @@ fn take_resources(resources: &mut Resources) -> Result<JobResources, Failure> {
             )
             .hint("--layout whole-nodes takes nodes with all their devices"));
         }
+        if let Some(option) = request.options.keys().next() {
+            return Err(Failure::usage(format!(
+                "devices' option {option:?} is not supported for jobs: the queue counts devices by their kind"
+            ))
+            .hint("a service with this option is placed by it: hoist service create, or hoist up"));
+        }
         let kind = request.capabilities.iter().flatten().next().cloned().or(request.driver);
         let kind = kind.unwrap_or_else(|| "gpu".to_owned());
         let count = u32::try_from(request.count.unwrap_or(0)).unwrap_or(u32::MAX);
@@ -314,6 +320,20 @@ mod tests {
         for wrong in ["", "3-1", "1-x", "1%0", "1-3:0", "0-4000000000", "-1"] {
             assert!(array(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn devices_are_counted_and_what_else_is_asked_of_them_is_refused() {
+        let request = |options: &[(&str, &str)]| hoist_proto::spec::DeviceRequest {
+            count: Some(2),
+            capabilities: vec![vec!["gpu".into()]],
+            options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..Default::default()
+        };
+        let asked = |request| take_resources(&mut Resources { device_requests: vec![request], ..Default::default() });
+        assert_eq!(asked(request(&[])).unwrap().devices["gpu"], 2);
+        let refused = asked(request(&[("model", "h100")])).unwrap_err().to_string();
+        assert!(refused.contains("\"model\" is not supported for jobs"), "{refused}");
     }
 
     #[test]
