@@ -319,6 +319,10 @@ impl Drop for Host {
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- the daemon's last words ---\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
+        if self.daemon.is_none() {
+            // One that was killed has left its containers. What cannot start has none to show.
+            let _ = self.try_start_daemon();
+        }
         if self.daemon.is_some() {
             let ids = self.hoist(&["ps", "-aq", "--no-trunc"]).stdout;
             let ids: Vec<&str> = ids.split_whitespace().collect();
