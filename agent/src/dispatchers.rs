@@ -19,7 +19,7 @@ pub trait Dispatchers: Send + Sync + 'static {
     /// What the node tells of its certificate.
     fn tls(&self) -> Option<NodeTls>;
 
-    /// Ends when the node has to introduce itself anew.
+    /// Ends when the node has to introduce itself anew: when [`Self::tls`] has changed since this call.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 

@@ -64,6 +64,8 @@ async fn one(
     dispatchers: &dyn Dispatchers,
     pause: &mut Duration,
 ) -> Status {
+    // Watched before it is told what the node is: the very first answer may bring other roots.
+    let is_another = dispatchers.changed();
     let mut description = describe();
     description.tls = dispatchers.tls();
     let engine = worker.inner.engine.clone();
@@ -114,7 +116,7 @@ async fn one(
         ended = assignments(client.clone(), &session, worker) => ended,
         ended = worker.reports().send(client.clone(), &session) => ended,
         ended = progress(client, &session, worker.progress()) => ended,
-        () = dispatchers.changed() => Status::aborted("the node introduces itself anew"),
+        () = is_another => Status::aborted("the node introduces itself anew"),
         () = other_devices(worker, devices, changes) => Status::aborted("the node's devices are others now"),
     }
 }
