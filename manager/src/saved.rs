@@ -38,7 +38,7 @@ impl Saved {
     /// With another key, when it was changed or cut, and when a later program wrote it.
     pub fn open(sealed: &[u8], key: &UnlockKey, clock: SharedClock) -> Result<Self, ControlError> {
         if !UnlockKey::is_locked(sealed) {
-            return Err(ControlError::invalid("this is no snapshot of a swarm"));
+            return Err(ControlError::invalid("this is no snapshot of a swarm: hoist swarm snapshot save writes one"));
         }
         let bytes = key.unlock(PLACE, sealed).ok_or_else(|| {
             ControlError::invalid("the snapshot does not open with this key, or was changed since it was saved")

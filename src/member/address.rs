@@ -77,8 +77,22 @@ pub fn advertise(text: &str, listen: SocketAddr) -> Result<Option<SocketAddr>, M
     Ok((!listen.ip().is_unspecified()).then_some(listen))
 }
 
+/// Where a first manager listens, and how others reach it.
+///
+/// # Errors
+/// When one of them cannot be had: the port is taken and given back, so that this is known before anything is changed.
+pub async fn of_first(listen: &str, advertise: &str) -> Result<(SocketAddr, SocketAddr), MemberError> {
+    let listen = self::listen(listen)?;
+    let advertise = match self::advertise(advertise, listen)? {
+        Some(address) => address,
+        None => own(listen.port())?,
+    };
+    drop(hoist_link::Listener::bind(&listen.to_string()).await?);
+    Ok((listen, advertise))
+}
+
 /// The address by which this machine reaches others, or the only one that it has.
-pub fn own(port: u16) -> Result<SocketAddr, MemberError> {
+fn own(port: u16) -> Result<SocketAddr, MemberError> {
     // Connecting a datagram socket sends nothing; it asks the routes.
     let routed = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;

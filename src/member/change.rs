@@ -61,13 +61,7 @@ pub(super) async fn init(supervisor: &mut Supervisor, init: Init) -> Result<Node
     let (Some(control), Some(node)) = (member.control(), member.node()) else {
         return Err(MemberError::Invalid(member.told().error));
     };
-    let listen = address::listen(&init.listen)?;
-    let advertise = match address::advertise(&init.advertise, listen)? {
-        Some(address) => address,
-        None => address::own(listen.port())?,
-    };
-    // Taken and given back: who cannot have the port shall hear of it before anything is changed.
-    drop(hoist_link::Listener::bind(&listen.to_string()).await?);
+    let (listen, advertise) = address::of_first(&init.listen, &init.advertise).await?;
     let key = NodeKey::generate()?;
     let opened = control
         .open(&node, &key.request()?, &advertise.to_string(), |cluster, record| {

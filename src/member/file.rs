@@ -21,6 +21,9 @@ pub struct NodeFile {
     /// Its id in raft, once it has been a manager.
     pub raft_id: Option<u64>,
     pub managers: Vec<Known>,
+    /// A saved cluster is being restored here: until that is done there is nothing to come back to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restoring: bool,
 }
 
 /// A manager.

@@ -37,12 +37,7 @@ pub(super) async fn restore(supervisor: &mut Supervisor, restore: Restore) -> Re
     }
     refuse_own_projects(&member)?;
     let saved = Saved::open(&restore.sealed, &restore.key, member.inner.parts.clock.clone())?;
-    let listen = address::listen(&restore.listen)?;
-    let advertise = match address::advertise(&restore.advertise, listen)? {
-        Some(address) => address,
-        None => address::own(listen.port())?,
-    };
-    drop(hoist_link::Listener::bind(&listen.to_string()).await?);
+    let (listen, advertise) = address::of_first(&restore.listen, &restore.advertise).await?;
     // Another id than any manager had: what is still sent to those is not meant for this one.
     let (node, raft_id, key) = (NodeId::random(), new_raft_id(), NodeKey::generate()?);
     let certificate = saved.issue(&node, &key.request()?)?;
@@ -70,15 +65,20 @@ pub(super) async fn restore(supervisor: &mut Supervisor, restore: Restore) -> Re
             data_address: restore.data_address,
             raft_id: Some(raft_id),
             managers: vec![Known { node: node.to_string(), raft_id, address: advertise.to_string() }],
+            restoring: true,
             ..NodeFile::default()
         };
         file.save(&dir)?;
-        supervisor.begin_with(Beginning::Restored(tables)).await
+        supervisor.begin_with(Beginning::Restored(tables)).await?;
+        NodeFile { restoring: false, ..NodeFile::load(&dir)?.unwrap_or(file) }.save(&dir)
     };
     if let Err(error) = begun.await {
         supervisor.end().await;
-        forget_all(&member)?;
-        hoist_agent::set_node_id(&member.inner.parts.data_root, &NodeId::random())?;
+        let forgotten = forget_all(&member)
+            .and_then(|()| Ok(hoist_agent::set_node_id(&member.inner.parts.data_root, &NodeId::random())?));
+        if let Err(error) = forgotten {
+            tracing::error!(%error, "what was restored in part cannot be taken back");
+        }
         supervisor.begin_again().await;
         return Err(error);
     }

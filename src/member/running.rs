@@ -79,6 +79,11 @@ impl Running {
         with: Beginning,
     ) -> Result<(Self, Now), MemberError> {
         match NodeFile::load(&dir(member))? {
+            Some(file) if file.restoring && !matches!(with, Beginning::Restored(_)) => {
+                tracing::warn!("a swarm was being restored here when the daemon ended: restore it again");
+                forget_all(member)?;
+                Self::alone(member).await
+            }
             None => Self::alone(member).await,
             Some(file) => Self::among_others(member, file, wishes, with).await,
         }

@@ -13,9 +13,18 @@ pub fn holds_devices(task: &Task) -> bool {
     task.status.state >= TaskState::Assigned && !task.status.state.is_final()
 }
 
-/// Whether the node could meet the requests if nobody held anything.
+/// Whether the node could meet the requests if nobody held anything and nothing was set aside, from where it may return.
 pub(crate) fn has(requests: &[DeviceRequest], node: &Node) -> bool {
-    requests.is_empty() || choose_from(requests, node, &mut Ledger::default(), "").is_ok()
+    if requests.is_empty() || choose_from(requests, node, &mut Ledger::default(), "").is_ok() {
+        return true;
+    }
+    if !node.description.devices.iter().flat_map(|kind| &kind.devices).any(|device| device.set_aside.is_some()) {
+        return false;
+    }
+    let mut whole = node.clone();
+    let devices = whole.description.devices.iter_mut().flat_map(|kind| &mut kind.devices);
+    devices.for_each(|device| device.set_aside = None);
+    choose_from(requests, &whole, &mut Ledger::default(), "").is_ok()
 }
 
 /// Whether it can now.

@@ -43,6 +43,13 @@ impl Needs {
     }
 }
 
+impl Needs {
+    /// What is asked of a node where the devices are given already.
+    pub fn without_devices(&self) -> Self {
+        Self { devices: Vec::new(), ..self.clone() }
+    }
+}
+
 /// The ports of its node's addresses that a task must have for itself.
 ///
 /// A port that is bound to one address of the host may be bound to another as well: only the engine

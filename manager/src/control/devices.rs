@@ -6,10 +6,12 @@ use hoist_store::Tables;
 
 use super::ControlError;
 
-/// Refuses what no node of the cluster has, whoever holds it; with the nearest that one has.
-pub(super) fn check(tables: &Tables, spec: &ServiceSpec) -> Result<(), ControlError> {
-    let requests = spec.task.container.resources.all_requests();
-    if requests.is_empty() {
+/// Refuses what no node of the cluster has, whoever holds it; with the nearest that one has. What was asked for
+/// `before` is asked for again, also where its node has gone meanwhile.
+pub(super) fn check(tables: &Tables, spec: &ServiceSpec, before: Option<&ServiceSpec>) -> Result<(), ControlError> {
+    let asked = |spec: &ServiceSpec| spec.task.container.resources.all_requests();
+    let requests = asked(spec);
+    if requests.is_empty() || before.is_some_and(|before| asked(before) == requests) {
         return Ok(());
     }
     let nodes: Vec<_> = tables.nodes().iter().map(|node| &**node).collect();

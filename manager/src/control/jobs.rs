@@ -317,7 +317,7 @@ fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError
     if let Some(warning) = &spec.warning {
         signals::check(&warning.signal).map_err(ControlError::invalid)?;
         match spec.time_limit {
-            None => return Err(ControlError::invalid("a signal before the time limit needs a time limit")),
+            None => return Err(ControlError::invalid("a signal before the time limit needs a time limit: say --time")),
             Some(limit) if warning.before >= limit => {
                 return Err(ControlError::invalid(format!(
                     "the signal is to come {} before the time limit, which is {} after the start",

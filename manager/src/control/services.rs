@@ -80,7 +80,7 @@ impl Control {
             .store
             .update(|tx| {
                 resolve::resolve(tx, &mut spec)?;
-                devices::check(tx, &spec)?;
+                devices::check(tx, &spec, None)?;
                 mesh::check(tx, &id, &spec).map_err(ControlError::Refused)?;
                 let service = Service {
                     id: id.clone(),
@@ -123,7 +123,7 @@ impl Control {
                 }
                 let changed = match change {
                     ServiceChange::To(spec) => {
-                        devices::check(tx, &spec)?;
+                        devices::check(tx, &spec, Some(&there.spec))?;
                         changed(tx, &there, *spec, auth)?
                     }
                     ServiceChange::Back => rolled_back(tx, &there)?,

@@ -2,7 +2,7 @@
 //! changes, however many nodes there are.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -81,11 +81,7 @@ impl Mail {
 
     /// From now on the stream hears of what happens on these networks instead of those on which the node was. To be
     /// called where the tables are read of which the stream tells, so that nothing is missed between the two.
-    pub(super) fn follow(
-        &self,
-        before: &std::collections::BTreeSet<NetworkId>,
-        now: &std::collections::BTreeSet<NetworkId>,
-    ) {
+    pub(super) fn follow(&self, before: &BTreeSet<NetworkId>, now: &BTreeSet<NetworkId>) {
         let mut boxes = self.router.boxes();
         for network in before.difference(now) {
             boxes.leave(network, &self.node);

@@ -63,12 +63,14 @@ pub(crate) fn global(context: &mut Context<'_>, service: &Service) -> Vec<Slot> 
     let tables = context.tables;
     let mut slots: BTreeMap<NodeId, Slot> = BTreeMap::new();
     let needs = Needs::of(&new_task(service, 0, None, (context.new_id)()));
+    // Who holds a device keeps it, when it is set aside or its driver is silent too.
+    let with_devices = needs.without_devices();
     let with_tasks: std::collections::BTreeSet<&NodeId> =
         tables.tasks_of(&service.id).filter_map(|task| task.node.as_ref()).collect();
     for node in tables.nodes().iter() {
-        let suits = fits(&needs, node);
         let keeps = node.spec.availability == Availability::Pause || node.status.state == NodeState::Unknown;
         let has = with_tasks.contains(&node.id);
+        let suits = fits(if has { &with_devices } else { &needs }, node);
         let up = node.status.state == NodeState::Ready;
         let wanted = (suits && up) || (keeps && has);
         if wanted || has {

@@ -41,6 +41,11 @@ impl Batch {
         self.changes
     }
 
+    /// Whether nobody waits for it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Whether one of them writes this record.
     pub(crate) fn has(&self, key: &Key) -> bool {
         self.keys.contains(key)
@@ -93,11 +98,17 @@ impl Store {
         loop {
             let batch = {
                 let mut working = self.inner.working.lock().await;
-                if working.open.members.is_empty() {
+                if working.open.is_empty() {
                     working.committing = false;
                     return;
                 }
                 let batch = std::mem::take(&mut working.open);
+                if batch.changes == 0 {
+                    // What they saw is committed by now.
+                    drop(working);
+                    tell(batch.members, &Ok(()));
+                    continue;
+                }
                 working.in_flight = Some(InFlight::of(&batch));
                 batch
             };
@@ -114,6 +125,10 @@ impl Store {
             }
             let mut left = members;
             if matches!(outcome, Err(ProposeError::TooLarge { .. })) && left.len() > 1 {
+                if let Some(in_flight) = &mut self.inner.working.lock().await.in_flight {
+                    // With the first of them not all is applied.
+                    in_flight.witness = None;
+                }
                 (outcome, left) = one_by_one(&**proposer, &mut base, left).await;
             }
             let mut working = self.inner.working.lock().await;
@@ -132,8 +147,13 @@ impl Store {
                     self.forget(keys);
                     drop(working);
                     self.inner.room.notify_waiters();
-                    tell(left, &Err(error.clone()));
-                    open.fail(&error);
+                    // Its own size is nobody else's fault.
+                    let theirs = match &error {
+                        ProposeError::TooLarge { .. } => ProposeError::Dropped,
+                        other => other.clone(),
+                    };
+                    tell(left, &Err(error));
+                    open.fail(&theirs);
                 }
             }
         }

@@ -67,6 +67,13 @@ pub(crate) struct Working {
     transactions: u64,
 }
 
+impl Working {
+    /// Whether it is what is committed.
+    fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.open.is_empty()
+    }
+}
+
 #[derive(Default)]
 struct Committed {
     tables: Tables,
@@ -169,15 +176,10 @@ impl Store {
         working.transactions += 1;
         let version = PROVISIONAL + working.transactions;
         let mut tx = Tx::new(&mut working.tables, self.inner.clock.now(), version);
-        let result = match write(&mut tx) {
-            Ok(result) => result,
-            Err(error) => {
-                tx.undo();
-                return Err(error);
-            }
-        };
+        let result = write(&mut tx)?;
         let changes = tx.into_changes();
-        if changes.is_empty() {
+        // Who writes nothing may have seen what is not committed yet, and waits for it.
+        if changes.is_empty() && working.is_settled() {
             return Ok(result);
         }
         let committed = working.open.add(base, changes);
@@ -255,8 +257,7 @@ impl Store {
             if working.in_flight.as_ref().is_some_and(|batch| batch.is_applied(&committed.tables)) {
                 working.in_flight = None;
             }
-            let is_settled = working.in_flight.is_none() && working.open.len() == 0;
-            if stale.everything && is_settled {
+            if stale.everything && working.is_settled() {
                 *stale = Stale::default();
                 working.tables = committed.tables.clone();
                 return committed.index;

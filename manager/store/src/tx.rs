@@ -38,24 +38,27 @@ impl Deref for Tx<'_> {
     }
 }
 
-impl<'a> Tx<'a> {
-    pub(crate) fn new(tables: &'a mut Tables, now: Timestamp, provisional: u64) -> Self {
-        Self { tables, changes: Vec::new(), touched: HashMap::new(), now, provisional }
-    }
-
-    /// What it asks for.
-    pub(crate) fn into_changes(self) -> Vec<Change> {
-        self.changes.into_iter().flatten().collect()
-    }
-
-    /// Takes back what it wrote.
-    pub(crate) fn undo(self) {
-        for ((kind, id), touched) in self.touched {
+/// Takes back what it wrote, unless it came to its end.
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        for ((kind, id), touched) in std::mem::take(&mut self.touched) {
             match touched.before {
                 Some(object) => drop(self.tables.insert(object)),
                 None => drop(self.tables.remove(kind, &id)),
             }
         }
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(tables: &'a mut Tables, now: Timestamp, provisional: u64) -> Self {
+        Self { tables, changes: Vec::new(), touched: HashMap::new(), now, provisional }
+    }
+
+    /// What it asks for, which stays.
+    pub(crate) fn into_changes(mut self) -> Vec<Change> {
+        self.touched.clear();
+        std::mem::take(&mut self.changes).into_iter().flatten().collect()
     }
 
     /// The moment that the transaction's writes carry.

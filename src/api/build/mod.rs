@@ -19,7 +19,7 @@ use hoist_engine::{Engine, EngineError};
 use tokio_util::sync::CancellationToken;
 
 pub use fetch::{fetch_context, read_in, unpack_context};
-pub use order::{plan, request};
+pub use order::{plan, plans, request};
 pub use run::{Run, failure};
 
 use super::{

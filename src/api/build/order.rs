@@ -31,11 +31,33 @@ pub struct Ordered {
 /// The file's mistakes.
 pub fn plan(order: &BuildOrder) -> Result<(Dockerfile, GlobalScope, Plan), dockerfile::Error> {
     let file = dockerfile::parse(&order.dockerfile_name, order.dockerfile.as_bytes())?;
-    let local = Platform::local();
-    let target = order.platforms.first().and_then(|platform| Platform::parse(platform, &local));
-    let global = GlobalScope::new(&file, &order.args, &target.unwrap_or_else(|| local.clone()), &local)?;
-    let plan = Plan::new(&file, &global, order.contexts.keys().cloned(), order.target.as_deref())?;
+    let (global, plan) = plan_for(order, &file, order.platforms.first())?;
     Ok((file, global, plan))
+}
+
+/// The file, and what is built of it for each platform.
+///
+/// # Errors
+/// The file's mistakes.
+pub fn plans(order: &BuildOrder) -> Result<(Dockerfile, Vec<Plan>), dockerfile::Error> {
+    let file = dockerfile::parse(&order.dockerfile_name, order.dockerfile.as_bytes())?;
+    let mut plans = vec![plan_for(order, &file, order.platforms.first())?.1];
+    for platform in order.platforms.iter().skip(1) {
+        plans.push(plan_for(order, &file, Some(platform))?.1);
+    }
+    Ok((file, plans))
+}
+
+fn plan_for(
+    order: &BuildOrder,
+    file: &Dockerfile,
+    platform: Option<&String>,
+) -> Result<(GlobalScope, Plan), dockerfile::Error> {
+    let local = Platform::local();
+    let target = platform.and_then(|platform| Platform::parse(platform, &local));
+    let global = GlobalScope::new(file, &order.args, &target.unwrap_or_else(|| local.clone()), &local)?;
+    let plan = Plan::new(file, &global, order.contexts.keys().cloned(), order.target.as_deref())?;
+    Ok((global, plan))
 }
 
 /// Translates an order.

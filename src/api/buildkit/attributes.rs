@@ -202,21 +202,32 @@ pub fn outputs(
     wish: &mut Wish,
     exporters: impl IntoIterator<Item = (String, BTreeMap<String, String>)>,
 ) -> Result<(), String> {
+    // Every image has the names of all.
+    let mut names: Option<Vec<String>> = None;
     for (number, (kind, attributes)) in exporters.into_iter().enumerate() {
         let order = &mut wish.order;
         let (mut push, mut oci) = (false, false);
         for (key, value) in &attributes {
             match key.as_str() {
-                "name" => order.tags.extend(list(value).map(str::to_owned)),
+                "name" => {
+                    let own: Vec<String> = list(value).map(str::to_owned).collect();
+                    if names.as_ref().is_some_and(|names| *names != own) {
+                        return Err("outputs with different names are not supported in one build".to_owned());
+                    }
+                    if names.is_none() {
+                        order.tags.extend(own.iter().cloned());
+                        names = Some(own);
+                    }
+                }
                 "push" => push = truth(key, value)?,
                 "oci-mediatypes" => oci = truth(key, value)?,
                 // Every image is kept in the store, and unpacked.
                 "store" | "unpack" if truth(key, value)? => {}
                 "load" | "dest" | "name-canonical" => {}
                 "compression" if value == "gzip" => {}
-                "force-compression" | "push-by-digest" | "tar" | "platform-split"
-                    if truth(key, value)? == (key == "tar") => {}
-                "platform-split" => {}
+                "force-compression" | "push-by-digest" | "tar" if truth(key, value)? == (key == "tar") => {}
+                // Several platforms are given a directory each, and a single one is not.
+                "platform-split" if truth(key, value)? == (order.platforms.len() > 1) => {}
                 "attestation-prefix" if value.is_empty() => {}
                 "rewrite-timestamp" if !truth(key, value)? => {}
                 key if key.starts_with("annotation.") || key.starts_with("annotation-manifest.") => {

@@ -16,7 +16,7 @@ use super::{
     attributes::{self, Wish},
     gateway::Gateway,
     session::{self, Line},
-    solves::Solve,
+    solves::{Solve, Solves},
     words::{
         control::{
             BuildkitVersion, BytesMessage, CacheOptionsEntry, DiskUsageRequest, DiskUsageResponse, InfoRequest,
@@ -166,11 +166,11 @@ fn answer(result: &BuildResult) -> SolveResponse {
 }
 
 /// Ends what is told of a build, however it ends.
-struct Ending<'s>(&'s Solve);
+struct Ending<'s>(&'s Solves, &'s Arc<Solve>);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.end(self.1);
     }
 }
 
@@ -227,7 +227,7 @@ impl Control for Service {
         let name = request.r#ref.clone();
         let again = || Status::already_exists(format!("there is a build {name:?} already"));
         let solve = self.state.builds.solves.begin(request).ok_or_else(again)?;
-        let _end = Ending(&solve);
+        let _end = Ending(&self.state.builds.solves, &solve);
         if solve.request.frontend.is_empty() {
             // The client asks for its parts by itself.
             solve.returned().await.map_err(Status::unknown)?;
@@ -335,7 +335,7 @@ impl Control for Service {
         let some = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
         let mut options = PruneOptions {
             all: request.all,
-            keep: some(request.keep_bytes).or(some(request.max_used_space)),
+            keep: some(request.keep_bytes).max(some(request.max_used_space)),
             // It comes in nanoseconds.
             unused_for: some(request.keep_duration).map(|age| age / 1_000_000_000),
             ..PruneOptions::default()

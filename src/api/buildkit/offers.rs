@@ -48,9 +48,9 @@ pub struct Needs {
 
 impl Needs {
     /// Of the stages that are built. Names that are expanded are not known yet.
-    pub fn of(file: &Dockerfile, plan: &Plan) -> Self {
+    pub fn of(file: &Dockerfile, plans: &[Plan]) -> Self {
         let mut needs = Self::default();
-        for index in &plan.order {
+        for (plan, index) in plans.iter().flat_map(|plan| plan.order.iter().map(move |index| (plan, index))) {
             let stage = &plan.stages[*index];
             if let Origin::Image { reference, .. } = &stage.base {
                 needs.images.insert(reference.clone());
@@ -224,7 +224,7 @@ mod tests {
         let plan = Plan::new(&file, &global, [], None).unwrap();
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(
-            Needs::of(&file, &plan),
+            Needs::of(&file, &[plan]),
             Needs { secrets: set(&["s", "t"]), agents: set(&["default", "k"]), images: set(&["r.io/b", "r2.io/c"]) }
         );
     }

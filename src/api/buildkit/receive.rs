@@ -50,6 +50,8 @@ const SOCKET: u32 = 1 << 24;
 const SETUID: u32 = 1 << 23;
 const SETGID: u32 = 1 << 22;
 const STICKY: u32 = 1 << 20;
+/// All that make a file no regular one.
+const TYPE: u32 = DIRECTORY | LINK | DEVICE | PIPE | SOCKET;
 
 /// What of a directory is wanted.
 #[derive(Debug, Clone, Default)]
@@ -122,13 +124,11 @@ impl Transfer {
     /// Tells that all is here, and lets the client finish.
     async fn end(mut self) -> Result<(), ApiError> {
         self.say(Type::Fin, 0).await?;
-        let Self { said, heard, .. } = &mut self;
-        while let Ok(Some(packet)) = heard.message().await {
+        while let Ok(Some(packet)) = self.heard.message().await {
             if packet.r#type() == Type::Fin {
                 break;
             }
         }
-        let _ = said;
         Ok(())
     }
 }
@@ -171,6 +171,7 @@ pub async fn directory(
     mut progress: impl FnMut(u64),
 ) -> Result<Lease, ApiError> {
     let mut transfer = Transfer::open(session, part).await?;
+    measure_links(&mut transfer.stats)?;
     let mut entries = Vec::new();
     let mut numbers = Vec::new();
     for (number, stat) in transfer.stats.iter().enumerate() {
@@ -296,15 +297,32 @@ fn stopped(error: tokio::task::JoinError) -> ApiError {
     ApiError::internal(format!("the work stopped: {error}"))
 }
 
-fn changed(path: &str, how: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "{path} changed while the context was sent: {how}; build again when nothing writes it, or exclude it in \
-         .dockerignore"
-    ))
+fn changed(path: &str, how: &'static str) -> ApiError {
+    hoist_build::context::ContextError::Changed { path: path.into(), how }.into()
 }
 
 fn size(entry: &Entry) -> u64 {
     if let EntryKind::File { size, .. } = entry.kind { size } else { 0 }
+}
+
+/// Of a file that has several names clients tell the size under the first only; under the others they name that one.
+fn measure_links(stats: &mut [Stat]) -> Result<(), ApiError> {
+    let mut sizes: HashMap<String, i64> = HashMap::new();
+    for stat in stats.iter_mut().filter(|stat| stat.mode & TYPE == 0) {
+        if stat.linkname.is_empty() {
+            sizes.insert(stat.path.clone(), stat.size);
+        } else {
+            let first = sizes.get(stat.linkname.trim_start_matches('/'));
+            let missing = || {
+                let (path, first) = (&stat.path, &stat.linkname);
+                ApiError::bad_request(format!(
+                    "the client sent {path} as a second name of {first}, which it did not send"
+                ))
+            };
+            stat.size = *first.ok_or_else(missing)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file as the store has it; `None` for what is left out.

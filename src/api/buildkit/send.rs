@@ -7,6 +7,7 @@ use std::{
 };
 
 use prost::Message;
+use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc::{Sender, channel};
 use tonic::{Status, metadata::MetadataMap};
 
@@ -105,7 +106,7 @@ pub async fn directory(session: &Session, output: usize, root: PathBuf) -> Resul
         while let Some(ask) = asks.message().await? {
             match ask.r#type() {
                 Type::Req => {
-                    let name = usize::try_from(ask.id).ok().and_then(|id| files.get(id));
+                    let name = usize::try_from(ask.id).ok().and_then(|id| files.get(id)?.as_ref());
                     let name = name.ok_or_else(|| Status::unknown(format!("there is no file {}", ask.id)))?;
                     let (path, said) = (root.join(name), said.clone());
                     let sent = tokio::task::spawn_blocking(move || content(&path, ask.id, &said)).await;
@@ -130,8 +131,8 @@ pub async fn directory(session: &Session, output: usize, root: PathBuf) -> Resul
     answering.await.map_err(|status: Status| failed(&status))
 }
 
-/// Tells of everything below a directory, in the order of names; notes the paths by number.
-fn list(root: &Path, below: &str, to: &Sender<Packet>, files: &mut Vec<String>) -> Result<(), ApiError> {
+/// Tells of everything below a directory, in the order of names; notes the paths of files by number.
+fn list(root: &Path, below: &str, to: &Sender<Packet>, files: &mut Vec<Option<String>>) -> Result<(), ApiError> {
     // Bits of Go's os.FileMode.
     const BITS: [(u32, u32); 3] = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
     let dir = root.join(below);
@@ -173,7 +174,7 @@ fn list(root: &Path, below: &str, to: &Sender<Packet>, files: &mut Vec<String>) 
             // Devices and pipes are of no use in a client's directory.
             continue;
         }
-        files.push(relative.clone());
+        files.push(kind.is_file().then(|| relative.clone()));
         if to.blocking_send(Packet { stat: Some(stat), ..Packet::default() }).is_err() {
             return Ok(());
         }
@@ -185,7 +186,10 @@ fn list(root: &Path, below: &str, to: &Sender<Packet>, files: &mut Vec<String>) 
 }
 
 fn content(path: &Path, id: u32, to: &Sender<Packet>) -> Result<(), ApiError> {
-    let mut file = std::fs::File::open(path).map_err(local(path))?;
+    // A link would lead out of what was built.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| local(path)(error.into()))?;
+    let mut file = std::fs::File::from(file);
     loop {
         let mut data = vec![0; PIECE];
         let read = file.read(&mut data).map_err(local(path))?;

@@ -182,12 +182,13 @@ impl Sessions {
             Err(error) => return tracing::debug!(%error, "a session could not be opened"),
         };
         let gone = session.gone.clone();
-        self.change(|open| open.insert(id.to_owned(), session));
+        self.change(|open| open.insert(id.to_owned(), Arc::clone(&session)));
         tokio::select! {
             () = gone.cancelled() => {}
             () = stop.cancelled() => {}
         }
-        self.change(|open| open.remove(id));
+        // Another one of the same name may have taken its place.
+        self.change(|open| open.get(id).is_some_and(|there| Arc::ptr_eq(there, &session)).then(|| open.remove(id)));
     }
 
     /// A session that is open or is about to be opened.

@@ -16,6 +16,10 @@ use crate::api::build::ReadyContext;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A build that has ended can be asked about for so long.
 const KEPT: Duration = Duration::from_secs(30);
+/// A context for a build that does not come is kept for so long.
+const UPLOADS_KEPT: Duration = Duration::from_secs(15 * 60);
+/// So many bytes of what a step prints are told; a build has a thousand steps, and this is kept for each.
+const STEP_LOG: usize = 2 << 20;
 
 /// One build.
 pub struct Solve {
@@ -30,16 +34,40 @@ pub struct Solve {
 #[derive(Default)]
 struct Told {
     all: Vec<Arc<StatusResponse>>,
+    /// How much each step has printed.
+    printed: HashMap<String, usize>,
     ended: Option<Instant>,
 }
 
+impl Told {
+    /// Leaves out what a step prints beyond its measure, and says so once.
+    fn cut(&mut self, status: &mut StatusResponse) {
+        status.logs.retain_mut(|log| {
+            let printed = self.printed.entry(log.vertex.clone()).or_default();
+            if *printed > STEP_LOG {
+                return false;
+            }
+            *printed += log.msg.len();
+            if *printed > STEP_LOG {
+                log.msg = format!("[the rest is left out: a step shows {} MiB at most]\n", STEP_LOG >> 20).into();
+            }
+            true
+        });
+    }
+}
+
 impl Solve {
-    pub fn tell(&self, status: StatusResponse) {
-        self.told.send_modify(|told| told.all.push(Arc::new(status)));
+    pub fn tell(&self, mut status: StatusResponse) {
+        self.told.send_modify(|told| {
+            told.cut(&mut status);
+            if status != StatusResponse::default() {
+                told.all.push(Arc::new(status));
+            }
+        });
     }
 
     /// Nothing more is told.
-    pub fn end(&self) {
+    fn end(&self) {
         self.told.send_modify(|told| told.ended = Some(Instant::now()));
     }
 
@@ -103,7 +131,6 @@ impl Solves {
     /// Begins a build; `None` if there is one of that name.
     pub fn begin(&self, request: SolveRequest) -> Option<Arc<Solve>> {
         let mut solves = self.solves();
-        solves.retain(|_, solve| solve.told.borrow().ended.is_none_or(|ended| ended.elapsed() < KEPT));
         if solves.contains_key(&request.r#ref) {
             return None;
         }
@@ -123,8 +150,31 @@ impl Solves {
 
     /// Keeps a context that came for a build.
     pub fn upload(&self, build: &str, context: Arc<ReadyContext>) {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).insert(build.to_owned(), context);
+        let uploads = || self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads().insert(build.to_owned(), Arc::clone(&context));
         self.news.notify_waiters();
+        let (solves, build, context) = (self.clone(), build.to_owned(), Arc::downgrade(&context));
+        tokio::spawn(async move {
+            tokio::time::sleep(UPLOADS_KEPT).await;
+            let mut uploads = solves.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            if uploads.get(&build).is_some_and(|there| std::ptr::eq(Arc::as_ptr(there), context.as_ptr())) {
+                uploads.remove(&build);
+            }
+        });
+    }
+
+    /// Nothing more is told of a build; it is forgotten a little later.
+    pub fn end(&self, solve: &Arc<Solve>) {
+        solve.end();
+        let (solves, name) = (self.clone(), solve.request.r#ref.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(KEPT).await;
+            let ended = |solve: &Arc<Solve>| solve.told.borrow().ended.is_some_and(|ended| ended.elapsed() >= KEPT);
+            let mut all = solves.solves();
+            if all.get(&name).is_some_and(ended) {
+                all.remove(&name);
+            }
+        });
     }
 
     /// The context that comes for a build; large ones take their time.

@@ -88,8 +88,8 @@ impl Work {
         if fail && !warnings.is_empty() {
             return Err("the build checks found what the Dockerfile's check directive does not allow".to_owned());
         }
-        let (file, _, plan) = build::plan(&order).map_err(|error| error.to_string())?;
-        let agents = self.inputs(&mut board, &mut order, &files, (&file, &plan), &mut sent).await;
+        let (file, plans) = build::plans(&order).map_err(|error| error.to_string())?;
+        let agents = self.inputs(&mut board, &mut order, &files, (&file, &plans), &mut sent).await;
         let _agents = agents.map_err(|error| error.message)?;
         let ignore: Vec<String> = order.ignore.lines().map(str::to_owned).collect();
         let outputs = order.outputs.clone();
@@ -212,11 +212,13 @@ impl Work {
         board: &mut Board,
         order: &mut BuildOrder,
         files: &Files,
-        (file, plan): (&Dockerfile, &Plan),
+        (file, plans): (&Dockerfile, &[Plan]),
         sent: &mut Sent<'_>,
     ) -> Result<Option<impl Sized + use<>>, ApiError> {
         let Some(session) = &self.session else { return Ok(None) };
-        if order.context.is_none() && (uses_context(file, plan) || self.may_be_triggered(plan).await) {
+        if order.context.is_none()
+            && (plans.iter().any(|plan| uses_context(file, plan)) || self.may_be_triggered(plans).await)
+        {
             let part = Part { name: &files.context, excluded: patterns(&order.ignore), only: Vec::new() };
             let context = self.directory(board, session, "[internal] load build context", &part).await?;
             order.context = Some(sent.add(context));
@@ -235,7 +237,7 @@ impl Work {
             let context = sent.add(Arc::new(ReadyContext::Unpacked(dir)));
             order.contexts.insert(name.clone(), ContextRef::Sent(context));
         }
-        let needs = Needs::of(file, plan);
+        let needs = Needs::of(file, plans);
         let pushes = order.outputs.iter().any(|output| matches!(output, OutputOrder::Image { push: true, .. }));
         let caches: Vec<String> = order
             .cache_from
@@ -259,12 +261,14 @@ impl Work {
     }
 
     /// Whether an image below may have triggers, which may copy anything.
-    async fn may_be_triggered(&self, plan: &Plan) -> bool {
-        for index in &plan.order {
-            if let Origin::Image { reference, .. } = &plan.stages[*index].base {
-                match self.state.engine.images().get(reference).await {
-                    Ok(image) if image.config.config.on_build.is_empty() => {}
-                    _ => return true,
+    async fn may_be_triggered(&self, plans: &[Plan]) -> bool {
+        for plan in plans {
+            for index in &plan.order {
+                if let Origin::Image { reference, .. } = &plan.stages[*index].base {
+                    match self.state.engine.images().get(reference).await {
+                        Ok(image) if image.config.config.on_build.is_empty() => {}
+                        _ => return true,
+                    }
                 }
             }
         }

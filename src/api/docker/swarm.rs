@@ -61,7 +61,7 @@ pub async fn inspect(With(state): With<State>) -> Result<Json<Value>, ApiError> 
 }
 
 /// As asked, or as the daemon's settings say.
-fn advertised(state: &State, asked: String) -> String {
+pub fn advertised(state: &State, asked: String) -> String {
     if asked.is_empty() { state.facts().advertise.clone() } else { asked }
 }
 

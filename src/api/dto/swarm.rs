@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// By this header's name the key travels that seals a snapshot: over the socket, or between nodes.
+pub const SNAPSHOT_KEY: &str = "hoist-snapshot-key";
+
 /// `POST /swarm/init`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

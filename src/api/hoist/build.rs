@@ -173,13 +173,8 @@ fn carry_out(state: State, order: BuildOrder) -> impl futures_util::Stream<Item 
 
 /// What the checks find; the file's own mistakes end the build before anything is run.
 pub async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::Warning>, bool), BuildFailure> {
-    let wrong = |error: dockerfile::Error| BuildFailure {
-        message: error.to_string(),
-        span: Some(error.span),
-        ..BuildFailure::default()
-    };
-    let (file, global, plan) = build::plan(order).map_err(wrong)?;
-    let ignore = IgnoreFile::parse(".dockerignore", &order.ignore).map_err(wrong)?;
+    let (file, global, plan) = build::plan(order).map_err(mistake)?;
+    let ignore = IgnoreFile::parse(".dockerignore", &order.ignore).map_err(mistake)?;
     let mut known = std::collections::BTreeMap::new();
     for stage in &plan.stages {
         if let dockerfile::Origin::Image { reference, .. } = &stage.base
@@ -195,14 +190,13 @@ pub async fn checks(state: &State, order: &BuildOrder) -> Result<(Vec<check::War
 
 /// What is asked about a Dockerfile, answered.
 pub fn called(order: &BuildOrder, warnings: &[check::Warning]) -> Result<Description, BuildFailure> {
-    let wrong = |error: dockerfile::Error| BuildFailure {
-        message: error.to_string(),
-        span: Some(error.span),
-        ..BuildFailure::default()
-    };
-    let (file, global, plan) = build::plan(order).map_err(wrong)?;
+    let (file, global, plan) = build::plan(order).map_err(mistake)?;
     let question = order.call.unwrap_or(Question::Lint);
-    describe(question, (&file, &order.dockerfile), &global, &plan, warnings).map_err(wrong)
+    describe(question, (&file, &order.dockerfile), &global, &plan, warnings).map_err(mistake)
+}
+
+fn mistake(error: dockerfile::Error) -> BuildFailure {
+    BuildFailure { message: error.to_string(), span: Some(error.span), ..BuildFailure::default() }
 }
 
 /// `GET /hoist/v1/build/{id}/outputs/{index}`: what a build wrote; a directory comes as an archive.

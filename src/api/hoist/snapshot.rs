@@ -4,12 +4,15 @@ use axum::{Json, body::Bytes, extract::State as With, http::HeaderMap};
 use hoist_link::UnlockKey;
 
 use crate::{
-    api::{State, docker::swarm::manager, error::ApiError, params::Params},
+    api::{
+        State,
+        docker::swarm::{advertised, manager},
+        dto::swarm::SNAPSHOT_KEY as KEY,
+        error::ApiError,
+        params::Params,
+    },
     member::Restore,
 };
-
-/// By this name the key travels that seals a snapshot, over the socket or between nodes only.
-const KEY: &str = "hoist-snapshot-key";
 
 fn key(headers: &HeaderMap) -> Result<UnlockKey, ApiError> {
     let text = headers.get(KEY).and_then(|value| value.to_str().ok());
@@ -33,7 +36,7 @@ pub async fn restore(
     let text = |name: &str| params.text(name).unwrap_or_default().to_owned();
     let restore = Restore {
         listen: text("listen"),
-        advertise: text("advertise"),
+        advertise: advertised(&state, text("advertise")),
         data_address: text("data-path"),
         sealed: sealed.into(),
         key: key(&headers)?,

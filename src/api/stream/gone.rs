@@ -52,7 +52,11 @@ impl Client {
     async fn watch(&self) -> io::Result<()> {
         let watched = UnixStream::from_std(std::os::unix::net::UnixStream::from(self.fd.try_clone()?))?;
         while !self.is_gone() {
-            watched.ready(Interest::READABLE).await?;
+            if watched.ready(Interest::READABLE).await?.is_read_closed() {
+                // A client that has finished its request: this stays so, and what comes after it is no event any more.
+                tokio::time::sleep(SILENCE).await;
+                continue;
+            }
             // Nothing is read here: only the next event is of interest.
             let _ = watched.try_io(Interest::READABLE, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
         }
@@ -105,10 +109,14 @@ mod tests {
         let silent = Body::from_stream(async_stream::stream! {
             let _kept = kept;
             yield Ok::<_, io::Error>(Bytes::from_static(b"one"));
+            tokio::time::sleep(SILENCE * 3 / 2).await;
+            yield Ok(Bytes::from_static(b"two"));
             std::future::pending::<()>().await;
         });
         let mut body = watched.while_here(silent).into_data_stream();
         assert_eq!(body.next().await.expect("a piece").expect("no error"), "one");
+        // While it waits and the client listens, the answer goes on.
+        assert_eq!(body.next().await.expect("a piece").expect("no error"), "two");
         drop(client);
         assert!(body.next().await.expect("an end").is_err());
         assert!(body.next().await.is_none());

@@ -14,7 +14,7 @@ use redb::{Database, ReadableDatabase};
 use sha2::{Digest, Sha256};
 
 use super::store::{ALIASES, FILES, LAYERS, STEPS, transact};
-use crate::BuildError;
+use crate::{BuildError, graph::hex};
 
 /// A failed write is tried again after this.
 const RETRY: Duration = Duration::from_secs(10);
@@ -259,5 +259,5 @@ pub(super) fn recovered(db: &Path) {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }

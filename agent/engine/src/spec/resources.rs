@@ -29,7 +29,8 @@ pub(crate) fn limits(r: &Resources, oom_kill_disable: bool, blocks: &BlockDevice
     if r.nano_cpus.is_some() && (r.cpu_quota.is_some() || r.cpu_period.is_some()) {
         return refuse("conflicting options: nano CPUs and CPU quota or period cannot both be set".into());
     }
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    // What the daemon itself may use is its own affair: containers are in other cgroups.
+    let cpus = rustix::thread::sched_getaffinity(None).map_or(1, |set| u64::from(set.count()));
     if r.nano_cpus.is_some_and(|nano| nano > cpus.saturating_mul(1_000_000_000)) {
         return refuse(format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"));
     }

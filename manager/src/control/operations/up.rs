@@ -36,7 +36,10 @@ impl Control {
             .update(|tx| {
                 let mut planned = plan(tx, &prepared.desired, &prepared.options, &prepared.known)?;
                 let writes = std::mem::take(&mut planned.writes);
-                writes.services.iter().try_for_each(|service| devices::check(tx, &service.spec))?;
+                for service in &writes.services {
+                    let before = tx.services().get(&service.id).map(|there| &there.spec);
+                    devices::check(tx, &service.spec, before)?;
+                }
                 writes.write(tx)?;
                 Ok::<_, ControlError>(planned)
             })

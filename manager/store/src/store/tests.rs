@@ -227,15 +227,19 @@ impl Proposer for Slow {
     }
 }
 
+/// A transaction that is being committed.
+async fn begin(store: &Store, web: &Service) -> tokio::task::JoinHandle<Result<(), StoreError>> {
+    let (store, web) = (store.clone(), web.clone());
+    let first = tokio::spawn(async move { store.update(|tx| tx.put(web)).await });
+    tokio::task::yield_now().await;
+    first
+}
+
 #[tokio::test]
 async fn transactions_that_come_during_a_commit_are_committed_together() {
     let (store, slow) = Slow::store(100);
     let web = service("web");
-    let first = tokio::spawn({
-        let (store, web) = (store.clone(), web.clone());
-        async move { store.update(|tx| tx.put(web)).await }
-    });
-    tokio::task::yield_now().await;
+    let first = begin(&store, &web).await;
     let others: Vec<_> = (0..10)
         .map(|number| {
             let (store, id) = (store.clone(), web.id.clone());
@@ -262,14 +266,25 @@ async fn transactions_that_come_during_a_commit_are_committed_together() {
 }
 
 #[tokio::test]
+async fn who_writes_nothing_waits_for_what_it_saw() {
+    let (store, slow) = Slow::store(100);
+    let web = service("web");
+    let first = begin(&store, &web).await;
+    let look = || store.update(|tx| Ok::<_, StoreError>(tx.services().len()));
+    let early = tokio::time::timeout(Duration::from_millis(50), look()).await;
+    assert!(early.is_err(), "it is not committed yet");
+    slow.go.add_permits(1);
+    assert_eq!(look().await.unwrap(), 1);
+    first.await.unwrap().unwrap();
+    assert_eq!(look().await.unwrap(), 1);
+    assert_eq!(slow.commits(), [1], "and nothing is proposed for it");
+}
+
+#[tokio::test]
 async fn what_saw_a_write_that_failed_fails_too() {
     let (store, slow) = Slow::store(100);
     let web = service("web");
-    let first = tokio::spawn({
-        let (store, web) = (store.clone(), web.clone());
-        async move { store.update(|tx| tx.put(web)).await }
-    });
-    tokio::task::yield_now().await;
+    let first = begin(&store, &web).await;
     let second = tokio::spawn({
         let (store, id) = (store.clone(), web.id.clone());
         async move { store.update(|tx| tx.modify::<Service>(&id, |_| ())).await }
@@ -315,11 +330,7 @@ async fn what_is_too_large_together_is_committed_apart() {
 async fn a_transaction_that_fails_leaves_what_others_wrote_before_it() {
     let (store, slow) = Slow::store(100);
     let web = service("web");
-    let first = tokio::spawn({
-        let (store, web) = (store.clone(), web.clone());
-        async move { store.update(|tx| tx.put(web)).await }
-    });
-    tokio::task::yield_now().await;
+    let first = begin(&store, &web).await;
     let failed: Result<(), StoreError> = store
         .update(|tx| {
             tx.modify::<Service>(&web.id, |s| s.spec_hash = "lost".into())?;

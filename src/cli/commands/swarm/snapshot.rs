@@ -8,14 +8,15 @@ use std::{
 use fs_err::os::unix::fs::OpenOptionsExt;
 use hoist_link::UnlockKey;
 
-use crate::cli::{
-    Context, Exit, Outcome,
-    args::swarm::{RestoreArgs, SaveArgs},
-    client::file_body,
-    failure::Failure,
+use crate::{
+    api::dto::swarm::SNAPSHOT_KEY as KEY,
+    cli::{
+        Context, Exit, Outcome,
+        args::swarm::{RestoreArgs, SaveArgs},
+        client::file_body,
+        failure::Failure,
+    },
 };
-
-const KEY: &str = "hoist-snapshot-key";
 
 /// Writes the cluster's whole state to a file that only its key opens.
 pub async fn save(cx: &Context, args: SaveArgs) -> Outcome {
