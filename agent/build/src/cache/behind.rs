@@ -139,7 +139,9 @@ impl Behind {
             }
         };
         let body = serde_json::to_vec(&(key, String::from_utf8_lossy(record)))?;
-        let mut line = digest(&body).into_bytes();
+        // A line that a full disk left half written ends here: it does not take this one with it.
+        let mut line = vec![b'\n'];
+        line.extend_from_slice(digest(&body).as_bytes());
         line.push(b' ');
         line.extend_from_slice(&body);
         line.push(b'\n');
@@ -153,10 +155,12 @@ impl Behind {
     /// Waits until all that was noted so far is on the disk.
     #[cfg(test)]
     pub(super) fn settle(&self) {
-        self.waiting().urgent = true;
+        let mut waiting = self.waiting();
+        // What is noted later is nobody's hurry.
+        waiting.urgent = !waiting.fresh.is_nothing();
         self.changed.notify_all();
         let busy = |waiting: &mut Waiting| !(waiting.fresh.is_nothing() && waiting.writing.is_nothing());
-        drop(self.changed.wait_while(self.waiting(), busy));
+        drop(self.changed.wait_while(waiting, busy));
     }
 
     /// Has [`Behind::run`] return once all is written.

@@ -358,27 +358,78 @@ mod tests {
         Record { layers: vec![layer.to_owned()], own: Some(layer.to_owned()), ..Record::default() }
     }
 
-    /// A daemon is killed before it wrote anything: the next one finds the steps that were noted whole.
-    #[test]
-    fn what_was_noted_is_not_lost_with_the_daemon() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, later) = (dir.path().join("cache.redb"), dir.path().join("later.redb"));
+    /// A database as it was when a journal with three steps lay beside it, and that journal.
+    fn interrupted(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
+        let (path, later) = (dir.join("cache.redb"), dir.join("later.redb"));
         let cache = Cache::open_with(&path, Duration::from_secs(3600)).unwrap();
-        cache.settle();
         std::fs::copy(&path, &later).unwrap();
         for key in ["one", "two", "three"] {
             cache.put(key, &record(key)).unwrap();
         }
-        let journal = std::fs::read_to_string(path.with_extension("journal")).unwrap();
-        let mut lines: Vec<String> = journal.lines().map(str::to_owned).collect();
-        // What a power cut may leave of one that was not synced.
-        lines[1] = lines[1].replace("two", "too");
-        let half = lines[2].len() - 5;
-        lines[2].truncate(half);
-        std::fs::write(later.with_extension("journal"), lines.join("\n")).unwrap();
-        let next = Cache::open(&later).unwrap();
-        assert_eq!(next.all().unwrap(), BTreeMap::from([("one".to_owned(), record("one"))]));
-        assert!(!later.with_extension("journal").exists());
+        let journal = std::fs::read(path.with_extension("journal")).unwrap();
+        (later, journal)
+    }
+
+    fn keys(path: &Path) -> Vec<String> {
+        let cache = Cache::open(path).unwrap();
+        let all = cache.all().unwrap();
+        assert!(all.iter().all(|(key, found)| *found == record(key)), "{all:?}");
+        all.into_keys().collect()
+    }
+
+    /// A daemon is killed before it wrote anything: the next one finds the steps that were noted.
+    #[test]
+    fn what_was_noted_is_not_lost_with_the_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, journal) = interrupted(dir.path());
+        std::fs::write(path.with_extension("journal"), &journal).unwrap();
+        assert_eq!(keys(&path), ["one", "three", "two"]);
+        assert!(!path.with_extension("journal").exists());
+        assert_eq!(keys(&path), ["one", "three", "two"]);
+    }
+
+    /// The power goes: the journal was cut anywhere, or parts of it never came to the disk. Everything whole before that
+    /// is found, nothing that is not whole.
+    #[test]
+    fn a_torn_journal_is_read_up_to_where_it_is_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, journal) = interrupted(dir.path());
+        let whole: Vec<usize> = ["one", "two", "three"]
+            .map(|key| {
+                let at = |text: &str| String::from_utf8_lossy(&journal).find(text).unwrap();
+                let start = at(&format!("[\"{key}\""));
+                start + journal[start..].iter().position(|byte| *byte == b'\n').unwrap()
+            })
+            .into();
+        for cut in 0..=journal.len() {
+            let left = &journal[..cut];
+            std::fs::write(path.with_extension("journal"), left).unwrap();
+            let found: Vec<String> = behind::recover(&path).into_iter().map(|(key, _)| key).collect();
+            let wanted: Vec<&str> = ["one", "two", "three"]
+                .into_iter()
+                .zip(&whole)
+                .filter(|(_, end)| **end <= cut)
+                .map(|(key, _)| key)
+                .collect();
+            assert_eq!(found, wanted, "{cut}");
+        }
+        let middle = usize::midpoint(whole[0], whole[1]);
+        for (what, damage) in [
+            ("zeros", &(|bytes: &mut Vec<u8>| bytes[middle..].fill(0)) as &dyn Fn(&mut Vec<u8>)),
+            ("garbage", &|bytes| bytes[middle..whole[2] - 3].iter_mut().for_each(|byte| *byte ^= 0x55)),
+            ("nothing", &|bytes| bytes.truncate(whole[0])),
+        ] {
+            let mut left = journal.clone();
+            damage(&mut left);
+            std::fs::write(path.with_extension("journal"), left).unwrap();
+            let found: Vec<String> = behind::recover(&path).into_iter().map(|(key, _)| key).collect();
+            assert_eq!(found, ["one"], "{what}");
+        }
+        // What a full disk cut off in a line does not spoil the next.
+        let mut full = journal[..whole[1] - 4].to_vec();
+        full.extend_from_slice(&journal[whole[1] + 1..]);
+        std::fs::write(path.with_extension("journal"), full).unwrap();
+        assert_eq!(keys(&path), ["one", "three"]);
     }
 
     #[test]
