@@ -155,7 +155,8 @@ fn the_checks_find_and_fail() {
     assert!(text.contains("2 warnings have been found"), "{text}");
     put(&host, "Dockerfile", "# check=error=true\nFROM busybox as base\n");
     let text = build(&host, &[]).fails(1);
-    assert!(text.contains("does not allow"), "{text}");
+    assert!(text.contains("does not allow") && text.contains("FromAsCasing: 'as' and 'FROM'"), "{text}");
+    assert!(text.contains("(Dockerfile:2:14)"), "{text}");
     put(&host, "Dockerfile", "# check=skip=all\nFROM busybox as base\n");
     let done = build(&host, &["--check"]);
     assert!(done.stderr.contains("no warnings found"), "{}", done.stderr);

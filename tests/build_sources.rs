@@ -88,6 +88,20 @@ fn repositories_are_added() {
     let date = host.hoist(&["run", "--rm", "--network", "none", "app", "stat", "-c", "%Y", "/main/file"]).ok();
     assert_eq!(date, "1577836800\n");
     assert_eq!(build(&host, &["-q", "-t", "app", "context"]).ok(), id);
+    // The same in queries, which can say more.
+    host.write(
+        "context/Dockerfile",
+        &format!(
+            "FROM busybox\nADD {url}?branch=next /next/\nADD {url}?tag=v1&subdir=sub&checksum={} /tag\n\
+             ADD {url}?commit={first}&keep-git-dir /whole\nRUN test -d /whole/.git && test ! -e /tag/.git\n",
+            &first[..9]
+        ),
+    );
+    build(&host, &["-q", "-t", "queried", "context"]).ok();
+    let files = ["/next/file", "/tag/inner", "/whole/file"].map(|file| read(&host, "queried", file));
+    assert_eq!(files, ["two\n", "inner\n", "one\n"]);
+    build(&host, &["-t", "queried", &format!("{url}?branch=next&subdir=sub")]).ok();
+    assert_eq!(read(&host, "queried", "/src/inner"), "inner\n");
     // What moves is followed.
     let script = "cd repos/app && git checkout -q next && echo three > file && git -c user.name=t -c user.email=t@t commit -q -a -m 3 && git checkout -q main";
     host.other("sh", &["-c", script]).ok();
@@ -96,6 +110,8 @@ fn repositories_are_added() {
     for (add, words) in [
         (format!("ADD {url}#nxt /x"), "no branch or tag \"nxt\"; did you mean next?"),
         (format!("ADD --checksum=0123 {url} /x"), "--checksum says 0123"),
+        (format!("ADD {url}?checksum=0123 /x"), "its address says 0123"),
+        (format!("ADD {url}?subdr=sub /x"), "did you mean subdir?"),
         (format!("ADD {url}#main:nowhere /x"), "has no directory \"nowhere\""),
         ("ADD git://127.0.0.1/none /x".to_owned(), "cannot fetch git://127.0.0.1/none"),
         (format!("ADD {url}#--upload-pack=x /x"), "no address or reference"),

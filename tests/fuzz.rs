@@ -147,6 +147,7 @@ macro_rules! targets {
 // The numbers of changed inputs let each run for about a second without optimisation.
 targets! {
     compose 800,
+    dockerfile 400,
     reference 5_000,
     archive 1500,
     image_archive 150,

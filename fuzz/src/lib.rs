@@ -5,7 +5,9 @@
 //! the same, `seeds/<name>/`.
 
 mod archives;
+mod dockerfiles;
 mod texts;
 
 pub use archives::{archive, image_archive};
+pub use dockerfiles::dockerfile;
 pub use texts::{compose, image_config, manifest, oci_config, reference, registry};

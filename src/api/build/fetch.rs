@@ -73,11 +73,11 @@ pub async fn fetch_context(state: &State, url: &str, keep_git_dir: bool) -> Resu
     let source = match url.strip_prefix("github.com/") {
         // The short form names a repository without its ending.
         Some(rest) => {
-            let (name, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+            let (name, more) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
             let name = name.trim_end_matches('/').trim_end_matches(".git");
-            GitSource::parse(&format!("https://github.com/{name}.git#{fragment}"))
+            GitSource::parse(&format!("https://github.com/{name}.git{more}"))?
         }
-        None => GitSource::parse(url),
+        None => GitSource::parse(url)?,
     };
     let Some(source) = source else { return fetch_file(state, url).await };
     let dir = state.builds.scratch()?;

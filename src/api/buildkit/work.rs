@@ -22,7 +22,7 @@ use crate::api::{
     build::{self, ReadyContext, Run, Waiting},
     dto::build::{BuildOrder, ContextRef, OutputOrder},
     error::ApiError,
-    hoist::build::{called, checks},
+    hoist::build::{NOT_ALLOWED, called, checks},
 };
 
 /// Hears what happens.
@@ -86,7 +86,7 @@ impl Work {
             (self.tell)(board.event(event, self.state.now()));
         }
         if fail && !warnings.is_empty() {
-            return Err("the build checks found what the Dockerfile's check directive does not allow".to_owned());
+            return Err(NOT_ALLOWED.to_owned());
         }
         let (file, plans) = build::plans(&order).map_err(|error| error.to_string())?;
         let agents = self.inputs(&mut board, &mut order, &files, (&file, &plans), &mut sent).await;

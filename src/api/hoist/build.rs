@@ -32,6 +32,9 @@ use crate::api::{
     stream::alive::kept_alive,
 };
 
+/// What is said where warnings fail a build.
+pub const NOT_ALLOWED: &str = "the build checks found what the Dockerfile's check directive does not allow";
+
 /// A list of files: a context of a million of them takes this.
 const LIMIT: usize = 256 << 20;
 
@@ -126,7 +129,7 @@ pub async fn build(With(state): With<State>, body: Body) -> Result<Response, Api
                     yield line(&BuildLine::Checks { warnings, fail });
                 }
                 if refuse && !order.check {
-                    let message = "the build checks found what the Dockerfile's check directive does not allow".to_owned();
+                    let message = NOT_ALLOWED.to_owned();
                     yield line(&BuildLine::Error(BuildFailure { message, ..BuildFailure::default() }));
                 } else if !order.check {
                     for await piece in carry_out(state, order) {

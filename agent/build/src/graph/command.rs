@@ -3,7 +3,7 @@
 use super::lower::Lower;
 use super::stage::{Lowering, SHELL, config_dir, join};
 use super::{Mount, MountKind, Op, Origin, Run};
-use crate::config::{DEFAULT_PATH, ImageConfig};
+use crate::config::ImageConfig;
 use crate::dockerfile::{self, Instruction, Platform, Script, SecurityMode, Word};
 use crate::{BuildError, Entitlement, NetworkChoice};
 
@@ -41,9 +41,6 @@ impl Lowering {
             }
         };
         let mut env = config.env.clone();
-        if !env.iter().any(|entry| entry.starts_with("PATH=")) {
-            env.push(format!("PATH={DEFAULT_PATH}"));
-        }
         let declared: Vec<String> = self.scope.args().map(|(name, value)| format!("{name}={value}")).collect();
         env.extend(declared.iter().cloned());
         let has = |env: &[String], name: &str| {

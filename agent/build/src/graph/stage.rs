@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::lower::Lower;
 use super::{Copy, Inline, Node, NodeId, Op, Origin, Remote, Stage};
-use crate::config::{Healthcheck, History};
+use crate::config::{DEFAULT_PATH, Healthcheck, History};
 use crate::dockerfile::{
     self, Command, Instruction, Kind, Lexer, StageScope, Transfer, Word, expand_pairs, parse_trigger,
 };
@@ -16,7 +16,7 @@ pub(super) struct Lowering {
     pub(super) scope: StageScope,
     index: usize,
     pub(super) label: String,
-    /// `CMD` was said here, not by the base image.
+    /// `CMD` was said in this stage, not by what it is based on.
     command_is_own: bool,
     /// How many agents were mounted.
     pub(super) agents: usize,
@@ -25,7 +25,11 @@ pub(super) struct Lowering {
 pub(super) const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 impl Lowering {
-    pub(super) fn new(stage: Stage, index: usize, label: String) -> Self {
+    pub(super) fn new(mut stage: Stage, index: usize, label: String) -> Self {
+        let config = &mut stage.config;
+        if config.os != "windows" && !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
         let scope = StageScope::on_image(&stage.config.config.env);
         Self { stage, scope, index, label, command_is_own: false, agents: 0 }
     }
@@ -33,7 +37,6 @@ impl Lowering {
     /// A stage that begins where another ends.
     pub(super) fn over(base: &Self, index: usize, label: String) -> Self {
         let mut lowering = Self::new(base.stage.clone(), index, label);
-        lowering.command_is_own = base.command_is_own;
         // Arguments are inherited as variables are.
         lowering.scope = base.scope.clone();
         lowering
@@ -266,7 +269,8 @@ impl Lowering {
                 }
                 dockerfile::Source::Path(word) => {
                     let path = self.expand(lower, word)?;
-                    let git = add && GitSource::parse(&path).is_some();
+                    let wrong = |error: BuildError| lower.wrong(instruction, error.message());
+                    let git = add && GitSource::parse(&path).map_err(wrong)?.is_some();
                     if git || (add && (path.starts_with("http://") || path.starts_with("https://"))) {
                         remote.push(Remote { url: path, git, checksum: None, keep_git_dir: false, unpack: false });
                     } else {
@@ -383,9 +387,19 @@ fn healthcheck(check: &dockerfile::Healthcheck) -> Healthcheck {
     }
 }
 
-/// `80`, `80/udp`, `8000-8010/tcp`: one line for each port.
+/// `80`, `80/udp`, `8000-8010/tcp`: one line for each port. What stands before it as in `-p`, an address and a port of
+/// the host, the checks warn of, and it means nothing.
 fn expose(text: &str) -> Option<Vec<String>> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (before, ports) = ports.rsplit_once(':').unwrap_or(("", ports));
+    let (address, outside) = before.rsplit_once(':').unwrap_or(("", before));
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let meant = outside.split('-').all(|port| port.is_empty() || is_port(port))
+        && (address.is_empty() || address.parse::<std::net::IpAddr>().is_ok());
+    if !meant {
+        return None;
+    }
     let protocol = protocol.to_ascii_lowercase();
     let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     let (first, last) = match ports.split_once('-') {

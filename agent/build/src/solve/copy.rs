@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::downloads::{Download, is_archive};
+use super::downloads::Download;
 use super::repositories::Repository;
 use super::{Solve, Tree, blocking};
 use crate::dockerfile::IgnoreFile;
@@ -38,7 +38,7 @@ impl<W: Worker> Solve<W> {
         let mut downloads = Vec::new();
         let mut repositories = Vec::new();
         for remote in &copy.remote {
-            match GitSource::parse(&remote.url).filter(|_| remote.git) {
+            match GitSource::parse(&remote.url)?.filter(|_| remote.git) {
                 Some(source) => repositories.push(self.repository(source, remote).await?),
                 None => downloads.push(self.download(id, remote).await?),
             }
@@ -236,7 +236,8 @@ impl<W: Worker> Solve<W> {
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
         let Ok(file) = from.open(&item.source, flags) else { return Ok(false) };
         let file = std::fs::File::from(file);
-        if !is_archive(&file).map_err(|error| BuildError::io("read", &item.source, error))? {
+        let (file, archive) = self.archive(file).await?;
+        if !archive {
             return Ok(false);
         }
         self.unpack(file, tree, to).await.map(|()| true)

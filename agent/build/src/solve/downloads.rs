@@ -1,7 +1,6 @@
 //! Remote sources of `ADD`.
 
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,21 +24,9 @@ pub(super) struct Download {
     pub unpack: bool,
 }
 
-/// Whether a file begins as a tar archive, or as something compressed that may be one.
-pub(super) fn is_archive(file: &std::fs::File) -> std::io::Result<bool> {
-    let mut start = [0; 512];
-    let mut length = 0;
-    while length < start.len() {
-        match file.read_at(&mut start[length..], length as u64)? {
-            0 => break,
-            n => length += n,
-        }
-    }
-    let start = &start[..length];
-    let compressed: [&[u8]; 5] =
-        [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x5d, 0, 0]];
-    let tar = start.get(257..262) == Some(b"ustar") || (length == 512 && checksum_fits(start));
-    Ok(tar || compressed.iter().any(|magic| start.starts_with(magic)))
+/// Whether a content that begins like this is a tar archive.
+fn is_archive(start: &[u8]) -> bool {
+    start.get(257..262) == Some(b"ustar") || (start.len() == 512 && checksum_fits(start))
 }
 
 /// Archives older than POSIX have no mark but a sum over their header.
@@ -123,6 +110,12 @@ impl<W: Worker> Solve<W> {
         Ok(Download { url: remote.url.clone(), name: name.to_owned(), file, digest, modified, unpack: remote.unpack })
     }
 
+    /// Whether a file is a tar archive, compressed or not, and the file itself. Its content says so, never its name.
+    pub(super) async fn archive(&self, file: std::fs::File) -> Result<(std::fs::File, bool), BuildError> {
+        let (file, start) = self.shared.worker.beginning(file).await?;
+        Ok((file, is_archive(&start)))
+    }
+
     /// Puts a download into a tree.
     pub(super) async fn place(
         &self,
@@ -132,7 +125,8 @@ impl<W: Worker> Solve<W> {
     ) -> Result<(), BuildError> {
         let file =
             std::fs::File::open(&download.file).map_err(|error| BuildError::io("open", &download.file, error))?;
-        if download.unpack && is_archive(&file).map_err(|error| BuildError::io("read", &download.file, error))? {
+        let (file, archive) = if download.unpack { self.archive(file).await? } else { (file, false) };
+        if archive {
             return self.unpack(file, tree, to).await;
         }
         let (tree, to, name) = (Arc::clone(tree), to.clone(), download.name.clone());

@@ -26,7 +26,8 @@ impl Repository {
     pub(super) fn identity(&self) -> String {
         let directory = self.source.directory.as_deref().unwrap_or_default();
         let git = if self.keep_git_dir { self.source.url.as_str() } else { "" };
-        format!("git {} {directory:?} {git:?}", self.commit)
+        let alone = if self.source.submodules == Some(false) { " alone" } else { "" };
+        format!("git {} {directory:?} {git:?}{alone}", self.commit)
     }
 }
 
@@ -65,7 +66,8 @@ impl<W: Worker> Solve<W> {
                 return Err(BuildError::Request(message));
             }
         }
-        Ok(Repository { source, commit, keep_git_dir: remote.keep_git_dir })
+        let keep_git_dir = source.keep_git_dir.unwrap_or(remote.keep_git_dir);
+        Ok(Repository { source, commit, keep_git_dir })
     }
 
     /// Puts a repository's files into a tree. None is younger than its commit.

@@ -1,7 +1,7 @@
 //! Images and layers as the builder wants them.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,6 +200,20 @@ impl Worker for BuildWorker {
         cancel: CancellationToken,
     ) -> Result<i32, BuildError> {
         super::run::run((&self.engine, &self.turns), request, draft, output, cancel).await.map_err(engine_error)
+    }
+
+    async fn beginning(&self, mut file: std::fs::File) -> Result<(std::fs::File, Vec<u8>), BuildError> {
+        let work = move || {
+            let mut start = Vec::new();
+            let reader = BufReader::with_capacity(64 << 10, &file);
+            let read = hoist_image::decompress(reader).and_then(|plain| plain.take(512).read_to_end(&mut start));
+            if read.is_err() {
+                start.clear();
+            }
+            file.rewind().map_err(|error| BuildError::io("read", Path::new("archive"), error))?;
+            Ok((file, start))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| BuildError::Engine(error.to_string()))?
     }
 
     async fn unpack(

@@ -4,6 +4,7 @@
 mod beside_buildah;
 mod corpus;
 mod outputs;
+mod reference;
 mod running;
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,6 +28,9 @@ fn main() -> std::process::ExitCode {
         ("arguments_are_inherited", corpus::arguments_are_inherited),
         ("triggers_run_in_the_image_that_builds_on_them", corpus::triggers_run_in_the_image_that_builds_on_them),
         ("named_contexts_stand_for_stages_and_images", corpus::named_contexts_stand_for_stages_and_images),
+        ("the_rules_of_the_reference_hold", reference::the_rules_of_the_reference_hold),
+        ("images_are_configured_as_the_reference_says", reference::images_are_configured_as_the_reference_says),
+        ("what_the_reference_forbids_is_refused", reference::what_the_reference_forbids_is_refused),
         ("mounts_are_there_and_leave_no_trace", running::mounts_are_there_and_leave_no_trace),
         ("cache_mounts_outlive_builds", running::cache_mounts_outlive_builds),
         ("the_builder_has_settings_of_its_own", running::the_builder_has_settings_of_its_own),

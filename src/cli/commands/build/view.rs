@@ -152,20 +152,27 @@ impl View {
                 1 => "Check complete, 1 warning has been found!".to_owned(),
                 count => format!("Check complete, {count} warnings have been found!"),
             });
-        } else if !self.warnings.is_empty() {
-            let count = self.warnings.len();
-            let mut text = format!("\n {count} warning{} found:", if count == 1 { "" } else { "s" });
-            for warning in &self.warnings {
-                text.push_str(&format!(
-                    "\n - {}: {} ({}:{})",
-                    warning.rule,
-                    first_line(&warning.message),
-                    self.name,
-                    warning.span.start
-                ));
-            }
-            self.tell(&self.printer.paint(&text, "33"));
+        } else {
+            self.tell_warnings();
         }
+    }
+
+    fn tell_warnings(&self) {
+        let count = self.warnings.len();
+        if count == 0 {
+            return;
+        }
+        let mut text = format!("\n {count} warning{} found:", if count == 1 { "" } else { "s" });
+        for warning in &self.warnings {
+            text.push_str(&format!(
+                "\n - {}: {} ({}:{})",
+                warning.rule,
+                first_line(&warning.message),
+                self.name,
+                warning.span.start
+            ));
+        }
+        self.tell(&self.printer.paint(&text, "33"));
     }
 
     /// The end of a build that failed: the step's last lines, the Dockerfile's, and the error.
@@ -178,6 +185,7 @@ impl View {
                 None => (String::new(), Vec::new()),
             }
         };
+        self.tell_warnings();
         if lines.is_empty() {
             lines.clone_from(&failure.last_lines);
         }

@@ -1,4 +1,4 @@
-//! Git repositories as sources of files: what their addresses say, and how they are fetched.
+//! How repositories are fetched.
 //!
 //! The program `git` does the fetching: it knows every server's ways, and its users have set it up for theirs. It is
 //! needed only by builds that name a repository, and those say so where it is not installed.
@@ -9,18 +9,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::GitSource;
 use crate::{BuildError, Secret};
-
-/// A repository, what of it is wanted, and where in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GitSource {
-    /// Where it is.
-    pub url: String,
-    /// A branch, a tag, a commit or a full reference; the default branch when `None`.
-    pub reference: Option<String>,
-    /// The directory that counts; all of it when `None`.
-    pub directory: Option<String>,
-}
 
 /// What a fetch may use.
 #[derive(Debug, Clone, Default)]
@@ -42,41 +32,28 @@ pub struct Checkout {
     pub committed_at: i64,
 }
 
-/// The schemes that only repositories have.
-const SCHEMES: [&str; 3] = ["git://", "ssh://", "git@"];
-
 impl GitSource {
-    /// Reads an address as Docker's builders do: `git@…`, `git://…`, `ssh://…`, and `http(s)://…/….git`, each with
-    /// `#reference:directory` at its end if wanted. `None` for what is no repository.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let web = url.starts_with("http://") || url.starts_with("https://");
-        let git = SCHEMES.iter().any(|scheme| url.starts_with(scheme))
-            || (web && url.trim_end_matches('/').ends_with(".git"));
-        if !git {
-            return None;
-        }
-        let (reference, directory) = fragment.split_once(':').unwrap_or((fragment, ""));
-        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Some(Self { url: url.to_owned(), reference: some(reference), directory: some(directory) })
-    }
-
-    /// The repository's name, as a clone's directory would have it.
-    pub fn name(&self) -> &str {
-        let path = self.url.trim_end_matches('/');
-        let last = path.rsplit(['/', ':']).next().unwrap_or(path);
-        last.strip_suffix(".git").unwrap_or(last)
-    }
-
+    /// What the server is asked for.
     fn wanted(&self) -> &str {
-        self.reference.as_deref().unwrap_or("HEAD")
+        let commit = self.checksum.as_deref().filter(|commit| is_commit(commit));
+        self.reference.as_deref().or(commit).unwrap_or("HEAD")
     }
 
     /// The commit that the reference means now. A whole commit means itself, and nobody is asked.
     ///
     /// # Errors
-    /// What the server says; a reference that it does not have.
+    /// What the server says; a reference that it does not have, or that is at another commit than the address says.
     pub async fn resolve(&self, access: &GitAccess) -> Result<String, BuildError> {
+        let commit = self.meaning(access).await?;
+        match &self.checksum {
+            Some(checksum) if !commit.starts_with(checksum) => {
+                Err(BuildError::Request(format!("{} is at the commit {commit}, its address says {checksum}", self.url)))
+            }
+            _ => Ok(commit),
+        }
+    }
+
+    async fn meaning(&self, access: &GitAccess) -> Result<String, BuildError> {
         let wanted = self.wanted();
         if is_commit(wanted) {
             return Ok(wanted.to_ascii_lowercase());
@@ -85,6 +62,7 @@ impl GitSource {
         let listed = self.git(access, None, ["ls-remote", "--", &self.url]).await?;
         let lines = || listed.lines().filter_map(|line| line.split_once('\t'));
         let find = |name: &str| lines().find(|(_, other)| *other == name).map(|(commit, _)| commit.to_owned());
+        // In this order: the short name of a tag or branch, or a whole one such as `refs/pull/7/head`, also without `refs/`.
         let names = [
             // Of a tag with a message, the commit that it is about.
             format!("refs/tags/{wanted}^{{}}"),
@@ -92,6 +70,7 @@ impl GitSource {
             format!("refs/heads/{wanted}"),
             format!("{wanted}^{{}}"),
             wanted.to_owned(),
+            format!("refs/{wanted}"),
         ];
         names.iter().find_map(|name| find(name)).ok_or_else(|| {
             let short = |name: &str| {
@@ -110,7 +89,8 @@ impl GitSource {
         })
     }
 
-    /// Checks a commit out into an empty directory. Without `keep_git_dir` nothing of git's own stays there.
+    /// Checks a commit out into an empty directory. Without `keep_git_dir`, which the address may say as well, nothing of
+    /// git's own stays there.
     ///
     /// # Errors
     /// What git says; a directory that the commit has not, or that leads out of it.
@@ -143,12 +123,12 @@ impl GitSource {
             }
         }
         git(words(&["checkout", "--quiet", "--detach", commit])).await?;
-        if into.join(".gitmodules").exists() {
+        if self.submodules.unwrap_or(true) && into.join(".gitmodules").exists() {
             git(words(&["submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1"])).await?;
         }
         let committed_at =
             git(words(&["show", "--no-patch", "--format=%ct", "HEAD"])).await?.trim().parse().unwrap_or(0);
-        if !keep_git_dir {
+        if !self.keep_git_dir.unwrap_or(keep_git_dir) {
             fs_err::remove_dir_all(into.join(".git"))
                 .map_err(|error| BuildError::io("remove", into.join(".git"), error))?;
         }
@@ -245,23 +225,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repositories_are_told_from_files() {
-        let parts = |text| GitSource::parse(text).map(|git| (git.url, git.reference, git.directory));
-        let whole = |url: &str, reference: Option<&str>, directory: Option<&str>| {
-            Some((url.to_owned(), reference.map(str::to_owned), directory.map(str::to_owned)))
-        };
-        assert_eq!(parts("https://x/y.git#v1:sub/dir"), whole("https://x/y.git", Some("v1"), Some("sub/dir")));
-        assert_eq!(parts("git@x:y.git"), whole("git@x:y.git", None, None));
-        assert_eq!(parts("git://x/y#:d"), whole("git://x/y", None, Some("d")));
-        assert_eq!(parts("https://x/y.git/"), whole("https://x/y.git/", None, None));
-        assert_eq!((parts("https://x/y.tar.gz"), parts("x/y.git"), parts("http://x/#a.git")), (None, None, None));
-        let name = |text| GitSource::parse(text).unwrap().name().to_owned();
-        assert_eq!((name("git@x:user/y.git"), name("https://x/z.git/#b")), ("y".into(), "z".into()));
-    }
-
-    #[test]
     fn addresses_are_no_flags() {
-        let source = GitSource { url: "git://x/y".into(), reference: Some("--upload-pack=x".into()), directory: None };
+        let source = GitSource::parse("git://x/y#--upload-pack=x").unwrap().unwrap();
         assert!(source.check().is_err());
         assert!(is_commit(&"a".repeat(40)) && !is_commit("abc") && !is_commit(&"g".repeat(40)));
     }
