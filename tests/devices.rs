@@ -246,6 +246,33 @@ fn jobs_share_the_devices_with_plain_containers_by_turns() {
 }
 
 #[test]
+fn jobs_ask_for_a_model_a_share_and_a_device_by_its_name() {
+    let lab = Lab::new();
+    let show = |job: &str| lab.host.hoist(&["job", "show", job, "--format", "{{.State}}: {{.Reason}}"]).ok();
+    let submit = |flags: &[&str]| {
+        let tail = ["busybox", "sh", "-c", "until [ -e /go ]; do sleep 0.1; done"];
+        lab.host.hoist(&[&["job", "submit", "--grace", "1s"], flags, &tail].concat())
+    };
+    assert_eq!(submit(&["--gpus", r#""options=model=lab 9,share=0.5""#]).ok(), "1\n");
+    assert_eq!(submit(&["--device", "lab.example/gpu=1"]).ok(), "2\n");
+    assert_eq!(submit(&["--gpus", r#""options=share=0.5""#]).ok(), "3\n");
+    assert_eq!(submit(&["--gpus", "1"]).ok(), "4\n");
+    assert!(wait_until(|| ["1", "2", "3"].iter().all(|job| show(job).starts_with("running"))), "{}", show("3"));
+    assert!(wait_until(|| lab.holders().contains("(1/2)")), "{}", lab.holders());
+    let holders = lab.holders();
+    let shared = holders.split(" lab.example").next().unwrap();
+    assert_eq!(shared.matches("(1/2)").count(), 2, "both shares are of the first device: {holders}");
+    assert!(wait_until(|| show("4").contains("1 node has too little free")), "{}", show("4"));
+    let told = submit(&["--gpus", r#""options=model=lab 10""#]).fails(125);
+    assert!(told.contains("2 devices of lab.example/gpu") || told.contains("that will do, of 2"), "{told}");
+    assert!(told.contains("the nearest that can be met is 1 gpu"), "{told}");
+    assert!(submit(&["--gpus", "all"]).fails(125).contains("whole-nodes"));
+    for job in ["1", "2", "3", "4"] {
+        lab.host.hoist(&["job", "cancel", job]).ok();
+    }
+}
+
+#[test]
 fn commands_of_builds_have_devices_that_are_allowed() {
     let lab = Lab::new();
     let zero = lab.cdi.parent().unwrap().join("two");

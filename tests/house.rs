@@ -11,7 +11,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("hoist-raft", &["hoist-proto", "hoist-store"]),
     ("hoist-choice", &["hoist-proto"]),
     ("hoist-scheduler", &["hoist-proto", "hoist-store", "hoist-choice"]),
-    ("hoist-queue", &["hoist-proto"]),
+    ("hoist-queue", &["hoist-proto", "hoist-choice"]),
     ("hoist-runtime", &["hoist-proto"]),
     ("hoist-image", &["hoist-proto"]),
     ("hoist-network", &["hoist-proto"]),
@@ -32,7 +32,16 @@ const HOUSE: &[(&str, &[&str])] = &[
     ),
     (
         "hoist-manager",
-        &["hoist-proto", "hoist-compose", "hoist-link", "hoist-store", "hoist-raft", "hoist-scheduler", "hoist-queue"],
+        &[
+            "hoist-proto",
+            "hoist-choice",
+            "hoist-compose",
+            "hoist-link",
+            "hoist-store",
+            "hoist-raft",
+            "hoist-scheduler",
+            "hoist-queue",
+        ],
     ),
     (
         "hoist-agent",

@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, env, time::Instant};
 
 use hoist_queue::{
-    Account, Amount, Classes, Input, Lab, Millis, Node, Partition, Policy, Quotas, Running, Shape, Spread, Usage,
-    Usages, Waiting, plan,
+    Account, Amount, Choice, Input, Lab, Machine, Millis, Node, Partition, Policy, Quotas, Room, Running, Shape,
+    Spread, Usage, Usages, Waiting, Want, plan,
 };
 
 const HOUR: Millis = 3_600_000;
@@ -60,32 +60,67 @@ impl Setup {
     }
 }
 
-fn lab(nodes: usize) -> Lab {
-    let mut classes = Classes::default();
-    classes.place("gpu").unwrap();
-    let nodes = (0..nodes)
-        .map(|place| {
-            let mut total = Amount { nano_cpus: 64_000_000_000, memory: 512 << 30, ..Amount::default() };
-            // Four, four, four and eight: five a node.
-            total.devices[0] = if place % 4 == 3 { 8 } else { 4 };
-            Node { name: format!("node{place}"), total, free: total, ready: true }
-        })
-        .collect();
-    Lab::new(classes, nodes)
+/// Of which model the GPUs of a node are, how many it has, and in how many parts each can be had.
+const MACHINES: &[(&str, u32, u32)] = &[("a", 4, 1), ("a", 4, 2), ("b", 4, 1), ("b", 8, 1)];
+
+/// Tasks, GPUs for each, which ones (any, of a model, half of one), and of a hundred jobs how many are so.
+const MIX: &[(u32, u32, &str, u64)] = &[
+    (1, 1, "", 30),
+    (1, 1, "a", 10),
+    (1, 1, "b", 7),
+    (1, 1, "half", 8),
+    (1, 2, "", 10),
+    (1, 2, "b", 5),
+    (1, 4, "", 14),
+    (1, 8, "b", 6),
+    (2, 4, "", 5),
+    (4, 4, "a", 3),
+    (2, 8, "", 2),
+];
+
+fn wants() -> Vec<Want> {
+    let want = |(_, count, which, _): &(u32, u32, &str, u64)| {
+        let what = if which.is_empty() { "gpu".to_owned() } else { format!("gpu ({which})") };
+        Want { count: *count, what, weight: if *which == "half" { 0.5 } else { 1.0 } }
+    };
+    MIX.iter().map(want).collect()
 }
 
-/// Tasks, GPUs for each, and of a hundred jobs how many are so.
-const MIX: &[(u32, u32, u64)] = &[(1, 1, 55), (1, 2, 15), (1, 4, 14), (1, 8, 6), (2, 4, 5), (4, 4, 3), (2, 8, 2)];
+fn machine((model, gpus, shares): &(&str, u32, u32)) -> Machine {
+    let offer = |(_, count, which, _): &(u32, u32, &str, u64)| {
+        let shared = *which == "half";
+        let will_do = *gpus >= *count && if shared { *shares > 1 } else { which.is_empty() || which == model };
+        let parts = (0..*gpus as usize).map(|gpu| (gpu, if shared { 1 } else { *shares })).collect();
+        will_do.then_some(Choice { count: *count as usize, shared, parts }).into_iter().collect()
+    };
+    Machine {
+        shares: vec![*shares; *gpus as usize],
+        links: Vec::new(),
+        offers: MIX.iter().map(offer).collect(),
+        most: vec![*gpus; MIX.len()],
+    }
+}
+
+fn lab(nodes: usize) -> Lab {
+    let nodes = (0..nodes)
+        .map(|place| {
+            // Four, four, four and eight: five a node.
+            let machine = place % MACHINES.len();
+            let (_, gpus, shares) = MACHINES[machine];
+            let amount = Amount { nano_cpus: 64_000_000_000, memory: 512 << 30 };
+            let total = Room { amount, parts: vec![shares; gpus as usize] };
+            Node { name: format!("node{place}"), free: total.clone(), total, ready: true, machine }
+        })
+        .collect();
+    Lab::new(wants(), MACHINES.iter().map(machine).collect(), nodes)
+}
 
 fn shapes() -> Vec<Shape> {
-    MIX.iter()
-        .map(|(tasks, gpus, _)| {
-            let mut each = Amount { nano_cpus: u64::from(*gpus) * 6_000_000_000, ..Amount::default() };
-            each.memory = u64::from(*gpus) * (32 << 30);
-            each.devices[0] = *gpus;
-            Shape { tasks: *tasks, each, spread: Spread::Packed, partition: 0, eligible: None }
-        })
-        .collect()
+    let shape = |(want, (tasks, gpus, ..)): (usize, &(u32, u32, &str, u64))| {
+        let each = Amount { nano_cpus: u64::from(*gpus) * 6_000_000_000, memory: u64::from(*gpus) * (32 << 30) };
+        Shape { tasks: *tasks, each, wants: vec![want], spread: Spread::Packed, partition: 0, eligible: None }
+    };
+    MIX.iter().enumerate().map(shape).collect()
 }
 
 #[derive(Clone)]
@@ -102,7 +137,7 @@ fn month(setup: &Setup, shapes: &[Shape]) -> Vec<Job> {
             let mut draw = dice.below(100);
             let shape = MIX
                 .iter()
-                .position(|(_, _, share)| {
+                .position(|(.., share)| {
                     let here = draw < *share;
                     draw = draw.saturating_sub(*share);
                     here
@@ -128,7 +163,7 @@ fn month(setup: &Setup, shapes: &[Shape]) -> Vec<Job> {
         })
         .collect();
     jobs.sort_by_key(|job| job.waiting.submitted);
-    let demand: f64 = jobs.iter().map(|job| f64::from(gpus(&shapes[job.waiting.shape])) * job.runs as f64).sum();
+    let demand: f64 = jobs.iter().map(|job| gpus(&shapes[job.waiting.shape]) * job.runs as f64).sum();
     println!(
         "{} jobs of {} users on {} nodes, {:.0} GPU hours asked for",
         jobs.len(),
@@ -142,12 +177,13 @@ fn month(setup: &Setup, shapes: &[Shape]) -> Vec<Job> {
     jobs
 }
 
-fn gpus(shape: &Shape) -> u32 {
-    shape.tasks * shape.each.all_devices()
+fn gpus(shape: &Shape) -> f64 {
+    let (tasks, gpus, which, _) = MIX[shape.wants[0]];
+    f64::from(tasks * gpus) * if which == "half" { 0.5 } else { 1.0 }
 }
 
 fn replay(name: &str, policy: &Policy, lab: &Lab, shapes: &[Shape], jobs: &[Job]) {
-    let all_gpus: u32 = lab.nodes().iter().map(|node| node.total.all_devices()).sum();
+    let all_gpus: usize = lab.nodes().iter().map(|node| node.total.parts.len()).sum();
     let partitions = [(Partition { name: "main".into(), ..Partition::default() }, vec![true; lab.nodes().len()])];
     let (mut waiting, mut running): (Vec<Waiting<u32>>, Vec<Running<u32>>) = (Vec::new(), Vec::new());
     let mut used: BTreeMap<Account, Usage> = BTreeMap::new();
@@ -170,16 +206,16 @@ fn replay(name: &str, policy: &Policy, lab: &Lab, shapes: &[Shape], jobs: &[Job]
             ends.remove(&(at, id));
             let place = running.iter().position(|job| job.id == id).unwrap();
             let job = running.swap_remove(place);
-            let hours = f64::from(gpus(&shapes[job.shape])) * (at - job.started) as f64;
+            let hours = gpus(&shapes[job.shape]) * (at - job.started) as f64;
             used.entry(job.account).or_default().add(hours, at, HALF_LIFE);
-            busy += hours.min(f64::from(gpus(&shapes[job.shape])) * MONTH.saturating_sub(job.started) as f64);
+            busy += hours.min(gpus(&shapes[job.shape]) * MONTH.saturating_sub(job.started) as f64);
         }
         let mut usages = Usages::default();
         for (account, usage) in &used {
             usages.add(account, usage.at(now, HALF_LIFE));
         }
         for job in &running {
-            usages.add(&job.account, f64::from(gpus(&shapes[job.shape])) * (now - job.started) as f64);
+            usages.add(&job.account, gpus(&shapes[job.shape]) * (now - job.started) as f64);
         }
         let input = Input {
             now,
@@ -216,27 +252,36 @@ fn replay(name: &str, policy: &Policy, lab: &Lab, shapes: &[Shape], jobs: &[Job]
             waiting.retain(|other| other.id != start.id);
         }
     }
-    report(name, jobs, &waits, busy / (f64::from(all_gpus) * MONTH as f64));
+    report(name, shapes, jobs, &waits, busy / (all_gpus as f64 * MONTH as f64));
     println!("{:>38} passes, slowest {:.1} ms, {:.1} s in all", passes, slowest * 1e3, began.elapsed().as_secs_f64());
 }
 
-/// Fairness is Jain's index over users' mean stretch (time in the lab over time of work): 1 is all alike.
-fn report(name: &str, jobs: &[Job], waits: &[Millis], used: f64) {
-    let mut users: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for (job, wait) in jobs.iter().zip(waits) {
-        let (sum, count) = users.entry(&job.waiting.account.user).or_default();
-        *sum += (*wait + job.runs) as f64 / job.runs.max(HOUR / 6) as f64;
-        *count += 1.0;
+/// A fair queue shows in how long those wait who ask for little beside those who ask for much: the half of the users
+/// with the least GPU hours, and the tenth with the most.
+fn report(name: &str, shapes: &[Shape], jobs: &[Job], waits: &[Millis], used: f64) {
+    let mut asked: BTreeMap<&str, f64> = BTreeMap::new();
+    for job in jobs {
+        *asked.entry(&job.waiting.account.user).or_default() += gpus(&shapes[job.waiting.shape]) * job.runs as f64;
     }
-    let stretches: Vec<f64> = users.values().map(|(sum, count)| (sum / count).max(1.0)).collect();
-    let (sum, squares) = stretches.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
-    let fairness = sum * sum / (stretches.len() as f64 * squares);
+    let mut users: Vec<(&str, f64)> = asked.into_iter().collect();
+    users.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let mean_of = |users: &[(&str, f64)]| {
+        let of: Vec<Millis> = jobs
+            .iter()
+            .zip(waits)
+            .filter(|(job, _)| users.iter().any(|(user, _)| *user == job.waiting.account.user))
+            .map(|(_, wait)| *wait)
+            .collect();
+        of.iter().sum::<Millis>() as f64 / of.len().max(1) as f64 / HOUR as f64
+    };
+    let (light, heavy) = (mean_of(&users[..users.len() / 2]), mean_of(&users[users.len() - users.len() / 10..]));
     let mean = waits.iter().sum::<Millis>() as f64 / waits.len() as f64 / HOUR as f64;
     let mut sorted = waits.to_vec();
     sorted.sort_unstable();
     let median = sorted[sorted.len() / 2] as f64 / HOUR as f64;
     println!(
-        "{name:<20} mean wait {mean:6.2} h, median {median:6.2} h, used {:5.1} %, fairness {fairness:.3}",
+        "{name:<20} mean wait {mean:6.2} h, median {median:6.2} h, light users {light:6.2} h, heavy users {heavy:6.2} h, \
+         used {:5.1} %",
         used * 100.0
     );
 }

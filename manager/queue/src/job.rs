@@ -1,6 +1,6 @@
 //! Jobs: those that wait and those that run.
 
-use crate::{Account, Amount, Millis, NEVER};
+use crate::{Account, Amount, Lab, Millis, NEVER, Pick, Room};
 
 /// What a job needs to run. Jobs that need the same share one shape, so that what was found out for one of them
 /// holds for all.
@@ -8,13 +8,35 @@ use crate::{Account, Amount, Millis, NEVER};
 pub struct Shape {
     /// How many tasks start together, or none of them.
     pub tasks: u32,
-    /// What each of them needs.
+    /// What each of them needs, beside devices.
     pub each: Amount,
+    /// The devices that each of them needs: places in [`Lab::wants`].
+    pub wants: Vec<usize>,
     pub spread: Spread,
     /// Place of the partition in [`crate::Input::partitions`].
     pub partition: usize,
     /// The nodes on which it may run, by their place in [`crate::Lab`]; `None` is all of the partition.
     pub eligible: Option<std::sync::Arc<Vec<bool>>>,
+}
+
+impl Shape {
+    /// How many devices all its tasks have; parts of one count as such.
+    pub fn devices(&self, lab: &Lab) -> f64 {
+        let each: f64 = self.wanted(lab).map(|want| f64::from(want.count) * want.weight).sum();
+        each * f64::from(self.tasks)
+    }
+
+    fn wanted<'a>(&'a self, lab: &'a Lab) -> impl Iterator<Item = &'a crate::Want> {
+        self.wants.iter().filter_map(|want| lab.wants.get(*want))
+    }
+
+    /// What so many of its tasks need, in words: `2 gpu, 4 CPUs, 16 GiB`.
+    pub fn words(&self, lab: &Lab, tasks: u32) -> String {
+        let mut parts: Vec<String> =
+            self.wanted(lab).map(|want| want.words(want.count.saturating_mul(tasks))).collect();
+        parts.extend(self.each.times(tasks).words());
+        if parts.is_empty() { "nothing in particular".to_owned() } else { parts.join(", ") }
+    }
 }
 
 /// How the tasks of a job lie on nodes.
@@ -54,11 +76,16 @@ pub struct Array<I> {
     pub at_once: u32,
 }
 
-/// Where one task of a job is: the node's place in [`crate::Lab`], and how many tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where tasks of a job are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
+    /// The node's place in [`crate::Lab`].
     pub node: usize,
     pub tasks: u32,
+    /// What they take of the node.
+    pub takes: Room,
+    /// The devices that each of them has.
+    pub picks: Vec<Pick>,
 }
 
 /// A job that runs.

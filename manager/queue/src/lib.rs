@@ -1,6 +1,6 @@
 //! Which waiting job starts next, and where: jobs, nodes and accounts in, a plan with its reasons out.
 //!
-//! - [`Lab`] is what the machines have and what of it is free; [`Waiting`] and [`Running`] are the jobs.
+//! - [`Lab`] is what the machines have and what of it is free, device by device; [`Waiting`] and [`Running`] are the jobs.
 //! - [`plan`] is one pass: it orders the waiting jobs by priority and fair share, starts what fits, fills gaps with
 //!   jobs that delay nobody ahead of them, and names the jobs that give way to more important ones.
 //! - [`Plan`] says for each job that waits its place, why it waits and when it is expected to start.
@@ -13,8 +13,10 @@
 #![forbid(unsafe_code)]
 
 mod amount;
+mod forecast;
 mod job;
 mod lab;
+mod machine;
 mod order;
 mod pass;
 mod place;
@@ -24,9 +26,10 @@ mod quota;
 mod shadow;
 mod usage;
 
-pub use amount::{Amount, CLASSES, Classes, TooManyClasses};
+pub use amount::{Amount, Room};
 pub use job::{Array, Placement, Running, Shape, Spread, Waiting};
 pub use lab::{Lab, Node};
+pub use machine::{Choice, Machine, Pick, Want};
 pub use pass::{Input, Plan, Reason, Start, Stay, plan};
 pub use place::{Never, never};
 pub use policy::{Booking, Partition, Policy, Preemption};

@@ -8,16 +8,17 @@ use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
 };
 
-use crate::{Account, Amount, Millis, Policy, Shape, Usages, Waiting};
+use crate::{Account, Lab, Millis, Policy, Shape, Usages, Waiting};
 
 /// What a job without a time limit is charged for beforehand.
 const ASSUMED: Millis = 3_600_000;
 /// How much of a device one processor is worth.
 const PROCESSOR: f64 = 1.0 / 32.0;
 
-/// What an amount weighs against shares: its devices, and a little for processors.
-pub(crate) fn weight(amount: &Amount) -> f64 {
-    (f64::from(amount.all_devices()) + amount.nano_cpus as f64 / 1e9 * PROCESSOR).max(0.01)
+/// What a job weighs against shares: its devices, and a little for processors.
+pub(crate) fn weight(shape: &Shape, lab: &Lab) -> f64 {
+    let processors = shape.each.nano_cpus as f64 / 1e9 * f64::from(shape.tasks);
+    (shape.devices(lab) + processors * PROCESSOR).max(0.01)
 }
 
 /// A job's priority with what waiting has added.
@@ -60,10 +61,10 @@ struct Project<'a> {
     users: Vec<User<'a>>,
 }
 
-/// The places of the waiting jobs, in the order in which they are to start.
+/// The places of the waiting jobs, in the order in which they are to start; `weights` are those of the shapes.
 pub(crate) fn order<I>(
     waiting: &[Waiting<I>],
-    shapes: &[Shape],
+    weights: &[f64],
     usages: &Usages,
     now: Millis,
     policy: &Policy,
@@ -78,7 +79,7 @@ pub(crate) fn order<I>(
     for (_, mut places) in levels {
         places.sort_by_key(|place| (waiting[*place].submitted, *place));
         if policy.fair {
-            take_turns(waiting, shapes, &mut usages, &places, &mut ordered);
+            take_turns(waiting, weights, &mut usages, &places, &mut ordered);
         } else {
             ordered.extend(places);
         }
@@ -88,7 +89,7 @@ pub(crate) fn order<I>(
 
 fn take_turns<I>(
     waiting: &[Waiting<I>],
-    shapes: &[Shape],
+    weights: &[f64],
     usages: &mut Usages,
     places: &[usize],
     ordered: &mut Vec<usize>,
@@ -121,8 +122,7 @@ fn take_turns<I>(
         let Some(place) = user.jobs.pop_front() else { continue };
         ordered.push(place);
         let job = &waiting[place];
-        let shape = &shapes[job.shape];
-        let cost = weight(&shape.each) * f64::from(shape.tasks) * job.limit.unwrap_or(ASSUMED) as f64;
+        let cost = weights[job.shape] * job.limit.unwrap_or(ASSUMED) as f64;
         user.charged += cost;
         key.used += cost;
         project_key.used += cost;

@@ -9,7 +9,8 @@ use std::{
 use crate::{
     Account, Booking, Lab, Millis, NEVER, Partition, Placement, Policy, Preemption, Quotas, Running, Shape, Usages,
     Waiting,
-    order::order,
+    forecast::{InLine, forecast},
+    order::{order, weight},
     place::{Hold, Rules},
     preempt::victims,
     quota::Ledger,
@@ -100,7 +101,6 @@ struct Line<I> {
 /// A job that starts in this very pass, for the forecast of the first in line.
 struct Started {
     at: Millis,
-    shape: usize,
     on: Vec<Placement>,
 }
 
@@ -115,6 +115,8 @@ pub fn plan<I: Clone + Eq + Hash + Ord>(input: &Input<'_, I>) -> Plan<I> {
 struct Pass<'a, I> {
     input: &'a Input<'a, I>,
     lab: Lab,
+    /// How many devices the tasks of each shape have together.
+    devices: Vec<f64>,
     ledger: Ledger<'a>,
     arrays: HashMap<&'a I, u32>,
     lines: BTreeMap<usize, Line<I>>,
@@ -129,12 +131,12 @@ struct Pass<'a, I> {
 impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
     fn new(input: &'a Input<'a, I>) -> Self {
         let mut lab = input.lab.clone();
+        let devices: Vec<f64> = input.shapes.iter().map(|shape| shape.devices(&lab)).collect();
         let mut ledger = Ledger::new(input.quotas);
         let mut arrays: HashMap<&I, u32> = HashMap::new();
         for job in input.running {
-            let shape = &input.shapes[job.shape];
-            lab.take_all(shape, &job.on);
-            ledger.take(&job.account, &shape.each.times(shape.tasks));
+            lab.take_all(&job.on);
+            ledger.take(&job.account, devices[job.shape]);
             if let Some(array) = &job.array {
                 *arrays.entry(&array.of).or_default() += 1;
             }
@@ -142,6 +144,7 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
         Self {
             input,
             lab,
+            devices,
             ledger,
             arrays,
             lines: BTreeMap::new(),
@@ -154,16 +157,61 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
 
     fn run(mut self) -> Plan<I> {
         let input = self.input;
-        for place in order(input.waiting, input.shapes, input.usages, input.now, input.policy) {
+        let weights: Vec<f64> = input.shapes.iter().map(|shape| weight(shape, &input.lab)).collect();
+        let mut waits = Vec::new();
+        for place in order(input.waiting, &weights, input.usages, input.now, input.policy) {
             let job = &input.waiting[place];
             if let Err((reason, expected)) = self.consider(job) {
                 if let Reason::GivenWay(gone) = &reason {
                     self.out.preempt.extend(gone.iter().map(|gone| (gone.clone(), job.id.clone())));
                 }
                 self.out.stays.push(Stay { id: job.id.clone(), reason, expected });
+                waits.push(job);
             }
         }
+        self.forecast(&waits);
         self.out
+    }
+
+    /// Says when those behind the first in line are expected to start; `waits` are the jobs of the answers.
+    fn forecast(&mut self, waits: &[&'a Waiting<I>]) {
+        let input = self.input;
+        let mut lines: BTreeMap<usize, Vec<InLine<'_>>> = BTreeMap::new();
+        for (stay, job) in waits.iter().enumerate() {
+            let answer = &self.out.stays[stay];
+            let in_line = match &answer.reason {
+                Reason::First(_) | Reason::GivenWay(_) => answer.expected.is_some(),
+                Reason::Behind(_) => true,
+                Reason::Blocked(_) | Reason::ArrayFull(_) | Reason::Quota(_) => false,
+            };
+            if in_line {
+                let shape = &input.shapes[job.shape];
+                let (account, limit, expected) = (&job.account, job.limit, answer.expected);
+                let one = InLine { stay, shape, account, limit, expected };
+                lines.entry(shape.partition).or_default().push(one);
+            }
+        }
+        if lines.values().all(|line| line.len() < 2) {
+            return;
+        }
+        let releases = self.releases();
+        let releases: Vec<_> = releases.iter().map(|release| (release.at, release.on)).collect();
+        let mut answers = Vec::new();
+        for (partition, line) in lines.iter().filter(|(_, line)| line.len() > 1) {
+            let members = &input.partitions[*partition].1;
+            answers.extend(forecast(self.lab.clone(), members, input.bookings, line, &releases, input.now));
+        }
+        for (stay, at) in answers {
+            self.out.stays[stay].expected = Some(at);
+        }
+    }
+
+    /// What is given back when, by jobs that run and by those that start in this pass.
+    fn releases(&self) -> Vec<Release<'_>> {
+        let mut all = releases(self.input.running, self.input.now);
+        all.extend(self.started.iter().map(|started| Release { at: started.at, on: &started.on }));
+        all.sort_by_key(|release| release.at);
+        all
     }
 
     /// Starts the job, or says why it waits.
@@ -179,8 +227,7 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
             return Err((Reason::ArrayFull(array.at_once), None));
         }
         let shape = &input.shapes[job.shape];
-        let total = shape.each.times(shape.tasks);
-        if let Some(why) = self.ledger.refuses(&job.account, &total) {
+        if let Some(why) = self.ledger.refuses(&job.account, self.devices[job.shape]) {
             return Err((Reason::Quota(why), None));
         }
         let group = self.group(job.shape, &job.account);
@@ -202,7 +249,7 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
             Rules { members, holds: &holds, bookings: input.bookings, account: &job.account, now: input.now, end };
         if let Some(on) = rules.find(&self.lab, shape) {
             let backfilled = line.is_some();
-            self.start(job, shape, on, end, backfilled);
+            self.start(job, on, end, backfilled);
             return Ok(());
         }
         if let Some(line) = line {
@@ -221,21 +268,21 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
         Err(outcome)
     }
 
-    fn start(&mut self, job: &'a Waiting<I>, shape: &Shape, on: Vec<Placement>, end: Millis, backfilled: bool) {
-        self.lab.take_all(shape, &on);
+    fn start(&mut self, job: &'a Waiting<I>, on: Vec<Placement>, end: Millis, backfilled: bool) {
+        self.lab.take_all(&on);
         for hold in self.lines.values_mut().map(|line| &mut line.hold).filter(|hold| end > hold.from) {
             // What was left beside the first in line is less now.
             for placement in &on {
                 if let Some(spare) = hold.spare.get_mut(&placement.node) {
-                    *spare = spare.minus(&self.lab.taken(shape, placement));
+                    *spare = spare.minus(&placement.takes);
                 }
             }
         }
-        self.ledger.take(&job.account, &shape.each.times(shape.tasks));
+        self.ledger.take(&job.account, self.devices[job.shape]);
         if let Some(array) = &job.array {
             *self.arrays.entry(&array.of).or_default() += 1;
         }
-        self.started.push(Started { at: end, shape: job.shape, on: on.clone() });
+        self.started.push(Started { at: end, on: on.clone() });
         self.out.starts.push(Start { id: job.id.clone(), on, backfilled });
     }
 
@@ -250,13 +297,7 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
             let gone = found.jobs.iter().map(|place| input.running[*place].id.clone()).collect();
             return ((Reason::GivenWay(gone), Some(input.now)), Some(line(found.hold)));
         }
-        let mut all = releases(input.running, input.shapes, input.now);
-        all.extend(self.started.iter().map(|started| Release {
-            at: started.at,
-            shape: &input.shapes[started.shape],
-            on: &started.on,
-        }));
-        all.sort_by_key(|release| release.at);
+        let all = self.releases();
         let why = Reason::First(rules.explain(&self.lab, shape));
         match hold(&self.lab, shape, rules, job.limit, &all) {
             Some((at, kept)) => ((why, (at < NEVER).then_some(at)), Some(line(kept))),

@@ -1,14 +1,14 @@
 //! Where a job fits: on which nodes, as tightly as can be, without being in anybody's way.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::{Account, Amount, Booking, Lab, Millis, Placement, Shape, Spread};
+use crate::{Account, Amount, Booking, Lab, Millis, Placement, Room, Shape, Spread, lab::Leading};
 
 /// Nodes that are kept for the first in line from a moment on, and what is left there beside it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hold {
     pub(crate) from: Millis,
-    pub(crate) spare: BTreeMap<usize, Amount>,
+    pub(crate) spare: BTreeMap<usize, Room>,
 }
 
 /// What a job must respect.
@@ -26,7 +26,7 @@ pub(crate) struct Rules<'a> {
 
 impl Rules<'_> {
     /// What the job may take of a node.
-    fn room(&self, lab: &Lab, shape: &Shape, place: usize) -> Option<Amount> {
+    fn room<'l>(&self, lab: &'l Lab, shape: &Shape, place: usize) -> Option<Cow<'l, Room>> {
         let node = lab.node(place);
         let allowed = node.ready
             && self.members.get(place).copied().unwrap_or(false)
@@ -39,31 +39,38 @@ impl Rules<'_> {
             return None;
         }
         let spare = self.holds.iter().filter(|hold| self.end > hold.from).filter_map(|hold| hold.spare.get(&place));
-        Some(spare.fold(node.free, |room, spare| room.least(spare)))
+        Some(spare.fold(Cow::Borrowed(&node.free), |room, spare| Cow::Owned(room.least(spare))))
     }
 
     /// The nodes for a job of that shape, if it fits now.
     pub(crate) fn find(&self, lab: &Lab, shape: &Shape) -> Option<Vec<Placement>> {
-        let kind = leading_kind(&shape.each);
+        let leading = lab.leading(shape);
         match shape.spread {
-            Spread::WholeNodes => self.find_whole(lab, shape, kind),
-            Spread::OneNode => self.find_one(lab, shape, kind, shape.tasks, &[]).map(|one| vec![one]),
-            Spread::Packed => self.find_packed(lab, shape, kind),
+            Spread::WholeNodes => self.find_whole(lab, shape, leading),
+            Spread::OneNode => self.find_one(lab, shape, leading, shape.tasks, &[]).map(|one| vec![one]),
+            Spread::Packed => self.find_packed(lab, shape, leading),
         }
     }
 
-    fn find_one(&self, lab: &Lab, shape: &Shape, kind: usize, tasks: u32, used: &[Placement]) -> Option<Placement> {
+    fn find_one(
+        &self,
+        lab: &Lab,
+        shape: &Shape,
+        leading: Leading,
+        tasks: u32,
+        used: &[Placement],
+    ) -> Option<Placement> {
         let wanted = shape.each.times(tasks);
-        lab.tightest(kind, wanted.devices[kind])
-            .find(|place| {
-                used.iter().all(|placement| placement.node != *place)
-                    && self.room(lab, shape, *place).is_some_and(|room| wanted.fits(&room))
-            })
-            .map(|node| Placement { node, tasks })
+        lab.tightest(leading, tasks).filter(|place| used.iter().all(|placement| placement.node != *place)).find_map(
+            |place| {
+                let room = self.room(lab, shape, place).filter(|room| wanted.fits(&room.amount))?;
+                Some(lab.place(shape, place, &room, tasks)).filter(|placement| placement.tasks == tasks)
+            },
+        )
     }
 
-    fn find_packed(&self, lab: &Lab, shape: &Shape, kind: usize) -> Option<Vec<Placement>> {
-        if let Some(one) = self.find_one(lab, shape, kind, shape.tasks, &[]) {
+    fn find_packed(&self, lab: &Lab, shape: &Shape, leading: Leading) -> Option<Vec<Placement>> {
+        if let Some(one) = self.find_one(lab, shape, leading, shape.tasks, &[]) {
             return Some(vec![one]);
         }
         if shape.tasks < 2 {
@@ -71,32 +78,30 @@ impl Rules<'_> {
         }
         let mut left = shape.tasks;
         let mut on: Vec<Placement> = Vec::new();
-        for place in lab.widest(kind) {
+        for place in lab.widest(leading) {
             let Some(room) = self.room(lab, shape, place) else { continue };
-            let tasks = shape.each.times_in(&room, left);
-            if tasks == 0 {
+            let placement = lab.place(shape, place, &room, left);
+            if placement.tasks == 0 {
                 continue;
             }
-            if tasks == left {
+            if placement.tasks == left {
                 // The rest goes where it fits best.
-                on.extend(self.find_one(lab, shape, kind, left, &on).or(Some(Placement { node: place, tasks })));
+                on.extend(self.find_one(lab, shape, leading, left, &on).or(Some(placement)));
                 return Some(on);
             }
-            left -= tasks;
-            on.push(Placement { node: place, tasks });
+            left -= placement.tasks;
+            on.push(placement);
         }
         None
     }
 
-    fn find_whole(&self, lab: &Lab, shape: &Shape, kind: usize) -> Option<Vec<Placement>> {
+    fn find_whole(&self, lab: &Lab, shape: &Shape, leading: Leading) -> Option<Vec<Placement>> {
         let on: Vec<_> = lab
-            .tightest(kind, shape.each.devices[kind])
-            .filter(|place| {
-                let total = &lab.node(*place).total;
-                shape.each.fits(total) && self.room(lab, shape, *place).is_some_and(|room| room == *total)
-            })
+            .tightest(leading, 1)
+            .filter(|place| self.room(lab, shape, *place).is_some_and(|room| *room == lab.node(*place).total))
+            .map(|place| lab.place(shape, place, &lab.node(place).total, 1))
+            .filter(|placement| placement.tasks == 1)
             .take(shape.tasks as usize)
-            .map(|node| Placement { node, tasks: 1 })
             .collect();
         (on.len() == shape.tasks as usize).then_some(on)
     }
@@ -113,12 +118,13 @@ impl Rules<'_> {
                 unready += 1;
             } else if shape.eligible.as_ref().is_some_and(|eligible| !eligible.get(place).copied().unwrap_or(false)) {
                 others += 1;
-            } else if !shape.each.fits(&node.total) {
+            } else if lab.place(shape, place, &everything(lab, place), 1).tasks == 0 {
                 small += 1;
             } else {
                 match self.room(lab, shape, place) {
                     None => booked += 1,
-                    Some(room) if !shape.each.fits(&room) || (whole && room != node.total) => busy += 1,
+                    Some(room) if whole && *room != node.total => busy += 1,
+                    Some(room) if lab.place(shape, place, &room, 1).tasks == 0 => busy += 1,
                     Some(_) => {}
                 }
             }
@@ -135,7 +141,7 @@ impl Rules<'_> {
         say(others, "does not meet the constraints", "do not meet the constraints");
         say(booked, "is reserved for others", "are reserved for others");
         say(unready, "is down or takes no new work", "are down or take no new work");
-        let wanted = shape.each.words(&lab.classes);
+        let wanted = shape.words(lab, 1);
         let wanted = if shape.tasks > 1 { format!("{} tasks with {wanted} each", shape.tasks) } else { wanted };
         if reasons.is_empty() {
             format!("waits for {wanted}: too few nodes have that much free at once")
@@ -145,15 +151,11 @@ impl Rules<'_> {
     }
 }
 
-/// The kind of device by which nodes are looked up: the one of which most are wanted.
-fn leading_kind(each: &Amount) -> usize {
-    let mut leading = 0;
-    for (kind, count) in each.devices.iter().enumerate() {
-        if *count > each.devices[leading] {
-            leading = kind;
-        }
-    }
-    leading
+/// All of a node, with what is set aside: it may return.
+fn everything(lab: &Lab, place: usize) -> Room {
+    let node = lab.node(place);
+    let parts = lab.machines.get(node.machine).map_or_else(Vec::new, |machine| machine.shares.clone());
+    Room { amount: node.total.amount, parts }
 }
 
 /// A request that no state of the lab can meet, and what comes near.
@@ -171,34 +173,57 @@ pub fn never(lab: &Lab, shape: &Shape, members: &[bool]) -> Option<Never> {
         members.get(*place).copied().unwrap_or(false)
             && shape.eligible.as_ref().is_none_or(|eligible| eligible.get(*place).copied().unwrap_or(false))
     };
-    let candidates: Vec<_> = (0..lab.nodes().len()).filter(candidate).map(|place| lab.node(place)).collect();
-    let each = shape.each.words(&lab.classes);
+    let candidates: Vec<usize> = (0..lab.nodes().len()).filter(candidate).collect();
     if candidates.is_empty() {
         return Some(Never { reason: "no node meets the constraints".into(), nearest: None });
     }
-    let one_task = match shape.spread {
-        Spread::OneNode => shape.each.times(shape.tasks),
-        Spread::Packed | Spread::WholeNodes => shape.each,
-    };
-    if !candidates.iter().any(|node| one_task.fits(&node.total)) {
-        let nearest = candidates.iter().max_by_key(|node| {
-            let met = one_task.least(&node.total);
-            (met.all_devices(), met.nano_cpus, met.memory)
-        });
-        let wanted = one_task.words(&lab.classes);
+    let together = if shape.spread == Spread::OneNode { shape.tasks } else { 1 };
+    let fits = |place: usize, tasks: u32| lab.place(shape, place, &everything(lab, place), tasks).tasks;
+    if !candidates.iter().any(|place| fits(*place, together) == together) {
+        let nearest = candidates.iter().map(|place| nearest(lab, shape, *place, together));
         return Some(Never {
-            reason: format!("no node has {wanted}"),
+            reason: format!("no node has {}", shape.words(lab, together)),
             nearest: nearest
-                .map(|node| format!("{} on node {}", one_task.least(&node.total).words(&lab.classes), node.name)),
+                .max_by_key(|near| (near.devices, near.amount.nano_cpus, near.amount.memory))
+                .map(|near| near.text),
         });
     }
-    let whole = shape.spread == Spread::WholeNodes;
-    let most = |node: &&crate::Node| {
-        if whole { u32::from(shape.each.fits(&node.total)) } else { shape.each.times_in(&node.total, shape.tasks) }
+    let most = |place: &usize| match shape.spread {
+        Spread::WholeNodes => fits(*place, 1),
+        Spread::Packed | Spread::OneNode => fits(*place, shape.tasks),
     };
     let room: u32 = candidates.iter().map(most).fold(0, u32::saturating_add);
     (shape.spread != Spread::OneNode && room < shape.tasks).then(|| Never {
-        reason: format!("{} tasks with {each} each are more than all nodes together can run", shape.tasks),
+        reason: format!(
+            "{} tasks with {} each are more than all nodes together can run",
+            shape.tasks,
+            shape.words(lab, 1)
+        ),
         nearest: Some(format!("{room} such tasks")),
     })
+}
+
+/// What a node has of what is wanted.
+struct Near {
+    devices: u32,
+    amount: Amount,
+    text: String,
+}
+
+fn nearest(lab: &Lab, shape: &Shape, place: usize, tasks: u32) -> Near {
+    let all = everything(lab, place);
+    let amount = shape.each.times(tasks).least(&all.amount);
+    let mut devices = 0;
+    let mut parts = Vec::new();
+    for place_of in &shape.wants {
+        let Some((want, machine)) = lab.wants.get(*place_of).zip(lab.machines.get(lab.node(place).machine)) else {
+            continue;
+        };
+        let there = machine.most.get(*place_of).copied().unwrap_or(0).min(want.count.saturating_mul(tasks));
+        devices += there;
+        parts.extend((there > 0).then(|| want.words(there)));
+    }
+    parts.extend(amount.words());
+    let what = if parts.is_empty() { "nothing of it".to_owned() } else { parts.join(", ") };
+    Near { devices, amount, text: format!("{what} on node {}", lab.node(place).name) }
 }

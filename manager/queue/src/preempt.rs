@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use crate::{
-    Amount, Lab, Placement, Running, Shape,
+    Lab, Placement, Room, Running, Shape,
     place::{Hold, Rules},
 };
 
@@ -23,9 +23,10 @@ pub(crate) fn victims<I>(
     priority: i32,
     running: &[Running<I>],
 ) -> Option<Victims> {
-    let mut lab = lab.clone();
+    let leading = lab.leading(shape);
+    let mut lab = lab.only(leading);
     for job in running.iter().filter(|job| job.leaving) {
-        lab.release_all(&shapes[job.shape], &job.on);
+        lab.release_all(&job.on);
     }
     let mut lower: Vec<usize> = running
         .iter()
@@ -35,9 +36,9 @@ pub(crate) fn victims<I>(
         .collect();
     lower.sort_by_key(|place| (running[*place].priority, Reverse(running[*place].started)));
     let after = |count: usize| {
-        let mut lab = lab.clone();
+        let mut lab = lab.only(leading);
         for place in &lower[..count] {
-            lab.release_all(&shapes[running[*place].shape], &running[*place].on);
+            lab.release_all(&running[*place].on);
         }
         rules.find(&lab, shape)
     };
@@ -52,26 +53,19 @@ pub(crate) fn victims<I>(
         }
     }
     let on = after(low)?;
-    let jobs = needed(&lab, shapes, shape, running, &lower[..low], &on);
-    Some(Victims { jobs, hold: keep(&lab, shapes, shape, running, &lower[..low], &on, rules.now) })
+    let jobs = needed(&lab, running, &lower[..low], &on);
+    Some(Victims { jobs, hold: keep(&lab, running, &lower[..low], &on, rules.now) })
 }
 
 /// Of the jobs that could go, those on the chosen nodes without which it does not fit there.
-fn needed<I>(
-    lab: &Lab,
-    shapes: &[Shape],
-    shape: &Shape,
-    running: &[Running<I>],
-    lower: &[usize],
-    on: &[Placement],
-) -> Vec<usize> {
+fn needed<I>(lab: &Lab, running: &[Running<I>], lower: &[usize], on: &[Placement]) -> Vec<usize> {
     let touches =
         |place: &usize| running[*place].on.iter().any(|theirs| on.iter().any(|ours| ours.node == theirs.node));
     let mut going: Vec<usize> = lower.iter().copied().filter(touches).collect();
     let fits = |going: &[usize]| {
         on.iter().all(|placement| {
-            let back = given_back(lab, shapes, running, going, placement.node);
-            lab.taken(shape, placement).fits(&lab.node(placement.node).free.plus(&back))
+            let back = given_back(running, going, placement.node);
+            placement.takes.fits(&lab.node(placement.node).free.plus(&back))
         })
     };
     // The most worthy of those that were to go is spared first.
@@ -84,29 +78,21 @@ fn needed<I>(
     going
 }
 
-fn given_back<I>(lab: &Lab, shapes: &[Shape], running: &[Running<I>], going: &[usize], node: usize) -> Amount {
+fn given_back<I>(running: &[Running<I>], going: &[usize], node: usize) -> Room {
     going
         .iter()
-        .flat_map(|place| running[*place].on.iter().map(|placement| (&shapes[running[*place].shape], placement)))
-        .filter(|(_, placement)| placement.node == node)
-        .fold(Amount::default(), |sum, (shape, placement)| sum.plus(&lab.taken(shape, placement)))
+        .flat_map(|place| &running[*place].on)
+        .filter(|placement| placement.node == node)
+        .fold(Room::default(), |sum, placement| sum.plus(&placement.takes))
 }
 
 /// Nothing that outlasts this moment may take what becomes free.
-fn keep<I>(
-    lab: &Lab,
-    shapes: &[Shape],
-    shape: &Shape,
-    running: &[Running<I>],
-    lower: &[usize],
-    on: &[Placement],
-    now: crate::Millis,
-) -> Hold {
+fn keep<I>(lab: &Lab, running: &[Running<I>], lower: &[usize], on: &[Placement], now: crate::Millis) -> Hold {
     let spare = on
         .iter()
         .map(|placement| {
-            let free = lab.node(placement.node).free.plus(&given_back(lab, shapes, running, lower, placement.node));
-            (placement.node, free.minus(&lab.taken(shape, placement)))
+            let free = lab.node(placement.node).free.plus(&given_back(running, lower, placement.node));
+            (placement.node, free.minus(&placement.takes))
         })
         .collect();
     Hold { from: now, spare }

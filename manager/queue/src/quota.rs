@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Account, Amount, Classes, Usage};
+use crate::{Account, Lab, Shape, Usage};
 
 /// Bounds for a user or a project; `None` is without.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,9 +25,17 @@ pub struct Quotas {
     pub project_hours: BTreeMap<String, f64>,
 }
 
+/// Parts of devices add up to whole ones but for so much.
+const ROUNDING: f64 = 1e-6;
+
+/// `2`, or `1.5` where parts are held.
+fn rounded(devices: f64) -> f64 {
+    (devices * 100.0).round() / 100.0
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
-    devices: u32,
+    devices: f64,
     jobs: u32,
 }
 
@@ -63,8 +71,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Why the account may not start one more job of that size now.
-    pub(crate) fn refuses(&self, account: &Account, total: &Amount) -> Option<String> {
-        let devices = total.all_devices();
+    pub(crate) fn refuses(&self, account: &Account, devices: f64) -> Option<String> {
         self.bounds(account).find_map(|(kind, name, quota, held, hours)| {
             if let Some(most) = quota.jobs
                 && held.jobs >= most
@@ -72,13 +79,13 @@ impl<'a> Ledger<'a> {
                 return Some(format!("quota of {kind} {name}: {} of {most} jobs run", held.jobs));
             }
             if let Some(most) = quota.devices
-                && devices > 0
-                && held.devices.saturating_add(devices) > most
+                && devices > 0.0
+                && held.devices + devices > f64::from(most) + ROUNDING
             {
-                return Some(format!("quota of {kind} {name}: {} of {most} devices are held", held.devices));
+                return Some(format!("quota of {kind} {name}: {} of {most} devices are held", rounded(held.devices)));
             }
             if let Some(most) = quota.device_hours
-                && devices > 0
+                && devices > 0.0
                 && hours >= most
             {
                 return Some(format!("quota of {kind} {name}: {hours:.1} of {most:.1} device hours are used"));
@@ -87,9 +94,9 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    pub(crate) fn take(&mut self, account: &Account, total: &Amount) {
+    pub(crate) fn take(&mut self, account: &Account, devices: f64) {
         let add = |held: &mut Held| {
-            held.devices = held.devices.saturating_add(total.all_devices());
+            held.devices += devices;
             held.jobs += 1;
         };
         if self.quotas.users.contains_key(&account.user) {
@@ -103,13 +110,14 @@ impl<'a> Ledger<'a> {
 
 impl Quotas {
     /// Why a job of that size can never run for the account, whatever ends.
-    pub fn forbid(&self, account: &Account, total: &Amount, classes: &Classes) -> Option<String> {
-        let devices = total.all_devices();
+    pub fn forbid(&self, account: &Account, shape: &Shape, lab: &Lab) -> Option<String> {
+        let devices = shape.devices(lab);
         let user = self.users.get(&account.user).map(|quota| ("user", &account.user, quota));
         let project = account.project.as_ref().and_then(|p| self.projects.get(p).map(|quota| ("project", p, quota)));
         user.into_iter().chain(project).find_map(|(kind, name, quota)| {
-            let most = quota.devices.filter(|most| devices > *most)?;
-            Some(format!("{} is more than {kind} {name} may ever hold: {most} devices", total.words(classes)))
+            let most = quota.devices.filter(|most| devices > f64::from(*most) + ROUNDING)?;
+            let wanted = shape.words(lab, shape.tasks);
+            Some(format!("{wanted} is more than {kind} {name} may ever hold: {most} devices"))
         })
     }
 

@@ -8,18 +8,17 @@ use crate::{
 /// A time at which something that a job holds is free again.
 pub(crate) struct Release<'a> {
     pub(crate) at: Millis,
-    pub(crate) shape: &'a Shape,
     pub(crate) on: &'a [Placement],
 }
 
 /// What jobs that run give back, the earliest first.
-pub(crate) fn releases<'a, I>(running: &'a [Running<I>], shapes: &'a [Shape], now: Millis) -> Vec<Release<'a>> {
+pub(crate) fn releases<'a, I>(running: &'a [Running<I>], now: Millis) -> Vec<Release<'a>> {
     let mut releases: Vec<_> = running
         .iter()
         .map(|job| {
             // What is told to go is as good as gone.
             let at = if job.leaving { now } else { job.end().max(now) };
-            Release { at, shape: &shapes[job.shape], on: &job.on }
+            Release { at, on: &job.on }
         })
         .collect();
     releases.sort_by_key(|release| release.at);
@@ -37,10 +36,11 @@ pub(crate) fn hold(
     releases: &[Release<'_>],
 ) -> Option<(Millis, Hold)> {
     let at_after = |count: usize| count.checked_sub(1).map_or(rules.now, |last| releases[last].at);
+    let leading = lab.leading(shape);
     let lab_after = |count: usize| {
-        let mut lab = lab.clone();
+        let mut lab = lab.only(leading);
         for release in &releases[..count] {
-            lab.release_all(release.shape, release.on);
+            lab.release_all(release.on);
         }
         lab
     };
@@ -51,7 +51,7 @@ pub(crate) fn hold(
         let rules = Rules { now, end, ..*rules };
         rules.find(&lab, shape).map(|on| (lab, on))
     };
-    fits(releases.len())?;
+    let at_last = fits(releases.len())?;
     // What is free only grows with time, so the earliest moment is found by halving.
     let (mut low, mut high) = (0, releases.len());
     while low < high {
@@ -62,14 +62,11 @@ pub(crate) fn hold(
             low = middle + 1;
         }
     }
-    let (lab_then, on) = fits(low)?;
+    let (lab_then, on) = fits(low).unwrap_or(at_last);
     let from = at_after(low);
     let spare = on
         .iter()
-        .map(|placement| {
-            let taken = lab_then.taken(shape, placement);
-            (placement.node, lab_then.node(placement.node).free.minus(&taken))
-        })
+        .map(|placement| (placement.node, lab_then.node(placement.node).free.minus(&placement.takes)))
         .collect();
     Some((from, Hold { from, spare }))
 }

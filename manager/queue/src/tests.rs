@@ -23,27 +23,61 @@ struct Bench {
     policy: Policy,
 }
 
-fn gpus(count: u32) -> Amount {
-    let mut amount = Amount { nano_cpus: u64::from(count) * 1_000_000_000, ..Amount::default() };
-    amount.devices[0] = count;
-    amount
+fn cpus(count: u32) -> Amount {
+    Amount { nano_cpus: u64::from(count) * 1_000_000_000, ..Amount::default() }
+}
+
+/// The most GPUs that a job of these tests asks for.
+const MOST: u32 = 9;
+
+/// The wants for 1 to [`MOST`] GPUs, and what of a node with so many they could have.
+fn wants() -> Vec<Want> {
+    (1..=MOST).map(|count| Want { count, what: "gpu".into(), weight: 1.0 }).collect()
+}
+
+fn machine(gpus: u32) -> Machine {
+    let all: Vec<(usize, u32)> = (0..gpus as usize).map(|device| (device, 1)).collect();
+    let choices = |want: Want| {
+        let enough = want.count <= gpus;
+        let choice = Choice { count: want.count as usize, shared: false, parts: all.clone() };
+        enough.then_some(choice).into_iter().collect()
+    };
+    Machine {
+        shares: vec![1; gpus as usize],
+        links: Vec::new(),
+        offers: wants().into_iter().map(choices).collect(),
+        most: vec![gpus; MOST as usize],
+    }
+}
+
+fn node(name: &str, machine: usize, parts: Vec<u32>) -> Node {
+    let total = Room { amount: Amount { nano_cpus: 64_000_000_000, memory: 1 << 40 }, parts };
+    Node { name: name.into(), free: total.clone(), total, ready: true, machine }
+}
+
+/// One task with so many GPUs.
+fn shape(count: u32) -> Shape {
+    Shape {
+        tasks: 1,
+        each: cpus(count),
+        wants: vec![count as usize - 1],
+        spread: Spread::Packed,
+        partition: 0,
+        eligible: None,
+    }
 }
 
 impl Bench {
     fn new(nodes: &[u32]) -> Self {
-        let mut classes = Classes::default();
-        classes.place("gpu").unwrap();
-        let nodes: Vec<_> = nodes
-            .iter()
-            .enumerate()
-            .map(|(place, count)| {
-                let total = Amount { nano_cpus: 64_000_000_000, memory: 1 << 40, ..gpus(*count) };
-                Node { name: format!("n{place}"), total, free: total, ready: true }
-            })
-            .collect();
-        let members = vec![true; nodes.len()];
+        let made =
+            nodes.iter().enumerate().map(|(place, count)| node(&format!("n{place}"), place, vec![1; *count as usize]));
+        Self::of(Lab::new(wants(), nodes.iter().map(|count| machine(*count)).collect(), made.collect()))
+    }
+
+    fn of(lab: Lab) -> Self {
+        let members = vec![true; lab.nodes().len()];
         Self {
-            lab: Lab::new(classes, nodes),
+            lab,
             partitions: vec![(Partition { name: "main".into(), ..Partition::default() }, members)],
             shapes: Vec::new(),
             waiting: Vec::new(),
@@ -55,8 +89,11 @@ impl Bench {
         }
     }
 
-    fn shape(&mut self, tasks: u32, each: Amount, spread: Spread) -> usize {
-        let shape = Shape { tasks, each, spread, partition: 0, eligible: None };
+    fn gpus(&mut self, tasks: u32, count: u32, spread: Spread) -> usize {
+        self.shape(Shape { tasks, spread, ..shape(count) })
+    }
+
+    fn shape(&mut self, shape: Shape) -> usize {
         self.shapes.iter().position(|known| *known == shape).unwrap_or_else(|| {
             self.shapes.push(shape);
             self.shapes.len() - 1
@@ -64,7 +101,7 @@ impl Bench {
     }
 
     fn wait(&mut self, id: &str, user: &str, count: u32, hours: Option<u64>) -> &mut Waiting<String> {
-        let shape = self.shape(1, gpus(count), Spread::Packed);
+        let shape = self.gpus(1, count, Spread::Packed);
         self.wait_for(id, user, shape, hours)
     }
 
@@ -83,7 +120,18 @@ impl Bench {
     }
 
     fn run(&mut self, id: &str, user: &str, node: usize, count: u32, ends_in: Option<u64>) -> &mut Running<String> {
-        let shape = self.shape(1, gpus(count), Spread::Packed);
+        let shape = self.gpus(1, count, Spread::Packed);
+        // The first devices of the node that nobody has yet.
+        let mut parts = self.lab.nodes()[node].total.parts.clone();
+        for placement in self.running.iter().flat_map(|job| &job.on).filter(|placement| placement.node == node) {
+            placement.takes.parts.iter().zip(&mut parts).for_each(|(taken, left)| *left -= taken);
+        }
+        let mut wanted = count;
+        for left in &mut parts {
+            *left = (*left).min(wanted);
+            wanted -= *left;
+        }
+        let takes = Room { amount: cpus(count), parts };
         self.running.push(Running {
             id: id.into(),
             account: Account { user: user.into(), project: None },
@@ -91,7 +139,7 @@ impl Bench {
             started: NOW - HOUR,
             limit: ends_in.map(|hours| (hours + 1) * HOUR),
             shape,
-            on: vec![Placement { node, tasks: 1 }],
+            on: vec![Placement { node, tasks: 1, takes, picks: Vec::new() }],
             leaving: false,
             array: None,
         });
@@ -153,7 +201,7 @@ fn a_gap_is_filled_only_by_what_delays_nobody() {
         bench.text(),
         "start short on n0x1 in a gap\n\
          big waits: waits for 4 gpu, 4 CPUs: 1 node has too little free, expected in 3 h\n\
-         long waits: behind big: what is free is too little or kept for it\n"
+         long waits: behind big: what is free is too little or kept for it, expected in 13 h\n"
     );
 }
 
@@ -172,7 +220,7 @@ fn long_jobs_may_use_what_the_first_in_line_leaves() {
         "start one on n1x1 in a gap\n\
          start two on n0x1 in a gap\n\
          big waits: waits for 3 gpu, 3 CPUs: 1 node has too little free, 1 node is too small, expected in 3 h\n\
-         three waits: behind big: what is free is too little or kept for it\n"
+         three waits: behind big: what is free is too little or kept for it, expected in 3 h\n"
     );
 }
 
@@ -209,8 +257,8 @@ fn users_take_turns_and_who_used_less_goes_first() {
 fn a_gang_starts_whole_or_not_at_all() {
     let mut bench = Bench::new(&[4, 4, 4]);
     bench.run("old", "ann", 0, 1, Some(2));
-    let gang = bench.shape(5, gpus(2), Spread::Packed);
-    let more = bench.shape(6, gpus(2), Spread::Packed);
+    let gang = bench.gpus(5, 2, Spread::Packed);
+    let more = bench.gpus(6, 2, Spread::Packed);
     bench.wait_for("six", "ann", more, Some(1)).priority = 1;
     bench.wait_for("five", "bob", gang, Some(1));
     assert_eq!(
@@ -224,7 +272,7 @@ fn a_gang_starts_whole_or_not_at_all() {
 fn whole_nodes_are_shared_with_nobody() {
     let mut bench = Bench::new(&[4, 4]);
     bench.run("old", "ann", 0, 1, Some(2));
-    let whole = bench.shape(1, gpus(1), Spread::WholeNodes);
+    let whole = bench.gpus(1, 1, Spread::WholeNodes);
     bench.wait_for("alone", "ann", whole, Some(1));
     bench.wait_for("also", "bob", whole, Some(1));
     bench.wait("one", "bob", 1, Some(1));
@@ -271,9 +319,7 @@ fn quotas_arrays_and_blocks_keep_only_their_own_back() {
          x2 waits: 1 of its array run, and no more may at once\n\
          a2 waits: quota of user ann: 2 of 2 devices are held\n"
     );
-    assert!(
-        bench.quotas.forbid(&bench.waiting[0].account, &gpus(3), &bench.lab.classes).unwrap().contains("2 devices")
-    );
+    assert!(bench.quotas.forbid(&bench.waiting[0].account, &shape(3), &bench.lab).unwrap().contains("2 devices"));
 }
 
 #[test]
@@ -301,9 +347,7 @@ fn booked_nodes_are_left_in_time() {
 #[test]
 fn what_can_never_be_is_told_with_what_could() {
     let bench = Bench::new(&[4, 8]);
-    let ask = |tasks, count, spread| {
-        never(&bench.lab, &Shape { tasks, each: gpus(count), spread, partition: 0, eligible: None }, &[true, true])
-    };
+    let ask = |tasks, count, spread| never(&bench.lab, &Shape { tasks, spread, ..shape(count) }, &[true, true]);
     assert_eq!(ask(1, 8, Spread::Packed), None);
     let one = ask(1, 9, Spread::Packed).unwrap();
     assert_eq!(
@@ -325,7 +369,139 @@ fn old_use_fades() {
     assert_eq!(usage.at, NOW, "a clock that went back adds nothing and moves nothing");
 }
 
+#[test]
+fn all_in_line_are_told_when_they_start() {
+    let mut bench = Bench::new(&[4]);
+    bench.run("old", "ann", 0, 4, Some(2));
+    for (id, gpus, hours) in [("a", 4, Some(3)), ("b", 2, Some(1)), ("c", 2, None), ("d", 4, Some(1))] {
+        bench.wait(id, "ann", gpus, hours);
+    }
+    let plan = bench.plan();
+    let told: Vec<_> =
+        plan.stays.iter().map(|stay| (stay.id.as_str(), stay.expected.map(|at| (at - NOW) / HOUR))).collect();
+    // `c` has no limit, so nobody knows when all four are free again.
+    assert_eq!(told, [("a", Some(2)), ("b", Some(5)), ("c", Some(5)), ("d", None)]);
+}
+
+/// A lab of devices of two models, of which those of the second can be shared by four.
+fn typed(nodes: &[(u32, u32)]) -> Bench {
+    let wants =
+        [("any", 1, 1.0), ("any", 2, 1.0), ("one", 1, 1.0), ("two", 2, 1.0), ("half", 1, 0.5), ("quarter", 2, 0.25)];
+    let machine = |(ones, twos): &(u32, u32)| {
+        let all = (0..*ones + twos).map(|device| (device as usize, if device < *ones { 1 } else { 4 }));
+        let offer = |(what, count, _): &(&str, u32, f64)| {
+            let parts: Vec<_> = all
+                .clone()
+                .filter(|(device, _)| match *what {
+                    "any" => true,
+                    "one" => *device < *ones as usize,
+                    _ => *device >= *ones as usize,
+                })
+                .map(|(device, shares)| {
+                    (
+                        device,
+                        match *what {
+                            "half" => 2,
+                            "quarter" => 1,
+                            _ => shares,
+                        },
+                    )
+                })
+                .collect();
+            let shared = matches!(*what, "half" | "quarter");
+            let choice = Choice { count: *count as usize, shared, parts };
+            (choice.parts.len() >= choice.count).then_some(choice).into_iter().collect()
+        };
+        let shares = all.clone().map(|(_, shares)| shares).collect();
+        Machine { shares, links: Vec::new(), offers: wants.iter().map(offer).collect(), most: Vec::new() }
+    };
+    let machines: Vec<Machine> = nodes.iter().map(machine).collect();
+    let made =
+        machines.iter().enumerate().map(|(place, machine)| node(&format!("n{place}"), place, machine.shares.clone()));
+    let made = made.collect();
+    let wants = wants.map(|(what, count, weight)| Want { count, what: what.into(), weight });
+    Bench::of(Lab::new(wants.to_vec(), machines, made))
+}
+
+#[test]
+fn devices_of_a_model_and_shares_are_given_to_those_who_ask_for_them() {
+    let mut bench = typed(&[(1, 1)]);
+    for (id, wants) in [("any+one", vec![0, 2]), ("half", vec![4]), ("one", vec![2])] {
+        let shape = bench.shape(Shape { wants, each: Amount::default(), ..shape(1) });
+        bench.wait_for(id, "ann", shape, Some(1));
+    }
+    let plan = bench.plan();
+    assert_eq!(plan.starts.len(), 1, "{}", bench.text());
+    // The second want can have the first device only; the first takes what is left.
+    let picks: Vec<_> = plan.starts[0].on[0].picks.iter().map(|pick| (pick.want, pick.device, pick.parts)).collect();
+    assert_eq!(picks, [(1, 0, 1), (0, 1, 4)]);
+    assert!(bench.text().contains("half waits: waits for 1 half: 1 node has too little free, expected in 1 h"));
+}
+
 proptest! {
+    /// Devices of several models and shares: nobody gets more of a device than there is, or one that will not do;
+    /// tasks are whole; and who was promised a moment fits then.
+    #[test]
+    fn devices_are_given_once_and_to_whom_they_suit(
+        nodes in prop::collection::vec((0_u32..4, 0_u32..3), 1..5),
+        jobs in prop::collection::vec((prop::collection::vec(0_usize..6, 1..3), 1_u32..4, 0_u64..5, 0_i32..3), 1..30),
+        later in prop::collection::vec((prop::collection::vec(0_usize..6, 1..3), 1_u32..3, 0_u64..5, 0_i32..3), 1..20),
+        requeue: bool,
+    ) {
+        let mut bench = typed(&nodes);
+        if requeue {
+            bench.partitions[0].0.preemption = Preemption::Requeue;
+        }
+        let mut taken: Vec<Vec<u32>> = bench.lab.nodes().iter().map(|node| vec![0; node.total.parts.len()]).collect();
+        for (round, jobs) in [jobs, later].into_iter().enumerate() {
+            for (index, (wants, tasks, hours, priority)) in jobs.iter().enumerate() {
+                let shape = bench.shape(Shape { tasks: *tasks, wants: wants.clone(), each: cpus(1), ..shape(1) });
+                let limit = (*hours > 0).then_some(*hours);
+                bench.wait_for(&format!("{round}.{index}"), "u", shape, limit).priority = *priority;
+            }
+            let plan = bench.plan();
+            for start in &plan.starts {
+                let place = bench.waiting.iter().position(|job| job.id == start.id).unwrap();
+                let job = bench.waiting.remove(place);
+                let shape = bench.shapes[job.shape].clone();
+                prop_assert_eq!(start.on.iter().map(|p| p.tasks).sum::<u32>(), shape.tasks);
+                for placement in &start.on {
+                    let machine = &bench.lab.machines[bench.lab.nodes()[placement.node].machine];
+                    for task in 0..placement.tasks {
+                        for (place, want) in shape.wants.iter().enumerate() {
+                            let has: Vec<_> = placement.picks.iter().filter(|p| (p.task, p.want) == (task, place)).collect();
+                            let choice = &machine.offers[*want][0];
+                            prop_assert_eq!(has.len(), choice.count);
+                            for (index, pick) in has.iter().enumerate() {
+                                prop_assert!(choice.parts.contains(&(pick.device, pick.parts)));
+                                prop_assert!(has[..index].iter().all(|other| other.device != pick.device));
+                            }
+                        }
+                    }
+                    for pick in &placement.picks {
+                        taken[placement.node][pick.device] += pick.parts;
+                        prop_assert!(taken[placement.node][pick.device] <= machine.shares[pick.device]);
+                    }
+                }
+                bench.running.push(Running {
+                    id: job.id, account: job.account, priority: job.priority, started: NOW, limit: job.limit,
+                    shape: job.shape, on: start.on.clone(), leaving: false, array: None,
+                });
+            }
+            let first = plan.stays.iter().find_map(|stay| match stay.reason {
+                Reason::First(_) => Some((stay.id.clone(), stay.expected?)),
+                _ => None,
+            });
+            if let Some((id, at)) = first {
+                let waiting = vec![bench.waiting.iter().find(|job| job.id == id).unwrap().clone()];
+                let running = bench.running.iter().filter(|job| job.end() > at).cloned().collect();
+                let (lab, partitions, shapes) = (bench.lab.clone(), bench.partitions.clone(), bench.shapes.clone());
+                let then = Bench { lab, partitions, shapes, waiting, running, ..typed(&[]) };
+                prop_assert_eq!(plan_at(&then, at).starts.len(), 1, "{} was promised", id);
+            }
+        }
+    }
+
     /// Whatever waits and runs: nothing is given twice, gangs are whole, and the first in line is not delayed.
     #[test]
     fn plans_hold_together(
@@ -347,7 +523,7 @@ proptest! {
             }
         }
         for (index, (count, tasks, hours, priority, user)) in jobs.iter().enumerate() {
-            let shape = bench.shape(*tasks, gpus(*count), Spread::Packed);
+            let shape = bench.gpus(*tasks, *count, Spread::Packed);
             let limit = (*hours > 0).then_some(*hours);
             bench.wait_for(&format!("w{index}"), &format!("u{user}"), shape, limit).priority = *priority;
         }
@@ -363,7 +539,8 @@ proptest! {
             let shape = &bench.shapes[job.shape];
             prop_assert_eq!(start.on.iter().map(|p| p.tasks).sum::<u32>(), shape.tasks);
             for placement in &start.on {
-                let taken = shape.each.devices[0] * placement.tasks;
+                let taken = placement.takes.parts.iter().sum::<u32>();
+                prop_assert_eq!(taken, (shape.wants[0] as u32 + 1) * placement.tasks);
                 prop_assert!(free[placement.node] >= taken, "{} of {} are free", free[placement.node], taken);
                 free[placement.node] -= taken;
             }

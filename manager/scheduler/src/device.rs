@@ -1,10 +1,7 @@
 //! Devices: what tasks ask for, against what nodes have and who holds it.
 
 use hoist_choice::{ChoiceError, Hold, Ledger, Pool, Request, Which, choose_all};
-use hoist_proto::{
-    id::TaskId,
-    spec::{AssignedDevice, DeviceRequest, Node, Task, TaskState},
-};
+use hoist_proto::spec::{AssignedDevice, DeviceRequest, Node, Task, TaskState};
 
 use crate::NodeState;
 
@@ -15,7 +12,7 @@ pub fn holds_devices(task: &Task) -> bool {
 
 /// Whether the node could meet the requests if nobody held anything and nothing was set aside, from where it may return.
 pub(crate) fn has(requests: &[DeviceRequest], node: &Node) -> bool {
-    if requests.is_empty() || choose_from(requests, node, &mut Ledger::default(), "").is_ok() {
+    if requests.is_empty() || choose_from(requests, node, &mut Ledger::default(), "", &[]).is_ok() {
         return true;
     }
     if !node.description.devices.iter().flat_map(|kind| &kind.devices).any(|device| device.set_aside.is_some()) {
@@ -24,24 +21,25 @@ pub(crate) fn has(requests: &[DeviceRequest], node: &Node) -> bool {
     let mut whole = node.clone();
     let devices = whole.description.devices.iter_mut().flat_map(|kind| &mut kind.devices);
     devices.for_each(|device| device.set_aside = None);
-    choose_from(requests, &whole, &mut Ledger::default(), "").is_ok()
+    choose_from(requests, &whole, &mut Ledger::default(), "", &[]).is_ok()
 }
 
 /// Whether it can now.
 pub(crate) fn has_free(requests: &[DeviceRequest], state: &NodeState) -> bool {
-    requests.is_empty() || choose_from(requests, &state.node, &mut ledger(state), "").is_ok()
+    requests.is_empty() || choose_from(requests, &state.node, &mut ledger(state), "", &[]).is_ok()
 }
 
 /// The devices of the node that the task gets.
 pub(crate) fn choose(
     requests: &[DeviceRequest],
     state: &NodeState,
-    task: &TaskId,
+    task: &Task,
 ) -> Result<Vec<AssignedDevice>, ChoiceError> {
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    choose_from(requests, &state.node, &mut ledger(state), task.as_str())
+    // What a queue chose for it is what it gets, if that is still free.
+    choose_from(requests, &state.node, &mut ledger(state), task.id.as_str(), &task.devices)
 }
 
 /// What tasks hold, and what containers that are none do.
@@ -63,8 +61,9 @@ fn choose_from(
     node: &Node,
     ledger: &mut Ledger,
     holder: &str,
+    previous: &[AssignedDevice],
 ) -> Result<Vec<AssignedDevice>, ChoiceError> {
-    let pool = Pool { kinds: &node.description.devices, warnings: &[], previous: &[], name: &str::to_owned };
+    let pool = Pool { kinds: &node.description.devices, warnings: &[], previous, name: &str::to_owned };
     choose_all(&pool, ledger, holder, requests).map(|(chosen, _)| chosen)
 }
 
@@ -86,23 +85,12 @@ pub(crate) fn lacking(requests: &[DeviceRequest], adjective: &str) -> String {
 
 fn lacking_one(request: &DeviceRequest, adjective: &str) -> String {
     let space = if adjective.is_empty() { "" } else { " " };
-    let what = format!("{adjective}{space}{}", kind_word(request));
+    let what = format!("{adjective}{space}{}", request.what());
     match Request::of(request).map(|request| request.which) {
         Ok(Which::Count(count)) if count > 1 => format!("fewer than {count} {what}"),
         Ok(Which::Names(names)) => format!("no {adjective}{space}device {}", names.join(", ")),
         _ => format!("no {what}"),
     }
-}
-
-/// What a request is about: `gpu`, or `gpu with memory=40g, model=a100`.
-fn kind_word(request: &DeviceRequest) -> String {
-    let kind = request.capabilities.iter().flatten().next().or(request.driver.as_ref());
-    let kind = kind.map_or("device", String::as_str);
-    if request.options.is_empty() {
-        return kind.to_owned();
-    }
-    let options: Vec<String> = request.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    format!("{kind} with {}", options.join(", "))
 }
 
 /// Why no node of the cluster could ever meet the requests, with the nearest that one could; `None` if one could, or if
@@ -122,7 +110,7 @@ pub fn never_met(requests: &[DeviceRequest], nodes: &[&Node]) -> Option<String> 
     let alone = requests.iter().find(|one| !nodes.iter().any(|node| has(std::slice::from_ref(*one), node)));
     let asked = alone.map_or(requests, std::slice::from_ref);
     let mut why = match nodes {
-        [node] => choose_from(asked, node, &mut Ledger::default(), "").err().map_or_else(String::new, |error| {
+        [node] => choose_from(asked, node, &mut Ledger::default(), "", &[]).err().map_or_else(String::new, |error| {
             error.to_string().replace("this machine", &format!("node {}", node.description.hostname))
         }),
         _ => format!("no node can ever run it: {} nodes have {}", nodes.len(), lacking(asked, "")),
@@ -139,16 +127,16 @@ fn nearest(request: &DeviceRequest, nodes: &[&Node]) -> Option<String> {
         let mut less = DeviceRequest { count: Some(-1), ..request.clone() };
         less.device_ids.clear();
         let counts = nodes.iter().filter_map(|node| {
-            let all = choose_from(&[less.clone()], node, &mut Ledger::default(), "").ok()?;
+            let all = choose_from(&[less.clone()], node, &mut Ledger::default(), "", &[]).ok()?;
             Some((all.len(), node.description.hostname.as_str()))
         });
         counts.max_by(|one, other| one.0.cmp(&other.0).then_with(|| other.1.cmp(one.1)))
     };
     if let Some((count, node)) = most(request) {
-        return Some(format!("{count} {} on {node}", kind_word(request)));
+        return Some(format!("{count} {} on {node}", request.what()));
     }
     let plain = DeviceRequest { options: Default::default(), ..request.clone() };
     let (count, node) = most(&plain)?;
     let wanted = usize::try_from(request.count.unwrap_or(1).max(1)).unwrap_or(usize::MAX);
-    Some(format!("{} {} on {node}", count.min(wanted), kind_word(&plain)))
+    Some(format!("{} {} on {node}", count.min(wanted), plain.what()))
 }

@@ -259,7 +259,7 @@ impl Snapshot {
     /// Takes what a task needs of a node that has it.
     fn give(&mut self, task: &Task, needs: &Needs, index: u32) -> Result<Placed, Unsuitable> {
         let state = &mut self.nodes[index as usize];
-        let Ok(devices) = device::choose(&needs.devices, state, &task.id) else {
+        let Ok(devices) = device::choose(&needs.devices, state, task) else {
             // The filters have asked the same.
             return Err(Unsuitable::new(needs, &vec![0; FILTERS.len()]));
         };

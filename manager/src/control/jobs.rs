@@ -296,12 +296,13 @@ fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError
         return Err(ControlError::invalid("a job needs an image"));
     }
     constraints(&spec.constraints)?;
+    devices(spec)?;
     spec.tasks = spec.tasks.max(1);
     let numbers: Vec<u64> = tx.jobs().iter().map(|job| job.number).collect();
     if let Some(unknown) = spec.depends.iter().find(|needed| !numbers.contains(&needed.job)) {
         return Err(ControlError::NoSuchJob(unknown.job.to_string()));
     }
-    let mut view = View::of(tx, tx.now());
+    let mut view = View::of(tx, tx.now(), Some(spec));
     let partition = view.partition(spec.partition.as_deref()).map_err(ControlError::invalid)?;
     let partition = view.specs[partition].clone();
     admit(&partition, spec, user)?;
@@ -335,6 +336,25 @@ fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError
             Err(ControlError::invalid(format!("{}{}", never.reason, nearest.unwrap_or_default())))
         }
     }
+}
+
+/// All devices are the queue's to count, wherever the request has them.
+fn devices(spec: &mut JobSpec) -> Result<(), ControlError> {
+    let resources = &mut spec.container.resources;
+    spec.each.requests.append(&mut resources.all_requests());
+    resources.device_requests.clear();
+    resources.reserved_generic.clear();
+    for request in spec.each.all_requests() {
+        let looked_at =
+            hoist_choice::Request::of(&request).map_err(|error| ControlError::invalid(error.to_string()))?;
+        if looked_at.which == hoist_choice::Which::All {
+            return Err(ControlError::invalid(
+                "a job asks for a number of devices or for these ones, not for all: layout whole-nodes takes nodes with \
+                 all their devices",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn admit(partition: &PartitionSpec, spec: &JobSpec, user: &str) -> Result<(), ControlError> {

@@ -6,7 +6,7 @@ use hoist_proto::{
 };
 use hoist_queue::Usage;
 
-use super::view::millis;
+use super::{machines::devices_of, view::millis};
 
 /// What a job has used since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub(crate) fn usage_of(job: &Job, now: Timestamp) -> Used {
     let Some(started) = job.status.started else { return Used::default() };
     let span = millis(job.status.ended.unwrap_or(now)).saturating_sub(millis(started));
     let tasks = u64::from(job.spec.tasks.max(1));
-    let devices: u64 = job.spec.each.devices.values().map(|count| u64::from(*count)).sum();
+    let devices = devices_of(&job.spec.each) * tasks as f64;
     Used {
-        device_millis: span.saturating_mul(devices * tasks),
+        device_millis: (span as f64 * devices).round() as u64,
         cpu_millis: span.saturating_mul(job.spec.each.nano_cpus.saturating_mul(tasks)) / 1_000_000_000,
     }
 }

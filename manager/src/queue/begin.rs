@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hoist_proto::{
     id::{NetworkId, NodeId, ServiceId, TaskId},
     spec::{
-        ClusterNetwork, DeviceRequest, Job, JobState, Lifecycle, Meta, NetworkAttachment, NetworkMode, NetworkSpec,
+        AssignedDevice, ClusterNetwork, Job, JobState, Lifecycle, Meta, NetworkAttachment, NetworkMode, NetworkSpec,
         OVERLAY, Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskSpec, TaskState,
     },
 };
@@ -18,8 +18,14 @@ pub(crate) const JOB: &str = "hoist.job.id";
 /// Where the first task of several listens for the others, as `torchrun` expects it.
 const MASTER_PORT: u16 = 29_500;
 
-/// Writes what makes a job run on these nodes, one for each task.
-pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<(), StoreError> {
+/// Where a task goes, and the devices that the queue chose for it there: the scheduler gives it just these.
+pub(crate) struct Place {
+    pub(crate) node: NodeId,
+    pub(crate) devices: Vec<AssignedDevice>,
+}
+
+/// Writes what makes a job run at these places, one for each task.
+pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, places: Vec<Place>) -> Result<(), StoreError> {
     let now = tx.now();
     let name = service_name(job);
     let network = shared_network(tx, job, &name)?;
@@ -35,12 +41,13 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         mesh: None,
     };
     // What is written is what the orchestrator would find: it makes no second task for a rank.
-    for (rank, node) in nodes.iter().enumerate() {
+    for (rank, Place { node, devices }) in places.iter().enumerate() {
         let slot = u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1);
         let mut task = new_task(&service, slot, Some(node.clone()), TaskId::random());
         task.desired = TaskState::Running;
+        task.devices.clone_from(devices);
         let container = &mut Arc::make_mut(&mut task.spec).container;
-        container.env.extend(rank_env(job, rank, nodes.len(), &name));
+        container.env.extend(rank_env(job, rank, places.len(), &name));
         for network in &mut container.networks {
             network.aliases.push(format!("{name}.{slot}"));
         }
@@ -57,7 +64,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, nodes: Vec<NodeId>) -> Result<()
         job.status.exit_code = None;
         job.status.attempts += 1;
         job.status.service = Some(id);
-        job.status.nodes = nodes;
+        job.status.nodes = places.into_iter().map(|place| place.node).collect();
         job.status.warned = false;
         job.status.leaving = None;
         job.status.counted = 0;
@@ -84,13 +91,8 @@ fn service_spec(job: &Job, name: &str, network: Option<(NetworkId, String)>) -> 
         resources.memory = resources.memory.or(Some(each.memory));
         resources.reserved_memory = Some(each.memory);
     }
-    for (kind, count) in each.devices.iter().filter(|(_, count)| **count > 0) {
-        resources.device_requests.push(DeviceRequest {
-            count: Some(i64::from(*count)),
-            capabilities: vec![vec![kind.clone()]],
-            ..DeviceRequest::default()
-        });
-    }
+    // The queue's picks name their requests by these places.
+    resources.device_requests = each.all_requests();
     let mut networks = Vec::new();
     if let Some((id, network)) = network {
         container.networks.push(NetworkAttachment { network, ..NetworkAttachment::default() });

@@ -5,6 +5,7 @@
 //! transaction: it is started once or not at all, whenever a manager dies.
 //!
 //! - `view` turns the tables into the input of a pass.
+//! - `machines` is the devices of nodes and the requests for them.
 //! - `settle` sees how jobs that run have ended, and ends those whose time is up.
 //! - `begin` makes the service and the tasks of a job that starts.
 //! - `account` counts what was used.
@@ -12,6 +13,7 @@
 
 mod account;
 mod begin;
+mod machines;
 mod run;
 mod settle;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use hoist_queue::{Plan, plan};
 use hoist_store::{Commit, Store, StoreError, Tx, Wake};
 use tokio_util::sync::CancellationToken;
 
-use super::{begin, settle, view::View};
+use super::{begin, begin::Place, settle, view::View};
 
 /// The queue is looked at so often at least: waiting adds priority, and use fades.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ pub(crate) async fn pass(store: &Store) -> Result<Option<Timestamp>, StoreError>
     store
         .update(|tx| {
             let wake = settle::settle(tx, now)?;
-            let view = View::of(tx, now);
+            let view = View::of(tx, now, None);
             let plan = plan(&view.input());
             carry_out(tx, &view, plan)?;
             Ok::<_, StoreError>(wake)
@@ -83,13 +83,13 @@ fn carry_out(tx: &mut Tx<'_>, view: &View, plan: Plan<String>) -> Result<(), Sto
     let job = |tx: &Tx<'_>, label: &String| view.jobs.get(label).and_then(|id| tx.get::<Job>(id)).cloned();
     for start in &plan.starts {
         let Some(job) = job(tx, &start.id) else { continue };
-        let nodes = start
-            .on
-            .iter()
-            .flat_map(|placement| std::iter::repeat_n(view.nodes[placement.node].id.clone(), placement.tasks as usize));
-        let nodes = nodes.collect();
+        let of = |placement| {
+            let devices = view.assigned(placement).into_iter();
+            devices.map(|devices| Place { node: view.nodes[placement.node].id.clone(), devices })
+        };
+        let places = start.on.iter().flat_map(of).collect();
         tracing::debug!(job = start.id, backfilled = start.backfilled, "a job starts");
-        begin::start(tx, &job, nodes)?;
+        begin::start(tx, &job, places)?;
     }
     for (gone, comes) in &plan.preempt {
         let Some(job) = job(tx, gone) else { continue };

@@ -7,8 +7,8 @@ use hoist_proto::{
     clock::Clock,
     id::NodeId,
     spec::{
-        ArrayRequest, Caller, ContainerSpec, Job, JobCondition, JobDependency, JobRequest, JobResources, JobSpec,
-        JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
+        ArrayRequest, Caller, ContainerSpec, DeviceRequest, Job, JobCondition, JobDependency, JobRequest, JobResources,
+        JobSpec, JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
     },
 };
 use hoist_store::StoreError;
@@ -127,6 +127,72 @@ async fn a_job_waits_for_devices_runs_and_ends() {
     lab.finish("2", 3).await;
     assert_eq!(lab.text(), "1 first completed\n2 second failed (exited (3))\n");
     assert_eq!(lab.get("2").status.exit_code, Some(3));
+}
+
+/// A request for GPUs with one more wish.
+fn wish(count: i64, key: &str, value: &str) -> DeviceRequest {
+    DeviceRequest {
+        count: Some(count),
+        capabilities: vec![vec!["gpu".into()]],
+        options: [(key.to_owned(), value.to_owned())].into(),
+        ..DeviceRequest::default()
+    }
+}
+
+fn asking(name: &str, requests: &[DeviceRequest]) -> JobSpec {
+    let mut spec = job(name, 0);
+    spec.each.requests = requests.to_vec();
+    spec
+}
+
+#[tokio::test]
+async fn jobs_get_the_model_or_the_share_that_they_ask_for() {
+    let lab = Lab::new(1, 3).await;
+    let id = lab.world.store.view(|tables| tables.nodes().iter().next().unwrap().id.clone());
+    let change = |tx: &mut hoist_store::Tx<'_>| {
+        tx.modify::<Node>(&id, |node| {
+            node.description.architecture = "x86_64".into();
+            for (place, device) in node.description.devices[0].devices.iter_mut().enumerate() {
+                device.facts.model = if place == 2 { "Lab 10".into() } else { "Lab 9".into() };
+                device.facts.memory = Some(8 << 30);
+            }
+        })
+    };
+    lab.world.store.update(change).await.unwrap();
+    // Any device would do for the first, and it leaves the only one of its model to the second want.
+    lab.submit("ann", asking("both", &[wish(1, "memory", "4g"), wish(1, "model", "lab 10")])).await;
+    lab.submit("bob", asking("half", &[wish(1, "share", "0.5")])).await;
+    lab.submit("eve", asking("other half", &[wish(1, "share", "0.5")])).await;
+    lab.submit("zoe", asking("third", &[wish(1, "share", "0.5")])).await;
+    lab.submit("ann", asking("ten", &[wish(1, "model", "lab 10")])).await;
+    lab.run().await;
+    assert_eq!(
+        lab.text(),
+        "1 both running\n2 half running\n3 other half running\n\
+         4 third pending (waits for 1 gpu with share=0.5: 1 node has too little free)\n\
+         5 ten pending (behind 4: what is free is too little or kept for it)\n"
+    );
+    let given = |name: &str| {
+        let tasks = lab.control.job_tasks(name).unwrap();
+        tasks[0].devices.iter().map(|one| (one.name.clone(), one.parts)).collect::<Vec<_>>()
+    };
+    assert_eq!(given("both"), [("0".into(), None), ("2".into(), None)]);
+    assert_eq!((given("half"), given("other half")), (vec![("1".into(), Some(1))], vec![("1".into(), Some(1))]));
+    let refused = |spec| async {
+        let request = JobRequest { spec, ..JobRequest::default() };
+        lab.control.submit(caller("ann"), request).await.unwrap_err().to_string()
+    };
+    let never = refused(asking("big", &[wish(1, "memory", "80g")])).await;
+    assert!(never.contains("that will do, of 3; the nearest that can be met is 1 gpu on"), "{never}");
+    let senseless = refused(asking("odd", &[wish(1, "colour", "red")])).await;
+    assert!(senseless.contains("option colour is not supported"), "{senseless}");
+    // A set-aside device is no reason to refuse, and none to start.
+    let aside = |tx: &mut hoist_store::Tx<'_>| {
+        tx.modify::<Node>(&id, |node| node.description.devices[0].devices[2].set_aside = Some("broken".into()))
+    };
+    lab.world.store.update(aside).await.unwrap();
+    lab.finish("1", 0).await;
+    assert!(lab.text().contains("4 third running\n5 ten pending (waits for"), "{}", lab.text());
 }
 
 #[tokio::test]

@@ -9,18 +9,21 @@ use hoist_proto::{
     clock::Timestamp,
     id::{JobId, NodeId},
     spec::{
-        Availability, Job, JobCondition, JobLayout, JobResources, JobSpec, JobState, Node, NodeState, PartitionSpec,
-        Queue, QueueSpec, Task,
+        AssignedDevice, Availability, DeviceRequest, Job, JobCondition, JobLayout, JobSpec, JobState, Node, NodeState,
+        PartitionSpec, Queue, QueueSpec, Task,
     },
 };
 use hoist_queue::{
-    Account, Amount, Array, Booking, Classes, Input, Lab, Millis, Never, Partition, Placement, Policy, Preemption,
-    Quota, Quotas, Running, Shape, Spread, Usages, Waiting, never,
+    Account, Amount, Array, Booking, Input, Lab, Millis, Never, Partition, Placement, Policy, Preemption, Quota,
+    Quotas, Room, Running, Shape, Spread, Usages, Waiting, never,
 };
-use hoist_scheduler::{Constraint, holds_devices};
+use hoist_scheduler::{Constraint, holds_devices, never_met};
 use hoist_store::Tables;
 
-use super::usage_of;
+use super::{
+    account::usage_of,
+    machines::{Machines, Wants},
+};
 
 /// The partition of all nodes, when the lab's owners have set none.
 fn default_partition() -> PartitionSpec {
@@ -39,7 +42,8 @@ pub(crate) struct View {
     pub(crate) partitions: Vec<(Partition, Vec<bool>)>,
     pub(crate) specs: Vec<PartitionSpec>,
     lab: Lab,
-    classes: Classes,
+    machines: Machines,
+    wants: Wants,
     shapes: Vec<Shape>,
     known: HashMap<Shape, usize>,
     eligible: HashMap<Vec<String>, Option<Arc<Vec<bool>>>>,
@@ -53,7 +57,8 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(tables: &Tables, now: Timestamp) -> Self {
+    /// `new` is a job that has no place in the tables yet.
+    pub(crate) fn of(tables: &Tables, now: Timestamp, new: Option<&JobSpec>) -> Self {
         let empty = QueueSpec::default();
         let queue = tables.queue();
         let spec = queue.map_or(&empty, |queue| &queue.spec);
@@ -63,14 +68,22 @@ impl View {
             specs.push(default_partition());
         }
         let partitions = specs.iter().map(|spec| (partition(spec), members(&nodes, &spec.constraints))).collect();
-        let mut classes = Classes::default();
-        let lab = lab(tables, &nodes, &mut classes);
+        let mut open: Vec<&Arc<Job>> = tables.jobs().iter().filter(|job| !job.status.state.is_final()).collect();
+        // Jobs of one moment go in the order of their numbers.
+        open.sort_by_key(|job| (job.number, job.array.map(|array| array.index)));
+        let mut wants = Wants::default();
+        for spec in open.iter().map(|job| &job.spec).chain(new) {
+            wants.add(&spec.each);
+        }
+        let machines = Machines::of(&nodes, &wants);
+        let lab = lab(tables, &nodes, &machines, &wants);
         let mut view = Self {
             now,
             partitions,
             specs,
             lab,
-            classes,
+            machines,
+            wants,
             shapes: Vec::new(),
             known: HashMap::new(),
             eligible: HashMap::new(),
@@ -84,8 +97,18 @@ impl View {
             nodes,
         };
         view.accounts(queue.map(|queue| &**queue), spec);
-        view.jobs(tables);
+        view.jobs(tables, &open);
         view
+    }
+
+    /// The devices that the tasks of a placement get, by the names that they have on their node.
+    pub(crate) fn assigned(&self, placement: &Placement) -> Vec<Vec<AssignedDevice>> {
+        let node = &self.nodes[placement.node];
+        let of = |task: u32| {
+            let picks = placement.picks.iter().filter(|pick| pick.task == task);
+            picks.filter_map(|pick| self.machines.assigned(node, placement.node, pick)).collect()
+        };
+        (0..placement.tasks).map(of).collect()
     }
 
     /// For [`hoist_queue::plan`].
@@ -112,10 +135,18 @@ impl View {
         };
         let account = Account { user: user.to_owned(), project: spec.project.clone() };
         let shape = &self.shapes[shape];
-        if let Some(reason) = self.quotas.forbid(&account, &shape.each.times(shape.tasks), &self.classes) {
+        if let Some(reason) = self.quotas.forbid(&account, shape, &self.lab) {
             return Some(Never { reason, nearest: None });
         }
-        never(&self.lab, shape, &self.partitions[shape.partition].1)
+        let members = &self.partitions[shape.partition].1;
+        let reason = never(&self.lab, shape, members)?;
+        if spec.each.requests.is_empty() {
+            return Some(reason);
+        }
+        // Of what is asked beside the number the scheduler can say more.
+        let nodes = self.nodes.iter().zip(members).filter(|(_, member)| **member).map(|(node, _)| &**node);
+        let why = never_met(&spec.each.all_requests(), &nodes.collect::<Vec<_>>());
+        Some(why.map_or(reason, |reason| Never { reason, nearest: None }))
     }
 
     /// The place of the partition of that name; the first without one.
@@ -128,9 +159,13 @@ impl View {
     }
 
     fn shape(&mut self, spec: &JobSpec) -> Result<usize, String> {
-        let each = amount(&spec.each, |kind| {
-            self.classes.find(kind).ok_or_else(|| format!("no node has a device of the kind {kind:?}"))
-        })?;
+        let wants = self.wants.of(&spec.each)?;
+        let plain = |request: &&DeviceRequest| request.options.is_empty() && request.device_ids.is_empty();
+        let none = wants.iter().filter(|want| self.machines.none(**want)).filter_map(|want| self.wants.request(*want));
+        if let Some(unknown) = none.into_iter().find(plain) {
+            return Err(format!("no node has a device of the kind {:?}", unknown.what()));
+        }
+        let each = Amount { nano_cpus: spec.each.nano_cpus, memory: spec.each.memory };
         let partition = self.partition(spec.partition.as_deref())?;
         let nodes = &self.nodes;
         let eligible = self
@@ -142,7 +177,7 @@ impl View {
             JobLayout::OneNode => Spread::OneNode,
             JobLayout::WholeNodes => Spread::WholeNodes,
         };
-        let shape = Shape { tasks: spec.tasks.max(1), each, spread, partition, eligible: eligible.clone() };
+        let shape = Shape { tasks: spec.tasks.max(1), each, wants, spread, partition, eligible: eligible.clone() };
         Ok(*self.known.entry(shape.clone()).or_insert_with(|| {
             self.shapes.push(shape);
             self.shapes.len() - 1
@@ -173,11 +208,8 @@ impl View {
         }
     }
 
-    fn jobs(&mut self, tables: &Tables) {
+    fn jobs(&mut self, tables: &Tables, open: &[&Arc<Job>]) {
         let ended = Ended::of(tables);
-        let mut open: Vec<_> = tables.jobs().iter().filter(|job| !job.status.state.is_final()).collect();
-        // Jobs of one moment go in the order of their numbers.
-        open.sort_by_key(|job| (job.number, job.array.map(|array| array.index)));
         for job in open {
             let label = job.label();
             self.jobs.insert(label.clone(), job.id.clone());
@@ -192,7 +224,7 @@ impl View {
                 let started = job.status.started.map_or(0, millis);
                 let used = usage_of(job, self.now);
                 self.usages.add(&account, used.device_millis as f64);
-                let on = self.placements(&job.status.nodes);
+                let on = self.placements(tables, job);
                 let leaving = job.status.leaving.is_some();
                 self.running.push(Running { id: label, account, priority, started, limit, shape, on, leaving, array });
                 continue;
@@ -209,7 +241,14 @@ impl View {
     }
 
     fn any_shape(&mut self) -> usize {
-        let shape = Shape { tasks: 1, each: Amount::default(), spread: Spread::Packed, partition: 0, eligible: None };
+        let shape = Shape {
+            tasks: 1,
+            each: Amount::default(),
+            wants: Vec::new(),
+            spread: Spread::Packed,
+            partition: 0,
+            eligible: None,
+        };
         *self.known.entry(shape.clone()).or_insert_with(|| {
             self.shapes.push(shape);
             self.shapes.len() - 1
@@ -233,14 +272,28 @@ impl View {
         })
     }
 
-    fn placements(&self, nodes: &[NodeId]) -> Vec<Placement> {
-        let mut tasks: BTreeMap<usize, u32> = BTreeMap::new();
-        for id in nodes {
-            if let Some(place) = self.nodes.iter().position(|node| node.id == *id) {
-                *tasks.entry(place).or_default() += 1;
+    /// What the job's tasks hold, by node.
+    fn placements(&self, tables: &Tables, job: &Job) -> Vec<Placement> {
+        let mut on: BTreeMap<usize, Placement> = BTreeMap::new();
+        let place = |id: &NodeId| self.nodes.iter().position(|node| node.id == *id);
+        for node in job.status.nodes.iter().filter_map(place) {
+            let placement = on.entry(node).or_insert_with(|| Placement { node, ..Placement::default() });
+            placement.tasks += 1;
+            let each = Amount { nano_cpus: job.spec.each.nano_cpus, memory: job.spec.each.memory };
+            placement.takes.amount = placement.takes.amount.plus(&each);
+        }
+        for task in job.status.service.iter().flat_map(|service| tables.tasks_of(service)) {
+            let node = task.node.as_ref().and_then(place);
+            let Some(placement) = node.and_then(|node| on.get_mut(&node)) else { continue };
+            let node = placement.node;
+            for device in &task.devices {
+                self.machines.add(node, &device.kind, &device.name, device.parts, &mut placement.takes);
             }
         }
-        tasks.into_iter().map(|(node, tasks)| Placement { node, tasks }).collect()
+        if job.spec.layout == JobLayout::WholeNodes {
+            on.values_mut().for_each(|placement| placement.takes = self.lab.nodes()[placement.node].total.clone());
+        }
+        on.into_values().collect()
     }
 }
 
@@ -306,30 +359,33 @@ fn bookings(spec: &QueueSpec, nodes: &[Arc<Node>]) -> Vec<Booking> {
 }
 
 /// What nodes have, less what tasks that are no jobs' hold.
-fn lab(tables: &Tables, nodes: &[Arc<Node>], classes: &mut Classes) -> Lab {
-    let states = nodes
-        .iter()
-        .map(|node| {
-            let description = &node.description;
-            let mut total =
-                Amount { nano_cpus: description.nano_cpus, memory: description.memory, ..Amount::default() };
-            for (kind, count) in &description.generic_resources {
-                match classes.place(kind) {
-                    Ok(place) => total.devices[place] = u32::try_from(*count).unwrap_or(u32::MAX),
-                    Err(error) => tracing::warn!(node = %node.id, "{error}"),
+fn lab(tables: &Tables, nodes: &[Arc<Node>], machines: &Machines, wants: &Wants) -> Lab {
+    let state = |(place, node): (usize, &Arc<Node>)| {
+        let description = &node.description;
+        let amount = Amount { nano_cpus: description.nano_cpus, memory: description.memory };
+        let total = Room { amount, parts: machines.usable(node, place) };
+        let others = tables.tasks_on(&node.id).filter(|task| !is_of_job(tables, task)).collect::<Vec<_>>();
+        let mut taken = Room::default();
+        for task in others.iter().filter(|task| !task.status.state.is_final() && !task.desired.is_final()) {
+            taken.amount = taken.amount.plus(&held(task));
+        }
+        for device in others.iter().filter(|task| holds_devices(task)).flat_map(|task| &task.devices) {
+            machines.add(place, &device.kind, &device.name, device.parts, &mut taken);
+        }
+        for kind in &description.devices {
+            for device in &kind.devices {
+                for held in &device.held {
+                    machines.add(place, &kind.name, &device.name, held.parts, &mut taken);
                 }
             }
-            let free = tables
-                .tasks_on(&node.id)
-                .filter(|task| !task.status.state.is_final() && !task.desired.is_final() && !is_of_job(tables, task))
-                .fold(total, |free, task| free.minus(&held(task)))
-                .minus(&held_devices(tables, node, classes));
-            let ready = node.status.state == NodeState::Ready && node.spec.availability == Availability::Active;
-            let name = node.spec.name.clone().unwrap_or_else(|| description.hostname.clone());
-            hoist_queue::Node { name, total, free, ready }
-        })
-        .collect();
-    Lab::new(classes.clone(), states)
+        }
+        let free = total.minus(&taken);
+        let ready = node.status.state == NodeState::Ready && node.spec.availability == Availability::Active;
+        let name = node.spec.name.clone().unwrap_or_else(|| description.hostname.clone());
+        hoist_queue::Node { name, total, free, ready, machine: machines.machine(place) }
+    };
+    let states = nodes.iter().enumerate().map(state).collect();
+    Lab::new(wants.all(), machines.all(), states)
 }
 
 fn is_of_job(tables: &Tables, task: &Task) -> bool {
@@ -339,42 +395,5 @@ fn is_of_job(tables: &Tables, task: &Task) -> bool {
 /// What a service's task holds, but for devices.
 fn held(task: &Task) -> Amount {
     let resources = &task.spec.container.resources;
-    Amount {
-        nano_cpus: resources.reserved_nano_cpus.unwrap_or(0),
-        memory: resources.reserved_memory.unwrap_or(0),
-        ..Amount::default()
-    }
-}
-
-/// The devices that jobs cannot have, as tasks of services or containers that are no tasks hold them, or a part of
-/// them; each once.
-fn held_devices(tables: &Tables, node: &Node, classes: &Classes) -> Amount {
-    let of_services =
-        tables.tasks_on(&node.id).filter(|task| holds_devices(task) && !is_of_job(tables, task)).collect::<Vec<_>>();
-    let mut amount = Amount::default();
-    for kind in node.description.devices.iter().filter(|kind| !kind.open) {
-        let word = kind.name.rsplit('/').next().unwrap_or(&kind.name);
-        let Some(place) = classes.find(word) else { continue };
-        // Those that are set aside are not counted among the node's.
-        for device in kind.devices.iter().filter(|device| device.set_aside.is_none()) {
-            let by_task = |task: &&Arc<Task>| {
-                task.devices.iter().any(|given| given.kind == kind.name && given.name == device.name)
-            };
-            let held = !device.held.is_empty() || of_services.iter().any(by_task);
-            amount.devices[place] += u32::from(held);
-        }
-    }
-    amount
-}
-
-/// An amount of the lab, as a job asks for it.
-pub(crate) fn amount<E>(
-    resources: &JobResources,
-    mut place: impl FnMut(&str) -> Result<usize, E>,
-) -> Result<Amount, E> {
-    let mut amount = Amount { nano_cpus: resources.nano_cpus, memory: resources.memory, ..Amount::default() };
-    for (kind, count) in resources.devices.iter().filter(|(_, count)| **count > 0) {
-        amount.devices[place(kind)?] = *count;
-    }
-    Ok(amount)
+    Amount { nano_cpus: resources.reserved_nano_cpus.unwrap_or(0), memory: resources.reserved_memory.unwrap_or(0) }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Meta};
+use super::{ContainerSpec, DeviceRequest, Meta};
 use crate::id::{ClusterId, JobId, NodeId, ServiceId};
 
 /// One job. An array is so many of them, which know each other by [`ArrayIndex`].
@@ -94,6 +94,21 @@ pub struct JobResources {
     pub memory: u64,
     /// How many by kind.
     pub devices: BTreeMap<String, u32>,
+    /// Devices of which more is asked: a model, a part of one, these ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<DeviceRequest>,
+}
+
+impl JobResources {
+    /// All that is asked for of a node's devices.
+    pub fn all_requests(&self) -> Vec<DeviceRequest> {
+        let counted = self.devices.iter().filter(|(_, count)| **count > 0).map(|(kind, count)| DeviceRequest {
+            count: Some(i64::from(*count)),
+            capabilities: vec![vec![kind.clone()]],
+            ..DeviceRequest::default()
+        });
+        counted.chain(self.requests.iter().cloned()).collect()
+    }
 }
 
 /// How a job's tasks lie on nodes.

@@ -80,3 +80,19 @@ pub struct DeviceRequest {
     pub capabilities: Vec<Vec<String>>,
     pub options: std::collections::BTreeMap<String, String>,
 }
+
+impl DeviceRequest {
+    /// What it is about, in words: `gpu`, `gpu with memory=40g, model=a100`, `gpu (0, 2)`.
+    pub fn what(&self) -> String {
+        let kind = self.capabilities.iter().flatten().next().or(self.driver.as_ref());
+        let mut text = kind.map_or("device", String::as_str).to_owned();
+        if !self.device_ids.is_empty() {
+            text.push_str(&format!(" ({})", self.device_ids.join(", ")));
+        }
+        if !self.options.is_empty() {
+            let options: Vec<String> = self.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            text.push_str(&format!(" with {}", options.join(", ")));
+        }
+        text
+    }
+}

@@ -33,7 +33,7 @@ pub fn choose_all(
     let (mut all, mut shares) = (Vec::new(), Vec::new());
     for (place, request) in (0_u32..).zip(requests) {
         let request = Request::of(request)?;
-        for mut assigned in choose(&View { pool, ledger }, &request)? {
+        for mut assigned in choose(&View { pool, ledger, place }, &request)? {
             let open = pool.kinds.iter().any(|kind| kind.name == assigned.kind && kind.open);
             if !open {
                 let hold = Hold { holder: holder.to_owned(), parts: assigned.parts };
@@ -51,6 +51,8 @@ pub fn choose_all(
 struct View<'a> {
     pool: &'a Pool<'a>,
     ledger: &'a Ledger,
+    /// Which of the requests.
+    place: u32,
 }
 
 /// Chooses.
@@ -77,7 +79,7 @@ fn choose(view: &View<'_>, request: &Request) -> Result<Vec<AssignedDevice>> {
 }
 
 /// Kinds that a request can mean, those of drivers first.
-fn candidates<'a>(pool: &Pool<'a>, request: &Request) -> Result<Vec<&'a Kind>> {
+pub(crate) fn candidates<'a>(pool: &Pool<'a>, request: &Request) -> Result<Vec<&'a Kind>> {
     let mut kinds: Vec<&Kind> = pool.kinds.iter().filter(|kind| fits(kind, request)).collect();
     if kinds.is_empty() {
         return Err(no_driver(pool, request));
@@ -243,7 +245,7 @@ fn assigned(kind: &Kind, device: &Device, parts: Option<u32>, group: Option<&str
 }
 
 /// How many parts of a device a share is; `None` is the whole.
-fn parts(kind: &Kind, device: &Device, share: Option<&Share>) -> Result<Option<u32>> {
+pub(crate) fn parts(kind: &Kind, device: &Device, share: Option<&Share>) -> Result<Option<u32>> {
     let Some(share) = share else { return Ok(None) };
     let exact = share.fraction * f64::from(device.shares);
     let parts = exact.round();
@@ -271,7 +273,10 @@ fn free(view: &View<'_>, kind: &Kind, device: &Device, parts: Option<u32>) -> bo
 }
 
 fn had(view: &View<'_>, kind: &Kind, device: &Device) -> bool {
-    view.pool.previous.iter().any(|before| before.kind == kind.name && before.name == device.name)
+    view.pool
+        .previous
+        .iter()
+        .any(|before| before.request == view.place && before.kind == kind.name && before.name == device.name)
 }
 
 /// Shares go where least is left, so that whole devices stay whole.
@@ -289,8 +294,7 @@ fn packed<'a>(
     able
 }
 
-/// Whole devices that are near one another: from each of them the nearest are added, and the best group wins. Among
-/// equals that which is least near to the rest, so that what belongs together stays together, and then the first.
+/// Whole devices that are near one another.
 fn nearest<'a>(
     view: &View<'_>,
     kind: &Kind,
@@ -298,25 +302,34 @@ fn nearest<'a>(
     wanted: usize,
 ) -> Vec<(&'a Device, Option<u32>)> {
     let before: Vec<usize> = (0..able.len()).filter(|place| had(view, kind, able[*place].0)).take(wanted).collect();
-    let link = |one: usize, other: usize| u64::from(*able[one].0.facts.links.get(&able[other].0.name).unwrap_or(&0));
+    let link = |one: usize, other: usize| *able[one].0.facts.links.get(&able[other].0.name).unwrap_or(&0);
+    let mut best = nearest_group(able.len(), wanted, &before, &link);
+    best.sort_by_key(|place| able[*place].0.index);
+    best.into_iter().map(|place| able[place]).collect()
+}
+
+/// So many of `all` that are near one another, by their places; `before` are among them. From each of them the nearest
+/// are added, and the best group wins. Among equals that which is least near to the rest, so that what belongs together
+/// stays together, and then the first.
+pub fn nearest_group(all: usize, wanted: usize, before: &[usize], link: &dyn Fn(usize, usize) -> u32) -> Vec<usize> {
+    let link = |one: usize, other: usize| u64::from(link(one, other));
     let grow = |mut group: Vec<usize>| {
         while group.len() < wanted {
             let near = |place: &usize| group.iter().map(|member| link(*member, *place)).sum::<u64>();
-            let next = (0..able.len())
-                .filter(|place| !group.contains(place))
-                .max_by_key(|place| (near(place), usize::MAX - place));
+            let next =
+                (0..all).filter(|place| !group.contains(place)).max_by_key(|place| (near(place), usize::MAX - place));
             let Some(next) = next else { break };
             group.push(next);
         }
         group
     };
     let starts: Vec<Vec<usize>> =
-        if before.is_empty() { (0..able.len()).map(|place| vec![place]).collect() } else { vec![before] };
+        if before.is_empty() { (0..all).map(|place| vec![place]).collect() } else { vec![before.to_vec()] };
     let score = |group: &Vec<usize>| {
         let inside: u64 = group.iter().flat_map(|one| group.iter().map(|other| link(*one, *other))).sum();
         let outside: u64 = group
             .iter()
-            .flat_map(|one| (0..able.len()).filter(|other| !group.contains(other)).map(|other| link(*one, other)))
+            .flat_map(|one| (0..all).filter(|other| !group.contains(other)).map(|other| link(*one, other)))
             .sum();
         (inside, u64::MAX - outside)
     };
@@ -327,9 +340,7 @@ fn nearest<'a>(
             best = Some(group);
         }
     }
-    let mut best = best.unwrap_or_default();
-    best.sort_by_key(|place| able[*place].0.index);
-    best.into_iter().map(|place| able[place]).collect()
+    best.unwrap_or_default()
 }
 
 /// `2 of 2 are held by train-a, train-b`
@@ -354,7 +365,7 @@ fn holders(view: &View<'_>, kind: &Kind, devices: &[&Device]) -> String {
 }
 
 /// Whether a device has what is needed.
-fn meets(device: &Device, needs: &Needs) -> bool {
+pub(crate) fn meets(device: &Device, needs: &Needs) -> bool {
     let facts = &device.facts;
     let at_least = |have: &str, least: &Option<Vec<u32>>| {
         least.as_ref().is_none_or(|least| version(have).is_some_and(|have| have >= *least))

@@ -106,6 +106,10 @@ pub fn row(job: &Job, now: Timestamp) -> Row {
 pub fn wants(job: &Job) -> String {
     let each = &job.spec.each;
     let mut parts: Vec<String> = each.devices.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    parts.extend(each.requests.iter().map(|request| match request.count {
+        Some(count) if count > 0 => format!("{count} {}", request.what()),
+        _ => request.what(),
+    }));
     if each.nano_cpus > 0 {
         parts.push(format!("{} CPUs", each.nano_cpus as f64 / 1e9));
     }

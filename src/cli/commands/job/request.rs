@@ -176,18 +176,19 @@ fn of_service(cx: &Context, flags: &SubmitFlags, service: &str) -> Result<Contai
 /// What the queue counts, out of the container's resources: the devices go to the scheduler.
 fn take_resources(resources: &mut Resources) -> Result<JobResources, Failure> {
     let mut devices: BTreeMap<String, u32> = BTreeMap::new();
+    let mut requests = Vec::new();
     for request in std::mem::take(&mut resources.device_requests) {
-        if !request.device_ids.is_empty() || request.count.is_none_or(|count| count < 0) {
-            return Err(Failure::usage(
-                "a job asks for a number of devices, such as --gpus 2: the queue chooses which",
-            )
-            .hint("--layout whole-nodes takes nodes with all their devices"));
+        if request.count == Some(-1) {
+            return Err(Failure::usage("a job asks for a number of devices, such as --gpus 2, or for these ones")
+                .hint("--layout whole-nodes takes nodes with all their devices"));
         }
-        if let Some(option) = request.options.keys().next() {
-            return Err(Failure::usage(format!(
-                "devices' option {option:?} is not supported for jobs: the queue counts devices by their kind"
-            ))
-            .hint("a service with this option is placed by it: hoist service create, or hoist up"));
+        let plain = request.device_ids.is_empty()
+            && request.options.is_empty()
+            && (request.driver.is_none() || request.capabilities.is_empty())
+            && request.capabilities.iter().flatten().count() <= 1;
+        if !plain {
+            requests.push(request);
+            continue;
         }
         let kind = request.capabilities.iter().flatten().next().cloned().or(request.driver);
         let kind = kind.unwrap_or_else(|| "gpu".to_owned());
@@ -198,6 +199,7 @@ fn take_resources(resources: &mut Resources) -> Result<JobResources, Failure> {
         nano_cpus: resources.reserved_nano_cpus.or(resources.nano_cpus).unwrap_or(0),
         memory: resources.reserved_memory.or(resources.memory).unwrap_or(0),
         devices,
+        requests,
     })
 }
 
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_counted_and_what_else_is_asked_of_them_is_refused() {
+    fn plain_devices_are_counted_and_others_asked_for_as_they_are() {
         let request = |options: &[(&str, &str)]| hoist_proto::spec::DeviceRequest {
             count: Some(2),
             capabilities: vec![vec!["gpu".into()]],
@@ -331,9 +333,12 @@ mod tests {
             ..Default::default()
         };
         let asked = |request| take_resources(&mut Resources { device_requests: vec![request], ..Default::default() });
-        assert_eq!(asked(request(&[])).unwrap().devices["gpu"], 2);
-        let refused = asked(request(&[("model", "h100")])).unwrap_err().to_string();
-        assert!(refused.contains("\"model\" is not supported for jobs"), "{refused}");
+        let plain = asked(request(&[])).unwrap();
+        assert_eq!((plain.devices["gpu"], plain.requests.len()), (2, 0));
+        let typed = asked(request(&[("model", "h100")])).unwrap();
+        assert_eq!((typed.devices.len(), typed.requests[0].what().as_str()), (0, "gpu with model=h100"));
+        let all = hoist_proto::spec::DeviceRequest { count: Some(-1), ..request(&[]) };
+        assert!(asked(all).unwrap_err().to_string().contains("number of devices"));
     }
 
     #[test]
