@@ -35,6 +35,8 @@ impl Inner {
                 // Connected by the start, before the command runs.
                 Status::Created | Status::Exited | Status::Restarting => {
                     cell.attached.push((theirs.into(), wants));
+                    drop(cell);
+                    self.publish(&handle, "attach", &[]);
                     return Ok(attached);
                 }
             }
@@ -42,6 +44,13 @@ impl Inner {
         supervisor(&handle.run_dir, &Request::Attach(wants), &[theirs.as_fd()]).await?;
         self.publish(&handle, "attach", &[]);
         Ok(attached)
+    }
+
+    /// Tells that a client left the streams of a container that goes on.
+    pub(crate) fn detached(&self, name: &str) {
+        if let Ok(handle) = self.registry.find(name) {
+            self.publish(&handle, "detach", &[]);
+        }
     }
 
     pub(crate) async fn resize(&self, name: &str, size: TerminalSize) -> Result<()> {

@@ -27,13 +27,17 @@ impl Inner {
             Some(given) => over(given, base),
             None => base,
         });
+        let comment = options.comment.clone().unwrap_or_default();
+        let name = options.reference.as_ref().map(hoist_image::Reference::familiar).unwrap_or_default();
         let options = CommitOptions { config, ..options };
         let image = self.options.images.commit(handle.id.as_str(), options).await;
         if frozen {
             self.set_frozen(&handle, false).await?;
         }
         let image = image?;
-        self.publish(&handle, "commit", &[("imageID", image.id.to_string())]);
+        self.image_made(&image.id.to_string());
+        let more = [("comment", comment), ("imageID", image.id.to_string()), ("imageRef", name)];
+        self.publish(&handle, "commit", &more);
         Ok(image)
     }
 }

@@ -250,6 +250,16 @@ impl Engine {
         self.inner.attach(name, options).await
     }
 
+    /// A client has left its streams by keys or by going away, and it goes on: that is told.
+    pub fn detached(&self, name: &str) {
+        self.inner.detached(name);
+    }
+
+    /// As [`detached`](Self::detached), of an exec.
+    pub fn exec_detached(&self, id: &str) {
+        self.inner.exec_detached(id);
+    }
+
     /// Sets the size of its terminal.
     ///
     /// # Errors

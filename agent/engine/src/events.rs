@@ -32,6 +32,9 @@ pub struct Actor {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// What is to be published: an object's kind, what happened to it, and which it is.
+pub(crate) type Told = (&'static str, &'static str, Actor);
+
 /// Where events are published. Cheap to clone.
 #[derive(Clone)]
 pub struct EventBus {

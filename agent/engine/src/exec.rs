@@ -151,6 +151,15 @@ impl Inner {
         Ok(run.attached)
     }
 
+    /// Tells that a client left the streams of an exec that goes on.
+    pub(crate) fn exec_detached(&self, id: &str) {
+        if let Ok(exec) = self.execs.find(id)
+            && let Ok(handle) = self.registry.find(exec.container.as_str())
+        {
+            self.publish(&handle, "exec_detach", &[("execID", exec.id.to_string())]);
+        }
+    }
+
     pub(crate) async fn exec_wait(&self, id: &str) -> Result<i32> {
         let exec = self.execs.find(id)?;
         let mut exit = exec.exit.subscribe();

@@ -106,11 +106,22 @@ impl Inner {
 
     /// Publishes what happened to a container, with its name, image and labels as Docker does.
     pub(crate) fn publish(&self, handle: &Handle, action: &str, more: &[(&str, String)]) {
-        let record = handle.record();
-        let mut attributes = record.effective.labels.clone();
-        attributes.insert("name".into(), record.name.clone());
-        attributes.insert("image".into(), record.spec.image.clone());
-        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        self.events.publish("container", action, Actor { id: handle.id.to_string(), attributes });
+        self.events.publish("container", action, actor(handle, more));
     }
+
+    /// Tells of a new image, with a name or not.
+    pub(crate) fn image_made(&self, id: &str) {
+        let attributes = [("name".to_owned(), id.to_owned())].into();
+        self.events.publish("image", "create", Actor { id: id.to_owned(), attributes });
+    }
+}
+
+/// A container as its events name it.
+pub(crate) fn actor(handle: &Handle, more: &[(&str, String)]) -> Actor {
+    let record = handle.record();
+    let mut attributes = record.effective.labels.clone();
+    attributes.insert("name".into(), record.name.clone());
+    attributes.insert("image".into(), record.spec.image.clone());
+    attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    Actor { id: handle.id.to_string(), attributes }
 }

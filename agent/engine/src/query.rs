@@ -113,6 +113,8 @@ impl Inner {
         let path = self.cgroup_path(&handle.record());
         let pids = tokio::task::spawn_blocking(move || Cgroup::open(&CgroupPath::new(path)?)?.procs());
         let pids = pids.await.map_err(|error| EngineError::Internal(error.to_string()))??;
-        observe::top(&pids, columns, self.options.clock.now())
+        let top = observe::top(&pids, columns, self.options.clock.now())?;
+        self.publish(&handle, "top", &[]);
+        Ok(top)
     }
 }

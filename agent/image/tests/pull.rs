@@ -75,7 +75,7 @@ async fn what_is_pushed_is_pulled_and_others_read_it() {
     }
     let removed = store.images.remove(&name.familiar(), RemoveOptions::default()).await.unwrap();
     assert_eq!(removed.len(), 4, "{removed:?}");
-    assert_eq!(removed[0], Removed::Untagged(name.familiar()));
+    assert_eq!(removed[0], Removed::Untagged { name: name.familiar(), image: image.id.clone() });
     assert!(store.images.list(&ListFilter::default()).await.unwrap().is_empty());
     assert!(store.names("blobs/sha256").is_empty() && store.names("snapshots/l").is_empty());
 }

@@ -62,7 +62,13 @@ async fn names_come_and_go() {
     assert!(list(ListFilter { dangling: Some(true), ..Default::default() }).await.is_empty());
     // The only name of an image goes, and the image with it.
     let removed = images.remove("other/one:v1", RemoveOptions::default()).await.unwrap();
-    assert_eq!(removed[..2], [Removed::Untagged("other/one:v1".into()), Removed::Deleted(one.id.to_string())]);
+    assert_eq!(
+        removed[..2],
+        [
+            Removed::Untagged { name: "other/one:v1".into(), image: one.id.clone() },
+            Removed::Deleted(one.id.to_string())
+        ]
+    );
     // Two names of different repositories: not by id without force.
     assert!(matches!(images.remove(two.id.short(), RemoveOptions::default()).await, Err(Error::InUse(_))));
     images.remove(two.id.short(), RemoveOptions { force: true, ..Default::default() }).await.unwrap();
@@ -333,7 +339,7 @@ async fn a_containers_changes_become_a_layer() {
             .await
             .unwrap()
             .iter()
-            .all(|r| matches!(r, Removed::Untagged(_)))
+            .all(|r| matches!(r, Removed::Untagged { .. }))
     );
 }
 

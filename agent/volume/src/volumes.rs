@@ -204,19 +204,20 @@ impl Volumes {
         Ok(entry.volume.mountpoint.clone())
     }
 
-    /// The container has stopped.
+    /// The container has stopped. Answers whether it had the volume's files.
     ///
     /// # Errors
     /// When the kernel refuses to let go.
-    pub fn unmount(&self, name: &str, container: &str) -> Result<(), Error> {
-        if let Some(entry) = self.entries().get_mut(name)
-            && entry.running.remove(container)
-            && entry.running.is_empty()
-            && !entry.volume.options.is_empty()
-        {
+    pub fn unmount(&self, name: &str, container: &str) -> Result<bool, Error> {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(name) else { return Ok(false) };
+        if !entry.running.remove(container) {
+            return Ok(false);
+        }
+        if entry.running.is_empty() && !entry.volume.options.is_empty() {
             local::unmount(&entry.volume.mountpoint)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Bytes on the disk.

@@ -140,9 +140,20 @@ fn message(event: &Event, version: ApiVersion) -> dto::Event {
         kind: event.kind.to_owned(),
         action: event.action.clone(),
         actor: dto::Actor { id: event.actor.id.clone(), attributes: event.actor.attributes.clone() },
-        scope: "local".to_owned(),
+        scope: scope(event).to_owned(),
         time: event.time.as_second(),
         time_nano: i64::try_from(event.time.as_nanosecond()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Whether it happened to something of this machine or of the whole cluster.
+fn scope(event: &Event) -> &'static str {
+    let overlay = event.kind == "network" && event.actor.attributes.get("type").is_some_and(|kind| kind == "overlay");
+    match event.kind {
+        "config" | "node" | "secret" | "service" => "swarm",
+        // Whoever joins one is here.
+        "network" if overlay && matches!(event.action.as_str(), "create" | "update" | "remove") => "swarm",
+        _ => "local",
     }
 }
 
@@ -150,7 +161,8 @@ fn fits(event: &Event, filters: &Filters) -> bool {
     let actor = &event.actor;
     let name = actor.attributes.get("name");
     let named = |value: &String| {
-        (!value.is_empty() && actor.id.starts_with(value.as_str())) || name.is_some_and(|name| name == value)
+        !value.is_empty()
+            && (actor.id.starts_with(value.as_str()) || name.is_some_and(|name| name.starts_with(value.as_str())))
     };
     let image = |value: &String| {
         let images = actor.attributes.get("image").into_iter().chain(name).chain([&actor.id]);
@@ -161,7 +173,7 @@ fn fits(event: &Event, filters: &Filters) -> bool {
     let object = |kind: &str| filters.any(kind, |value| event.kind == kind && named(value));
     filters.any("type", |value| value == event.kind)
         && filters.any("event", action)
-        && filters.any("scope", |value| value == "local")
+        && filters.any("scope", |value| value == scope(event))
         && filters.any("image", |value| matches!(event.kind, "image" | "container") && image(value))
         && filters.labels(&actor.attributes)
         && ["config", "container", "daemon", "network", "node", "plugin", "secret", "service", "task", "volume"]

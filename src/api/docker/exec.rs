@@ -20,7 +20,7 @@ use crate::api::{
         self,
         detach::DetachKeys,
         hijack::Hijack,
-        pump::{self, Plan},
+        pump::{self, Parting, Plan},
     },
     version::ApiVersion,
 };
@@ -95,7 +95,12 @@ pub async fn start(
         let talk = async {
             match started {
                 // Clients ask for the exit code as soon as the stream ends.
-                Ok(attached) => pump::run(taken, attached, None, plan, engine.exec_wait(&id)).await,
+                Ok(attached) => {
+                    let parting = pump::run(taken, attached, None, plan, engine.exec_wait(&id)).await;
+                    if parting == Parting::Detached {
+                        engine.exec_detached(&id);
+                    }
+                }
                 Err(err) => pump::complain(taken, &ApiError::from(err).message, tty).await,
             }
         };

@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, State as With},
     http::StatusCode,
 };
+use hoist_engine::Actor;
 use hoist_proto::spec::Node;
 use serde_json::Value;
 
@@ -60,6 +61,9 @@ pub async fn update(
     let version: u64 =
         params.number("version")?.ok_or_else(|| ApiError::bad_request("invalid node version: it is missing"))?;
     control.update_node(&name, Some(version), translate::node_spec(body)?).await?;
+    if let Ok(node) = control.node(&name) {
+        publish(&state, "update", &node);
+    }
     Ok(StatusCode::OK)
 }
 
@@ -70,6 +74,14 @@ pub async fn remove(
     params: Params,
 ) -> Result<StatusCode, ApiError> {
     let control = manager(&state)?;
+    let node = control.node(&name)?;
     control.remove_node(&name, params.flag("force")).await?;
+    publish(&state, "remove", &node);
     Ok(StatusCode::OK)
+}
+
+fn publish(state: &State, action: &str, node: &Node) {
+    let name = node.spec.name.as_deref().unwrap_or(&node.description.hostname);
+    let attributes = [("name".to_owned(), name.to_owned())].into();
+    state.engine.events().publish("node", action, Actor { id: node.id.to_string(), attributes });
 }

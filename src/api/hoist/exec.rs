@@ -72,11 +72,10 @@ async fn talk(state: State, mut session: Session, id: &str, size: Option<hoist_e
             tracing::debug!(exec = id, ?order, "{}", err.message());
         }
     };
-    if let Ok(result) = session.carry(attached, engine.exec_wait(id), obey).await {
-        let last = match result {
-            Ok(code) => Event::Exit { code },
-            Err(err) => Event::failed(err),
-        };
-        session.end(&last).await;
-    }
+    let last = match session.carry(attached, engine.exec_wait(id), obey).await {
+        Ok(Ok(code)) => Event::Exit { code },
+        Ok(Err(err)) => Event::failed(err),
+        Err(Gone) => return engine.exec_detached(id),
+    };
+    session.end(&last).await;
 }

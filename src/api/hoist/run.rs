@@ -189,8 +189,8 @@ impl Job {
                 std::task::Poll::Pending => waiting.await,
             }
         };
-        let result = session.carry(attached, exit, |order| obey(engine, id, order)).await?;
-        Ok(ended(result))
+        let carried = session.carry(attached, exit, |order| obey(engine, id, order)).await;
+        carried.map(ended).inspect_err(|Gone| engine.detached(id))
     }
 
     /// A container that was to go when it ends goes when it cannot begin.

@@ -17,8 +17,23 @@ pub struct Plan {
     pub keys: DetachKeys,
 }
 
+/// How a client's connection to a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// The process has nothing more to say.
+    Over,
+    /// The client left by its keys or went away.
+    Detached,
+}
+
 /// Carries bytes until the process's output ends and `over` is ready, or the client detaches.
-pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, plan: Plan, over: impl Future) {
+pub async fn run(
+    taken: Taken,
+    attached: Attached,
+    earlier: Option<LogStream>,
+    plan: Plan,
+    over: impl Future,
+) -> Parting {
     let Taken { mut reader, mut writer } = taken;
     let Attached { output, mut input, tty } = attached;
     let keys = (tty && plan.stdin).then(|| plan.keys.clone());
@@ -26,11 +41,14 @@ pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, p
         if let Some(lines) = earlier
             && replay(lines, &mut writer, tty).await.is_err()
         {
-            return;
+            return Parting::Detached;
         }
-        forward(output, &mut writer, &plan, tty).await;
+        if forward(output, &mut writer, &plan, tty).await == Parting::Detached {
+            return Parting::Detached;
+        }
         over.await;
         let _ = writer.shutdown().await;
+        Parting::Over
     };
     let mut outward = std::pin::pin!(outward);
     let inward = async {
@@ -44,10 +62,10 @@ pub async fn run(taken: Taken, attached: Attached, earlier: Option<LogStream>, p
         }
     };
     tokio::select! {
-        () = &mut outward => return,
-        fed = inward => if matches!(fed, Fed::Detached) { return },
+        parting = &mut outward => return parting,
+        fed = inward => if matches!(fed, Fed::Detached) { return Parting::Detached },
     }
-    outward.await;
+    outward.await
 }
 
 /// Why no more input comes.
@@ -86,15 +104,15 @@ async fn feed(
     }
 }
 
-async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), plan: &Plan, tty: bool) {
+async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), plan: &Plan, tty: bool) -> Parting {
     let mut framed = BytesMut::new();
     loop {
         let chunk = match output.next().await {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return,
+            Ok(None) => return Parting::Over,
             Err(err) => {
                 tracing::debug!("output of a process: {}", err.message());
-                return;
+                return Parting::Over;
             }
         };
         if !wanted(&chunk, plan) {
@@ -108,7 +126,7 @@ async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), pla
             writer.write_all(&framed).await
         };
         if sent.is_err() || writer.flush().await.is_err() {
-            return;
+            return Parting::Detached;
         }
     }
 }

@@ -30,6 +30,7 @@ impl Engine {
     pub async fn build(&self, request: BuildRequest, events: Events, cancel: CancellationToken) -> Result<BuildResult> {
         let result = self.builder.build(request, events, cancel).await?;
         if let Some(image) = &result.image {
+            self.inner.image_made(image);
             for name in &result.names {
                 let attributes = [("name".to_owned(), name.clone())].into();
                 self.inner.events.publish("image", "tag", Actor { id: image.clone(), attributes });
@@ -51,6 +52,9 @@ impl Engine {
     /// # Errors
     /// When its records cannot be changed.
     pub async fn prune_build_cache(&self, options: PruneOptions) -> Result<PruneReport> {
-        Ok(self.builder.prune(options).await?)
+        let report = self.builder.prune(options).await?;
+        let attributes = [("reclaimed".to_owned(), report.reclaimed.to_string())].into();
+        self.inner.events.publish("builder", "prune", Actor { id: String::new(), attributes });
+        Ok(report)
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::persist::{settle, write_json};
 use super::record::Record;
+use crate::events::Actor;
 use crate::model::{ContainerPaths, State, Status};
 use crate::{EngineError, Result};
 
@@ -53,6 +54,8 @@ pub(crate) struct Cell {
     /// Restarts since it last ran well, for the length of the pause.
     pub quick_restarts: u32,
     pub execs: Vec<ExecId>,
+    /// The networks that it is on while it runs, as events name them.
+    pub connected: Vec<Actor>,
 }
 
 impl Handle {
@@ -74,6 +77,7 @@ impl Handle {
                 care: CancellationToken::new(),
                 quick_restarts: 0,
                 execs: Vec::new(),
+                connected: Vec::new(),
             }),
             disk: Mutex::new(()),
             settling: tokio::sync::Mutex::new(None),

@@ -8,7 +8,7 @@ use hoist_runtime::supervisor::{Exit, Reply, read_exit};
 
 use crate::Result;
 use crate::container::{Cell, Handle};
-use crate::inner::Inner;
+use crate::inner::{Inner, actor};
 use crate::io::Channel;
 use crate::model::{RemoveOptions, State, Status};
 
@@ -72,7 +72,9 @@ impl Inner {
     pub(crate) async fn ended(self: &Arc<Self>, handle: &Arc<Handle>, exit: Exit) -> Result<()> {
         let record = handle.record();
         handle.cell().care.cancel();
-        self.clean_up(handle, &record).await;
+        let parting = self.clean_up(handle, &record).await;
+        let ran = exit.finished_at.duration_since(exit.started_at).as_secs().max(0);
+        let died = actor(handle, &[("exitCode", exit.code.to_string()), ("execDuration", ran.to_string())]);
         let next = handle.change(false, |cell| {
             let next = after(cell, record.spec.restart, &exit);
             let state = &mut cell.state;
@@ -87,13 +89,17 @@ impl Inner {
             if next.is_some() {
                 cell.care = tokio_util::sync::CancellationToken::new();
             }
+            // Before anybody who waits for the end can do something that is told too.
+            self.events.publish("container", "die", died);
+            for (kind, action, actor) in parting {
+                self.events.publish(kind, action, actor);
+            }
             next
         })?;
         // Between two runs of one container nobody else is given its devices.
         if next.is_none() {
             self.release_devices(handle);
         }
-        self.publish(handle, "die", &[("exitCode", exit.code.to_string())]);
         match next {
             Some(pause) => self.restart_later(handle, pause),
             None if record.spec.auto_remove && !self.closing.is_cancelled() => {

@@ -1,11 +1,13 @@
 //! What a container mounts: planned once at its creation, made ready at each start.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use hoist_proto::id::ContainerId;
 use hoist_proto::spec::{ContainerSpec, Mount, MountKind, VolumeSpec};
 
 use crate::container::{PlannedMount, Record};
+use crate::events::{Actor, Told};
 use crate::inner::Inner;
 use crate::model::MountPoint;
 use crate::rootfs::Union;
@@ -52,7 +54,9 @@ pub(super) fn plan(
     for mut mount in mounts {
         let mut anonymous = false;
         if mount.kind == MountKind::Volume {
-            anonymous = mount.source.as_deref().unwrap_or_default().is_empty();
+            let name = mount.source.as_deref().unwrap_or_default();
+            anonymous = name.is_empty();
+            let there = !anonymous && engine.options.volumes.inspect(name).is_ok();
             let volume = engine.options.volumes.create(VolumeSpec {
                 name: mount.source.clone().unwrap_or_default(),
                 driver: mount.driver.clone().unwrap_or_default(),
@@ -62,6 +66,9 @@ pub(super) fn plan(
             mount.source = Some(volume.name.clone());
             let entry = PlannedMount { mount: mount.clone(), anonymous };
             engine.options.volumes.acquire(&volume.name, id.as_str())?;
+            if !there {
+                engine.events.publish("volume", "create", actor(&volume.name, &[]));
+            }
             acquired.push(entry);
         }
         planned.push(PlannedMount { mount, anonymous });
@@ -106,23 +113,40 @@ pub(super) fn release(engine: &Inner, id: &ContainerId, mounts: &[PlannedMount],
             continue;
         };
         engine.options.volumes.release(name, id.as_str());
-        if remove
-            && planned.anonymous
-            && let Err(error) = engine.options.volumes.remove(name)
-        {
-            tracing::debug!(volume = name, error = %error, "an anonymous volume stays");
+        if remove && planned.anonymous {
+            match engine.options.volumes.remove(name) {
+                Ok(()) => engine.events.publish("volume", "destroy", actor(name, &[])),
+                Err(error) => tracing::debug!(volume = name, error = %error, "an anonymous volume stays"),
+            }
         }
     }
 }
 
-/// The container has stopped: file systems of volumes may go.
-pub(super) fn unmount(engine: &Inner, record: &Record) {
+/// A volume as its events name it. All are of one driver.
+fn actor(name: &str, more: &[(&str, &str)]) -> Actor {
+    let attributes = std::iter::once(&("driver", "local")).chain(more);
+    Actor {
+        id: name.to_owned(),
+        attributes: attributes.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+/// The container has stopped: file systems of volumes may go. Answers what is to be told of it.
+pub(super) fn unmount(engine: &Inner, record: &Record) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut held = BTreeSet::new();
     for planned in record.mounts.iter().filter(|planned| planned.mount.kind == MountKind::Volume) {
         let name = planned.mount.source.as_deref().unwrap_or_default();
-        if let Err(error) = engine.options.volumes.unmount(name, record.id.as_str()) {
-            tracing::warn!(volume = name, %error, "cannot unmount a volume");
+        match engine.options.volumes.unmount(name, record.id.as_str()) {
+            Ok(true) => drop(held.insert(name)),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(volume = name, %error, "cannot unmount a volume"),
+        }
+        if held.contains(name) {
+            told.push(("volume", "unmount", actor(name, &[("container", record.id.as_str())])));
         }
     }
+    told
 }
 
 /// Makes all sources reachable, filling empty volumes from the image.
@@ -135,6 +159,13 @@ pub(super) async fn ready(engine: &Inner, record: &Record, root: &Union) -> Resu
             MountKind::Volume => {
                 let volumes = &engine.options.volumes;
                 let mut path = volumes.mount(&source, record.id.as_str())?;
+                let seen = [
+                    ("container", record.id.as_str()),
+                    ("destination", &target),
+                    ("propagation", mount.propagation.as_deref().unwrap_or_default()),
+                    ("read/write", if mount.read_only { "false" } else { "true" }),
+                ];
+                engine.events.publish("volume", "mount", actor(&source, &seen));
                 if !mount.no_copy && root.is_dir(&target) && is_empty(&path) {
                     super::files::populate(engine, record, &target, &path).await?;
                 }

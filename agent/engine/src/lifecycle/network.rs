@@ -6,6 +6,7 @@ use hoist_network::{AttachRequest, ConnectRequest, DnsConfig, Endpoint, Network,
 use hoist_proto::spec::{ContainerSpec, NetworkAttachment, NetworkMode, PortSpec};
 
 use crate::container::{Handle, Record};
+use crate::events::Actor;
 use crate::inner::Inner;
 use crate::wide::Joining;
 use crate::{EngineError, Result};
@@ -74,15 +75,17 @@ impl Inner {
         }
     }
 
-    /// Asks the cluster for addresses on those networks that span machines.
+    /// Asks the cluster for addresses on those networks that span machines. Answers which networks are meant.
     pub(super) async fn ask_wide(
         &self,
         handle: &Handle,
         record: &Record,
         requests: &mut [ConnectRequest],
-    ) -> Result<()> {
+    ) -> Result<Vec<Network>> {
+        let mut networks = Vec::new();
         for request in requests {
             let network = self.find_network(&request.network).await?;
+            networks.push(network.clone());
             let Some(wide) = self.wide().filter(|_| network.overlay.is_some()) else { continue };
             let asked = Joining {
                 network: network.spec.name.clone(),
@@ -100,7 +103,42 @@ impl Inner {
                 }
             }
         }
-        Ok(())
+        Ok(networks)
+    }
+
+    /// Tells that a container is on networks now, and keeps for its end which they are.
+    pub(super) fn tell_connected(&self, handle: &Handle, networks: &[Network]) {
+        let actors: Vec<Actor> = networks.iter().map(|network| actor(handle, network)).collect();
+        handle.cell().connected.extend(actors.iter().cloned());
+        for actor in actors {
+            self.events.publish("network", "connect", actor);
+        }
+    }
+
+    /// Tells that a container was taken off a network.
+    pub(super) fn tell_disconnected(&self, handle: &Handle, network: &Network) {
+        handle.cell().connected.retain(|actor| actor.id != network.id);
+        self.events.publish("network", "disconnect", actor(handle, network));
+    }
+
+    /// Those networks that are none, and that a container is on all the same for who follows events.
+    pub(super) async fn nominal(&self, mode: &NetworkMode) -> Vec<Network> {
+        let name = match mode {
+            NetworkMode::Host => "host",
+            NetworkMode::None => "none",
+            NetworkMode::Networks | NetworkMode::Container(_) => return Vec::new(),
+        };
+        self.options.networks.inspect(name).await.into_iter().collect()
+    }
+
+    /// Finds again which networks a container is on that an earlier daemon has started.
+    pub(super) async fn remember_connected(&self, handle: &Handle) {
+        let mut networks = self.nominal(&handle.record().spec.network_mode).await;
+        for endpoint in self.options.networks.endpoints_of(handle.id.as_str()).await {
+            networks.extend(self.options.networks.inspect(&endpoint.network).await);
+        }
+        let actors = networks.iter().map(|network| actor(handle, network)).collect();
+        handle.cell().connected = actors;
     }
 
     pub(super) fn leave_wide(&self, handle: &Handle, network: &Network) {
@@ -108,6 +146,16 @@ impl Inner {
             wide.leave(handle.id.as_str(), Some(&network.spec.name));
         }
     }
+}
+
+/// A network as the events of a container on it name it.
+fn actor(handle: &Handle, network: &Network) -> Actor {
+    let attributes = [
+        ("container".to_owned(), handle.id.to_string()),
+        ("name".to_owned(), network.spec.name.clone()),
+        ("type".to_owned(), network.spec.driver.clone()),
+    ];
+    Actor { id: network.id.clone(), attributes: attributes.into() }
 }
 
 fn protocol(protocol: hoist_proto::spec::Protocol) -> Protocol {

@@ -47,6 +47,7 @@ pub(crate) async fn recover(engine: &Arc<Inner>) -> Result<()> {
     for handle in &handles {
         if let Some(channel) = adopt(engine, handle).await {
             engine.restore_devices(handle).await;
+            engine.remember_connected(handle).await;
             alive.push((handle.clone(), channel));
         }
     }

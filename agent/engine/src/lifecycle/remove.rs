@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::mounts;
 use super::start::remove_run_dir;
 use crate::container::Handle;
+use crate::events::Actor;
 use crate::inner::Inner;
 use crate::model::{PruneOptions, PruneReport, RemoveOptions, Status};
 use crate::{EngineError, Result};
@@ -96,6 +97,8 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
+        let attributes = [("reclaimed".to_owned(), report.reclaimed.to_string())].into();
+        self.events.publish("container", "prune", Actor { id: String::new(), attributes });
         Ok(report)
     }
 }

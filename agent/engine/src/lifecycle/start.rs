@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{files, mounts, network};
 use crate::container::{Handle, Record};
+use crate::events::Told;
 use crate::inner::Inner;
 use crate::io::Channel;
 use crate::logging;
@@ -88,7 +89,9 @@ impl Inner {
                 Ok(())
             }
             Err(error) => {
-                self.clean_up(handle, &record).await;
+                for (kind, action, actor) in self.clean_up(handle, &record).await {
+                    self.events.publish(kind, action, actor);
+                }
                 self.release_devices(handle);
                 let message = error.message();
                 let code = error.exit_code();
@@ -115,9 +118,11 @@ impl Inner {
         let layers = std::iter::once(snapshot.upper.clone()).chain(snapshot.lower.iter().cloned()).collect();
         let root = Union::new(layers);
         let attach = async {
+            self.tell_connected(handle, &self.nominal(&record.spec.network_mode).await);
             let Some(mut request) = network::attach_request(record)? else { return Ok((None, Vec::new())) };
-            self.ask_wide(handle, record, &mut request.networks).await?;
+            let networks = self.ask_wide(handle, record, &mut request.networks).await?;
             let attached = self.options.networks.attach(handle.id.as_str(), request).await?;
+            self.tell_connected(handle, &networks);
             Ok::<_, EngineError>((Some(attached.sandbox.path), attached.endpoints))
         };
         let prepare = async {
@@ -190,8 +195,9 @@ impl Inner {
         }
     }
 
-    /// Gives back what the run had. A container that had nothing is no error.
-    pub(crate) async fn clean_up(&self, handle: &Handle, record: &Record) {
+    /// Gives back what the run had. A container that had nothing is no error. Answers what is to be told of it, after
+    /// the end of the run.
+    pub(crate) async fn clean_up(&self, handle: &Handle, record: &Record) -> Vec<Told> {
         let id = handle.id.as_str();
         let network = async {
             if !matches!(record.spec.network_mode, NetworkMode::Container(_))
@@ -207,7 +213,7 @@ impl Inner {
         let cgroup = self.cgroup_path(record);
         let cgroup = tokio::task::spawn_blocking(move || remove_cgroup(&cgroup));
         let rest = async {
-            mounts::unmount(self, record);
+            let unmounted = mounts::unmount(self, record);
             let shm = handle.run_dir.join("shm");
             if shm.exists() {
                 let _ = nix::mount::umount2(&shm, nix::mount::MntFlags::MNT_DETACH);
@@ -216,8 +222,11 @@ impl Inner {
             if let Ok(Err(error)) = cgroup.await {
                 tracing::warn!(container = id, %error, "cannot remove the cgroup");
             }
+            unmounted
         };
-        tokio::join!(network, rest);
+        let ((), unmounted) = tokio::join!(network, rest);
+        let left = std::mem::take(&mut handle.cell().connected);
+        left.into_iter().map(|actor| ("network", "disconnect", actor)).chain(unmounted).collect()
     }
 
     /// Who makes the container, if not we.

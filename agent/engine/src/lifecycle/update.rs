@@ -104,7 +104,10 @@ impl Inner {
         }
         record.spec.networks.push(wish);
         handle.rewrite(record)?;
-        self.publish_network(&handle, "connect", &network);
+        // One that does not run is connected by its start.
+        if handle.status().is_up() {
+            self.tell_connected(&handle, std::slice::from_ref(&network));
+        }
         Ok(())
     }
 
@@ -136,7 +139,7 @@ impl Inner {
             self.leave_wide(&handle, &network);
         }
         handle.rewrite(record)?;
-        self.publish_network(&handle, "disconnect", &network);
+        self.tell_disconnected(&handle, &network);
         Ok(())
     }
 
@@ -146,16 +149,6 @@ impl Inner {
             .networks
             .iter()
             .position(|wish| wish.network == network.spec.name || network.id.starts_with(&wish.network))
-    }
-
-    fn publish_network(&self, handle: &Handle, action: &str, network: &hoist_network::Network) {
-        let attributes = [
-            ("container".to_owned(), handle.id.to_string()),
-            ("name".to_owned(), network.spec.name.clone()),
-            ("type".to_owned(), network.spec.driver.clone()),
-        ];
-        let actor = crate::Actor { id: network.id.clone(), attributes: attributes.into() };
-        self.events.publish("network", action, actor);
     }
 
     /// Marks a container as well or not for those who look up its name.

@@ -83,8 +83,7 @@ impl Images {
                         {
                             return true;
                         }
-                        removed
-                            .extend(record.names.iter().chain(&record.digests).map(|n| Removed::Untagged(familiar(n))));
+                        removed.extend(record.names.iter().chain(&record.digests).map(|name| untagged(name, id)));
                         removed.extend(delete(state, id));
                         false
                     });
@@ -127,14 +126,14 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
             let record = state.images.get_mut(&id).ok_or_else(|| Error::NotFound(text.to_owned()))?;
             record.names.remove(name);
             record.digests.remove(name);
-            removed.push(Removed::Untagged(familiar(name)));
+            removed.push(untagged(name, &id));
             // With a repository's last tag its digests go too.
             if !record.names.iter().any(|n| repository_of(n) == repository) && !name.contains('@') {
                 let gone: Vec<String> =
                     record.digests.iter().filter(|d| repository_of(d) == repository).cloned().collect();
                 for digest in gone {
                     record.digests.remove(&digest);
-                    removed.push(Removed::Untagged(familiar(&digest)));
+                    removed.push(untagged(&digest, &id));
                 }
             }
             if !(record.names.is_empty() && record.digests.is_empty()) {
@@ -170,7 +169,7 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
                     id.short()
                 )));
             }
-            removed.extend(record.names.iter().chain(&record.digests).map(|n| Removed::Untagged(familiar(n))));
+            removed.extend(record.names.iter().chain(&record.digests).map(|name| untagged(name, &id)));
         }
     }
     if state.images.values().any(|i| i.parent.as_ref() == Some(&id)) || users.iter().any(|u| u.running) {
@@ -196,13 +195,17 @@ fn refuse_in_use(users: &[&ContainerUse], force: bool, message: impl Fn(&Contain
     }
 }
 
+fn untagged(name: &str, image: &ImageId) -> Removed {
+    Removed::Untagged { name: familiar(name), image: image.clone() }
+}
+
 /// Removes an image's record, and tells it with the layers that only this image had.
 fn delete(state: &mut State, id: &ImageId) -> Vec<Removed> {
     let Some(record) = state.images.remove(id) else { return Vec::new() };
     let mut removed = vec![Removed::Deleted(id.to_string())];
     for chain in record.chain.iter().rev() {
         if !state.images.values().any(|i| i.chain.contains(chain)) {
-            removed.push(Removed::Deleted(chain.to_string()));
+            removed.push(Removed::Layer(chain.to_string()));
         }
     }
     removed

@@ -222,10 +222,12 @@ pub struct ContainerUse {
 /// What a removal did, in Docker's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
-    /// A name was taken away.
-    Untagged(String),
-    /// An image or layer was deleted.
+    /// A name was taken away from an image.
+    Untagged { name: String, image: ImageId },
+    /// An image was deleted.
     Deleted(String),
+    /// A layer was deleted that only that image had.
+    Layer(String),
 }
 
 /// What to prune.

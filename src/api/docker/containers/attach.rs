@@ -16,7 +16,7 @@ use crate::api::{
         self,
         detach::DetachKeys,
         hijack::Hijack,
-        pump::{self, Plan},
+        pump::{self, Parting, Plan},
     },
     version::ApiVersion,
 };
@@ -50,12 +50,14 @@ pub async fn attach(
     let (stop, engine) = (state.stop.clone(), state.engine.clone());
     // Clients remove the container as soon as the stream ends, and it ends just before the process
     // does. A process that closes its output and lives on is not waited for.
-    let exited = async move {
-        let _ = tokio::time::timeout(EXIT, engine.wait(&id, WaitCondition::NotRunning)).await;
-    };
     Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| async move {
+        let exited = async {
+            let _ = tokio::time::timeout(EXIT, engine.wait(&id, WaitCondition::NotRunning)).await;
+        };
         tokio::select! {
-            () = pump::run(taken, attached, earlier, plan, exited) => {}
+            parting = pump::run(taken, attached, earlier, plan, exited) => if parting == Parting::Detached {
+                engine.detached(&id);
+            },
             () = stop.cancelled() => {}
         }
     }))

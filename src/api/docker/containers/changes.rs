@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::api::{
     State,
     body::OptionalBody,
-    docker::images::{publish, pull::reference},
+    docker::images::{publish_with, pull::reference},
     dto::{config::Config, container::Change},
     error::ApiError,
     params::Params,
@@ -68,7 +68,7 @@ pub async fn commit(
     };
     let image = state.engine.commit(id, options, params.flag_or("pause", true)).await?;
     if let Some(name) = name {
-        publish(&state, "tag", &image.id.to_string(), &name.familiar());
+        publish_with(&state, "tag", (&image.id.to_string(), &name.familiar()), &image);
     }
     Ok((StatusCode::CREATED, Json(json!({ "Id": image.id.to_string() }))))
 }

@@ -11,7 +11,13 @@ use futures_util::{SinkExt, StreamExt};
 use hoist_engine::{Attached, LogStream, StreamKind};
 
 use super::attach::{Wish, detach_keys};
-use crate::api::{State, error::ApiError, params::Params, stream::detach::DetachKeys, version::ApiVersion};
+use crate::api::{
+    State,
+    error::ApiError,
+    params::Params,
+    stream::{detach::DetachKeys, pump::Parting},
+    version::ApiVersion,
+};
 
 pub async fn attach(
     With(state): With<State>,
@@ -31,23 +37,31 @@ pub async fn attach(
         stderr: flag("stderr"),
     };
     let (attached, earlier) = wish.connect(&state, &id).await?;
-    let stop = state.stop.clone();
+    let (stop, engine) = (state.stop.clone(), state.engine.clone());
     Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
-            () = talk(socket, attached, earlier, wish, keys) => {}
+            parting = talk(socket, attached, earlier, wish, keys) => if parting == Parting::Detached {
+                engine.detached(&id);
+            },
             () = stop.cancelled() => {}
         }
     }))
 }
 
-async fn talk(socket: WebSocket, attached: Attached, earlier: Option<LogStream>, wish: Wish, mut keys: DetachKeys) {
+async fn talk(
+    socket: WebSocket,
+    attached: Attached,
+    earlier: Option<LogStream>,
+    wish: Wish,
+    mut keys: DetachKeys,
+) -> Parting {
     let (mut sink, mut source) = socket.split();
     let Attached { mut output, mut input, tty } = attached;
     let outward = async {
         if let Some(mut lines) = earlier {
             while let Ok(Some(entry)) = lines.next().await {
                 if sink.send(Message::Binary(entry.line)).await.is_err() {
-                    return;
+                    return Parting::Detached;
                 }
             }
         }
@@ -57,10 +71,11 @@ async fn talk(socket: WebSocket, attached: Attached, earlier: Option<LogStream>,
                 StreamKind::Stderr => wish.stderr,
             };
             if wanted && wish.stream && sink.send(Message::Binary(chunk.data)).await.is_err() {
-                return;
+                return Parting::Detached;
             }
         }
         let _ = sink.send(Message::Close(None)).await;
+        Parting::Over
     };
     let inward = async {
         let mut passed = Vec::new();
@@ -76,7 +91,7 @@ async fn talk(socket: WebSocket, attached: Attached, earlier: Option<LogStream>,
             }
             passed.clear();
             if tty && keys.watch(&data, &mut passed) {
-                return;
+                return Parting::Detached;
             }
             let data = if tty { &passed[..] } else { &data[..] };
             if input.write(data).await.is_err() {
@@ -85,9 +100,10 @@ async fn talk(socket: WebSocket, attached: Attached, earlier: Option<LogStream>,
         }
         // A WebSocket has no half: a client that closes it is gone.
         let _ = input.close().await;
+        Parting::Detached
     };
     tokio::select! {
-        () = outward => {}
-        () = inward => {}
+        parting = outward => parting,
+        parting = inward => parting,
     }
 }

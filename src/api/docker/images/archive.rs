@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use hoist_image::{LoadedImage, SaveFormat};
 use tokio_util::io::ReaderStream;
 
-use super::{inspect::platform, publish, reader};
+use super::{inspect::platform, publish, publish_with, reader};
 use crate::api::{
     State,
     dto::image::Progress,
@@ -46,7 +46,7 @@ pub async fn save(state: State, names: Vec<String>, params: Params) -> Result<Re
     // A name that does not exist is said before the first byte.
     for name in &names {
         let image = state.engine.images().get(name).await?;
-        publish(&state, "save", &image.id.to_string(), name);
+        publish_with(&state, "save", (&image.id.to_string(), name), &image);
     }
     let (writer, ours) = tokio::io::duplex(BUFFER);
     let images = state.engine.images().clone();

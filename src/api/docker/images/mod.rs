@@ -8,6 +8,8 @@ pub mod push;
 pub mod remove;
 pub mod search;
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     extract::{Path, State as With},
@@ -74,8 +76,17 @@ pub fn users(containers: Vec<hoist_engine::Container>) -> Vec<hoist_image::Conta
         .collect()
 }
 
-/// Tells everybody what happened to an image.
+/// Tells everybody what happened to an image that is no more, or is none.
 pub fn publish(state: &State, action: &str, id: &str, name: &str) {
-    let attributes = [("name".to_owned(), name.to_owned())].into();
+    told(state, action, (id, name), BTreeMap::new());
+}
+
+/// Tells everybody what happened to an image, with its labels as Docker does.
+pub fn publish_with(state: &State, action: &str, named: (&str, &str), image: &hoist_image::Image) {
+    told(state, action, named, image.config.config.labels.clone());
+}
+
+fn told(state: &State, action: &str, (id, name): (&str, &str), mut attributes: BTreeMap<String, String>) {
+    attributes.insert("name".to_owned(), name.to_owned());
     state.engine.events().publish("image", action, hoist_engine::Actor { id: id.to_owned(), attributes });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, extract::State as With, http::HeaderMap, response::Response};
 use hoist_image::{Auth, Image, ImportOptions, Platform, PullOptions, PullPolicy, Reference};
 
-use super::{inspect::platform, publish, reader};
+use super::{inspect::platform, publish_with, reader};
 use crate::api::{
     State,
     docker::auth,
@@ -63,7 +63,7 @@ async fn pull(state: State, reference: Reference, options: PullOptions) -> Resul
     let progress = board.clone();
     let work = async move {
         let image = state.engine.images().pull(&reference, options, progress).await?;
-        publish(&state, "pull", &reference.familiar(), &reference.familiar_name());
+        publish_with(&state, "pull", (&reference.familiar(), &reference.familiar_name()), &image);
         Ok(image)
     };
     progress::respond(board, work, false, |_: Image| Vec::new()).await
@@ -77,8 +77,8 @@ async fn pull_all(state: State, repository: Reference, options: PullOptions) -> 
         let images = state.engine.images();
         for tag in images.remote_tags(&repository, options.auth.clone()).await? {
             let reference = repository.with_tag(&tag)?;
-            images.pull(&reference, options.clone(), progress.clone()).await?;
-            publish(&state, "pull", &reference.familiar(), &reference.familiar_name());
+            let image = images.pull(&reference, options.clone(), progress.clone()).await?;
+            publish_with(&state, "pull", (&reference.familiar(), &reference.familiar_name()), &image);
         }
         Ok(())
     };
@@ -105,7 +105,7 @@ pub async fn pull_for(
         .images()
         .pull(&reference, PullOptions { platform, auth, policy, ..PullOptions::default() }, board)
         .await?;
-    publish(state, "pull", &reference.familiar(), &reference.familiar_name());
+    publish_with(state, "pull", (&reference.familiar(), &reference.familiar_name()), &image);
     Ok(image)
 }
 
@@ -120,7 +120,7 @@ async fn import(state: State, params: &Params, body: Body) -> Result<Response, A
     let work = async move {
         let image = state.engine.images().import(reader(body), options).await?;
         let shown = name.map_or_else(|| image.id.to_string(), |name| name.familiar());
-        publish(&state, "import", &image.id.to_string(), &shown);
+        publish_with(&state, "import", (&image.id.to_string(), &shown), &image);
         Ok(image)
     };
     progress::respond(Arc::default(), work, false, |image: Image| {

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State as With, http::StatusCode};
 use hoist_image::{PruneOptions, RemoveOptions, Removed};
 
-use super::{inspect::platform, publish, pull::reference, used_by};
+use super::{inspect::platform, publish, publish_with, pull::reference, used_by};
 use crate::api::{State, dto::image as dto, error::ApiError, params::Params};
 
 /// `POST /images/{name}/tag`.
@@ -15,7 +15,7 @@ pub async fn tag(state: State, name: &str, params: Params) -> Result<StatusCode,
     }
     state.engine.images().tag(name, &target).await?;
     let image = state.engine.images().get(name).await?;
-    publish(&state, "tag", &image.id.to_string(), &target.familiar());
+    publish_with(&state, "tag", (&image.id.to_string(), &target.familiar()), &image);
     Ok(StatusCode::CREATED)
 }
 
@@ -37,14 +37,15 @@ fn tell(state: &State, removed: Vec<Removed>) -> Vec<dto::Removed> {
     removed
         .into_iter()
         .map(|one| match one {
-            Removed::Untagged(name) => {
-                publish(state, "untag", &name, &name);
+            Removed::Untagged { name, image } => {
+                publish(state, "untag", &image.to_string(), &name);
                 dto::Removed::Untagged(name)
             }
             Removed::Deleted(id) => {
                 publish(state, "delete", &id, &id);
                 dto::Removed::Deleted(id)
             }
+            Removed::Layer(id) => dto::Removed::Deleted(id),
         })
         .collect()
 }
