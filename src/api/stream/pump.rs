@@ -84,6 +84,10 @@ async fn feed(
     loop {
         buffer.clear();
         if !matches!(reader.read_buf(&mut buffer).await, Ok(1..)) {
+            // A terminal has no end of input: who watches for keys has left, as Docker's client does on them.
+            if keys.is_some() {
+                return Fed::Detached;
+            }
             let _ = input.close().await;
             return Fed::Ended;
         }

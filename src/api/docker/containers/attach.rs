@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, Request, State as With},
     response::Response,
 };
-use hoist_engine::{AttachOptions, Attached, LogOptions, LogStream, WaitCondition};
+use hoist_engine::{AttachOptions, Attached, Engine, LogOptions, LogStream, WaitCondition};
 
 use crate::api::{
     State,
@@ -21,7 +21,7 @@ use crate::api::{
     version::ApiVersion,
 };
 
-/// How long the end of a process is waited for once its output has ended.
+/// How long the end of a process that seems to live on is waited for once its output has ended.
 const EXIT: Duration = Duration::from_secs(1);
 
 pub async fn attach(
@@ -52,7 +52,9 @@ pub async fn attach(
     // does. A process that closes its output and lives on is not waited for.
     Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| async move {
         let exited = async {
-            let _ = tokio::time::timeout(EXIT, engine.wait(&id, WaitCondition::NotRunning)).await;
+            let mut ended = std::pin::pin!(engine.wait(&id, WaitCondition::NotRunning));
+            // What is given back after the end of a process may take its time on a busy machine.
+            while tokio::time::timeout(EXIT, &mut ended).await.is_err() && !lives(&engine, &id).await {}
         };
         tokio::select! {
             parting = pump::run(taken, attached, earlier, plan, exited) => if parting == Parting::Detached {
@@ -61,6 +63,13 @@ pub async fn attach(
             () = stop.cancelled() => {}
         }
     }))
+}
+
+/// Whether a container's first process is there and no zombie.
+async fn lives(engine: &Engine, id: &str) -> bool {
+    let Some(pid) = engine.inspect(id).await.ok().and_then(|container| container.state.pid) else { return false };
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// `detachKeys`.
