@@ -78,6 +78,19 @@ fn start(flags: DaemonFlags, ready: &mut Ready) -> Result<(), DaemonError> {
     result
 }
 
+/// Looks at the devices over and over; seldom where there are none that can be measured.
+async fn measure(devices: hoist_device::Devices) {
+    loop {
+        let here = devices.clone();
+        let any = tokio::task::spawn_blocking(move || here.look()).await.unwrap_or(false);
+        let pause = if any { hoist_device::MEASURE_EVERY } else { SELDOM };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How often a machine without devices that can be measured is looked at.
+const SELDOM: std::time::Duration = std::time::Duration::from_secs(30);
+
 async fn serve(
     flags: DaemonFlags,
     settings: &DaemonSettings,
@@ -102,12 +115,14 @@ async fn serve(
     for listener in listeners {
         servers.spawn(crate::api::serve(listener, router.clone(), stop.clone()));
     }
+    let measuring = tokio::spawn(measure(rooms.state.engine.devices().clone()));
     let reloading = tokio::spawn(reload::on_hangup(flags, settings.clone(), rooms.state.clone(), hangups));
     ready.ready();
     tracing::info!(run_root = %roots.run.display(), data_root = %roots.data.display(), "the daemon is ready");
     let result = rooms.run_until(stop.clone()).await;
     tracing::info!("stopping; containers keep running");
     reloading.abort();
+    measuring.abort();
     stop.cancel();
     while servers.join_next().await.is_some() {}
     result

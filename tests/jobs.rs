@@ -134,6 +134,76 @@ fn a_job_is_warned_before_its_time_is_up() {
 }
 
 #[test]
+fn a_job_comes_again_and_again() {
+    let host = Host::new();
+    host.busybox();
+    let submit = |flags: &[&str]| host.hoist(&[&["job", "submit"], flags, &["busybox", "true"]].concat());
+    assert_eq!(submit(&["--cron", "0 3 * * *", "--zone", "Europe/Berlin", "--name", "nightly"]).ok(), "nightly\n");
+    let list = |format: &str| host.hoist(&["job", "cron", "ls", "--format", format]).ok();
+    assert_eq!(
+        list("{{.Name}} {{.Schedule}} {{.Zone}} {{.User}} {{.State}}"),
+        "nightly 0 3 * * * Europe/Berlin root active\n"
+    );
+    assert!(!list("{{.Next}}").trim().is_empty());
+    for (flags, words) in [
+        (&["--cron", "0 3 * *"][..], "has 4 fields"),
+        (&["--cron", "@reboot"], "@reboot"),
+        (&["--cron", "@daily", "--zone", "Mars/Olympus"], "no such time zone"),
+        (&["--cron", "@daily", "--name", "nightly"], "is there already"),
+        (&["--cron", "@daily", "--name", "big", "--gpus", "99"], "no node has"),
+    ] {
+        let told = submit(flags).fails(125);
+        assert!(told.contains(words), "{flags:?}: {told}");
+    }
+    assert_eq!(host.hoist(&["job", "cron", "pause", "nightly"]).ok(), "nightly\n");
+    assert_eq!(list("{{.State}}:{{.Next}}"), "paused:\n");
+    host.hoist(&["job", "cron", "resume", "nightly"]).ok();
+    assert!(list("{{.State}}:{{.Next}}").starts_with("active:20"));
+    host.hoist(&["job", "cron", "rm", "nightly"]).ok();
+    assert_eq!(list("{{.Name}}"), "");
+    assert!(host.hoist(&["job", "cron", "rm", "nightly"]).fails(1).contains("no such cron: nightly"));
+    assert!(host.hoist(&["job", "run", "--cron", "@daily", "busybox", "true"]).fails(125).contains("use job submit"));
+}
+
+#[test]
+fn ports_of_a_job_come_to_the_caller() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
+    let host = Host::new();
+    host.busybox();
+    // On its loopback address only, as notebooks do.
+    let serve = "echo hello from rank $RANK > page; exec busybox httpd -f -p 127.0.0.1:8888";
+    let mut job = host
+        .command(support::HOIST)
+        .args(["job", "run", "--grace", "1s", "-p", "0:8888", "busybox", "sh", "-c", serve])
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(job.stderr.take().unwrap()).lines();
+    let told = lines.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+    let address = told.split(' ').next().unwrap().to_owned();
+    assert!(told.ends_with("is port 8888 of the job"), "{told}");
+    let mut answer = String::new();
+    let asked = wait_until(|| {
+        answer.clear();
+        let stream = std::net::TcpStream::connect(&address);
+        stream.is_ok_and(|mut stream| {
+            let _ = stream.write_all(b"GET /page HTTP/1.0\r\n\r\n");
+            stream.read_to_string(&mut answer).is_ok() && !answer.is_empty()
+        })
+    });
+    assert!(asked && answer.ends_with("hello from rank 0\n"), "{answer:?}");
+    // Nothing is published on the machine, and another port is forwarded afterwards.
+    assert_eq!(host.hoist(&["ps", "--format", "{{.Ports}}"]).ok().trim(), "");
+    assert!(host.hoist(&["job", "forward", "1", "53/udp"]).fails(125).contains("only TCP"));
+    host.hoist(&["job", "cancel", "1"]).ok();
+    assert_ne!(job.wait().unwrap().code(), Some(0));
+    // One with input that has ended before anybody could attach is no failure.
+    assert_eq!(host.hoist(&["job", "run", "-i", "busybox", "sh", "-c", "echo done"]).ok(), "done\n");
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_name() {
     let host = Host::new();
     host.busybox();

@@ -146,6 +146,26 @@ fn an_unhealthy_task_is_replaced() {
 }
 
 #[test]
+fn services_run_as_the_person_who_brings_them_up() {
+    let host = Host::new();
+    host.busybox();
+    let text = "name: mine\nx-hoist-as-me: true\nservices:\n  me:\n    image: busybox\n    command: sh -c 'touch made; echo $$(id -u):$$(id -g) $$PWD $$HOME'\n  not:\n    image: busybox\n    x-hoist-as-me: false\n    command: sh -c 'echo $$PWD'\n  own:\n    image: busybox\n    user: \"7\"\n    working_dir: /tmp\n    command: sh -c 'echo $$(id -u) $$PWD'\n";
+    let file = host.write("compose.yaml", text);
+    let here = file.parent().unwrap().display().to_string();
+    let uid = |flag: &str| support::run(std::process::Command::new("id").arg(flag)).ok().trim().to_owned();
+    host.hoist(&["up", "-d"]).ok();
+    let says = |service: &str| host.hoist(&["compose", "logs", "--no-log-prefix", service]).stdout.trim().to_owned();
+    let expected = format!("{}:{} {here} ", uid("-u"), uid("-g"));
+    assert!(wait_until(|| says("me").starts_with(&expected)), "{} is not {expected}", says("me"));
+    assert!(says("me").len() > expected.len(), "HOME is set: {}", says("me"));
+    assert!(file.with_file_name("made").exists(), "the directory is the person's");
+    assert!(wait_until(|| says("not") == "/" && says("own") == "7 /tmp"), "{} {}", says("not"), says("own"));
+    host.hoist(&["down"]).ok();
+    host.write("compose.yaml", &text.replace("as-me: true", "as-me: maybe"));
+    assert!(host.hoist(&["up", "-d"]).fails(125).contains("it must be true or false"));
+}
+
+#[test]
 fn errors_name_the_place_and_the_way_out() {
     let host = Host::new();
     host.write("compose.yaml", "services:\n  web:\n    image: busybox\n    prots: ['80:80']\n");

@@ -112,7 +112,7 @@ async fn one(
     };
     tokio::select! {
         ended = alive => ended,
-        ended = heartbeats(client.clone(), &session) => ended,
+        ended = heartbeats(client.clone(), &session, worker) => ended,
         ended = assignments(client.clone(), &session, worker) => ended,
         ended = worker.reports().send(client.clone(), &session) => ended,
         ended = progress(client, &session, worker.progress()) => ended,
@@ -140,10 +140,10 @@ async fn other_devices(worker: &Worker, told: Vec<DeviceKind>, mut changes: u64)
     }
 }
 
-async fn heartbeats(mut client: DispatcherClient<Channel>, session: &str) -> Status {
+async fn heartbeats(mut client: DispatcherClient<Channel>, session: &str, worker: &Worker) -> Status {
     let mut patience = OPENING;
     loop {
-        let request = HeartbeatRequest { session_id: session.to_owned() };
+        let request = HeartbeatRequest { session_id: session.to_owned(), uses: uses(worker).await };
         match tokio::time::timeout(patience, client.heartbeat(request)).await {
             Ok(Ok(answer)) => {
                 let period = Duration::from_millis(answer.into_inner().period_millis);
@@ -154,6 +154,18 @@ async fn heartbeats(mut client: DispatcherClient<Channel>, session: &str) -> Sta
             Ok(Err(error)) => return error,
             Err(_) => return Status::deadline_exceeded("the dispatcher did not answer a heartbeat"),
         }
+    }
+}
+
+/// What tasks have made of their devices.
+async fn uses(worker: &Worker) -> Vec<u8> {
+    let engine = worker.inner.engine.clone();
+    if !engine.devices().are_measured() {
+        return Vec::new();
+    }
+    match tokio::task::spawn_blocking(move || engine.device_uses(TASK)).await {
+        Ok(uses) if !uses.is_empty() => serde_json::to_vec(&uses).expect("numbers and texts can be written"),
+        _ => Vec::new(),
     }
 }
 

@@ -270,7 +270,7 @@ async fn agent(address: &str, node: &NodeId, number: usize) -> Result<(), tonic:
     loop {
         let message = tokio::select! {
             () = tokio::time::sleep_until(due) => {
-                let answer = client.heartbeat(HeartbeatRequest { session_id: id.clone() }).await?.into_inner();
+                let answer = client.heartbeat(HeartbeatRequest { session_id: id.clone(), uses: Vec::new() }).await?.into_inner();
                 due = tokio::time::Instant::now() + Duration::from_millis(answer.period_millis);
                 continue;
             },

@@ -238,7 +238,7 @@ impl Loops {
         loops.spawn(named("orchestrator", orchestrator::run(store.clone(), token.clone())));
         loops.spawn(named("allocator", allocator::run(store.clone(), token.clone())));
         loops.spawn(named("scheduler", scheduler::run(store.clone(), token.clone())));
-        loops.spawn(named("queue", queue::run(store.clone(), token.clone())));
+        loops.spawn(named("queue", queue::run(store.clone(), self.dispatcher.uses(), token.clone())));
         loops.spawn(named("members' loop", members::run(store.clone(), self.raft.clone(), token.clone())));
         loops.spawn(named("root's rotation", ca::rotate::run(store.clone(), token.clone())));
         let (router, watchdog) = (self.dispatcher.clone(), self.dispatcher.clone());

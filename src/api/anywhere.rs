@@ -84,6 +84,11 @@ async fn pass(state: &State, request: Request) -> Result<Passed, ApiError> {
             Some(node) => Ok(Passed::Answer(ask(state, &node, request, &path).await?)),
             None => Ok(Passed::Here(Box::new(request))),
         },
+        ["hoist", "v1", "containers", name, "connect"] => {
+            let Some((node, container)) = find(state, name).await else { return Ok(Passed::Here(Box::new(request))) };
+            let path = format!("/hoist/v1/containers/{container}/connect");
+            Ok(Passed::Answer(ask(state, &node, request, &path).await?))
+        }
         ["hoist", "v1", "exec"] => {
             let (head, body) = request.into_parts();
             let mut bytes = read(body).await?;

@@ -1,5 +1,6 @@
 //! What a monitor reads, in Prometheus' text form. Docker's names where it has them.
 
+mod devices;
 mod swarm;
 
 use std::fmt::{Display, Write};
@@ -87,6 +88,7 @@ pub async fn text(state: &State) -> Result<String, ApiError> {
         "The bytes that the build cache has for itself",
         cache.iter().filter(|entry| !entry.shared).map(|entry| entry.size).sum::<u64>(),
     );
+    devices::write(&mut page, state).await?;
     swarm::write(&mut page, state);
     process(&mut page);
     Ok(page.0)

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hoist_choice::{Hold, Key, Ledger, Pool, Share, choose_all};
-use hoist_proto::spec::{DeviceKind, DeviceRequest, LocalHold};
+use hoist_proto::spec::{DeviceFigures, DeviceKind, DeviceRequest, DeviceUse, LocalHold};
 
 use crate::cdi::{self, Cache, Edits, SPEC_DIRS, Spec};
 use crate::inventory::{Declared, Inventory, Kind, Nvidia, Source, assemble, discover_drm};
-use crate::{Assigned, DeviceError, Result, grant};
+use crate::measure::{self, Faults, Measured, Uses};
+use crate::{Assigned, DeviceError, Result, char_links, grant};
 
 /// How the devices of a machine are found.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub struct Devices {
     state: Arc<Mutex<State>>,
     /// Counts changes of who holds what and of what is set aside.
     changes: Arc<AtomicU64>,
+    /// Whether the last look has measured anything.
+    measured: Arc<AtomicBool>,
 }
 
 struct State {
@@ -66,6 +69,11 @@ struct State {
     found: Vec<Kind>,
     found_warnings: Vec<String>,
     aside: BTreeMap<Key, String>,
+    faults: Faults,
+    /// When the devices were looked at last, and what they did.
+    looked: Option<Instant>,
+    figures: BTreeMap<Key, DeviceFigures>,
+    uses: Uses,
     ledger: Ledger,
     inventory: Inventory,
 }
@@ -104,10 +112,14 @@ impl Devices {
             found: Vec::new(),
             found_warnings: Vec::new(),
             aside: BTreeMap::new(),
+            faults: Faults::default(),
+            looked: None,
+            figures: BTreeMap::new(),
+            uses: Uses::default(),
             ledger: Ledger::default(),
             inventory: Inventory::default(),
         };
-        Self { state: Arc::new(Mutex::new(state)), changes: Arc::default() }
+        Self { state: Arc::new(Mutex::new(state)), changes: Arc::default(), measured: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -213,6 +225,9 @@ impl Devices {
         let grant = grant::grant(&state.inventory, &state.nvidia, requests, assigned, &shares, env)?;
         state.ledger = ledger;
         self.changed();
+        if grant.assigned.iter().any(|one| state.inventory.kind(&one.kind).is_some_and(Kind::is_nvidia)) {
+            char_links::ensure(Path::new("/dev"), grant.edits.device_nodes.iter().map(|node| node.host()));
+        }
         Ok(grant)
     }
 
@@ -262,8 +277,66 @@ impl Devices {
         let mut state = self.state();
         let key = state.key(kind, name)?;
         state.aside.remove(&key);
+        state.faults.forgive(&key);
+        state.nvidia.forgive(&key.1);
         self.changed();
         Ok(())
+    }
+
+    /// Measures the devices, and sets aside those with which something is wrong; to be called every [`MEASURE_EVERY`].
+    /// Says whether there is anything to be watched. Asks drivers: not for threads that must not block.
+    ///
+    /// [`MEASURE_EVERY`]: crate::MEASURE_EVERY
+    pub fn look(&self) -> bool {
+        let mut state = self.state();
+        state.refresh();
+        let now = Instant::now();
+        let span = state.looked.replace(now).map_or(Duration::ZERO, |before| now.duration_since(before));
+        let (figures, changed) = state.look(now, span);
+        let any = !figures.is_empty();
+        let watched = any || state.declared.values().any(|declared| declared.health.is_some());
+        state.figures = figures;
+        drop(state);
+        self.measured.store(any, Ordering::Relaxed);
+        if changed {
+            self.changed();
+        }
+        watched
+    }
+
+    /// Whether any device is measured. Costs nothing.
+    pub fn are_measured(&self) -> bool {
+        self.measured.load(Ordering::Relaxed)
+    }
+
+    /// What the devices did when they were looked at last.
+    pub fn measured(&self) -> Vec<Measured> {
+        let state = self.state();
+        let of = |((kind, name), figures): (&Key, &DeviceFigures)| Measured {
+            kind: kind.clone(),
+            name: name.clone(),
+            figures: figures.clone(),
+        };
+        state.figures.iter().map(of).collect()
+    }
+
+    /// What a holder does with its devices: the mean of their utilisation, and its share of their memory.
+    pub fn figures_of(&self, holder: &str) -> Vec<DeviceFigures> {
+        let state = self.state();
+        let held = |key: &Key| state.ledger.holds(key).iter().any(|hold| hold.holder == holder);
+        state.figures.iter().filter(|(key, _)| held(key)).map(|(_, figures)| figures.clone()).collect()
+    }
+
+    /// What a holder has made of its devices so far.
+    pub fn use_of(&self, holder: &str) -> DeviceUse {
+        self.state().uses.of(holder)
+    }
+
+    /// The same of all who hold devices, or held some and are still of interest.
+    pub fn uses(&self, interesting: impl Fn(&str) -> bool) -> Vec<(String, DeviceUse)> {
+        let mut state = self.state();
+        state.uses.forget_all_but(interesting);
+        state.uses.all()
     }
 }
 
@@ -276,8 +349,27 @@ impl State {
             self.found = self.nvidia.discover(&mut self.found_warnings).into_iter().collect();
             self.found.extend(discover_drm(Path::new("/sys"), Path::new("/dev")));
         }
-        self.inventory = assemble(&self.cache, &self.declared, &self.fixed, self.found.clone(), &self.aside);
+        self.inventory =
+            assemble(&self.cache, &self.declared, &self.fixed, self.found.clone(), &self.aside, &self.faults.known);
         self.inventory.warnings.extend(self.found_warnings.iter().cloned());
+    }
+
+    /// What each device does, and whether other ones are set aside than before.
+    fn look(&mut self, now: Instant, span: Duration) -> (BTreeMap<Key, DeviceFigures>, bool) {
+        let (mut figures, mut changed) = (BTreeMap::new(), false);
+        self.nvidia.hear_events();
+        for kind in &self.inventory.kinds {
+            for device in &kind.devices {
+                let key = (kind.name.clone(), device.name.clone());
+                let seen = measure::look(&self.nvidia, self.declared.get(&kind.name), kind, device);
+                changed |= self.faults.note(&key, seen.fault, now);
+                if let Some(found) = seen.figures {
+                    self.uses.add(&self.ledger, &key, device.shares, self.figures.get(&key), &found, span);
+                    figures.insert(key, found);
+                }
+            }
+        }
+        (figures, changed)
     }
 
     fn key(&mut self, kind: &str, name: &str) -> Result<Key> {

@@ -34,7 +34,7 @@ pub(crate) fn grant(
             continue;
         }
         if kind.is_nvidia() && kind.groups.is_empty() && kind.common != Edits::default() {
-            edits.extend(nvidia.common(&capabilities(requests, env)));
+            edits.extend(nvidia.common(&capabilities(requests, env)?));
             library_dir = nvidia.library_dir().map(str::to_owned);
         } else {
             edits.extend(kind.common.clone());
@@ -88,16 +88,24 @@ fn variable(kind: &str) -> String {
 }
 
 /// What of the driver is wanted: what the request names, and what the image's variable does.
-fn capabilities(requests: &[DeviceRequest], env: &[String]) -> Vec<String> {
-    let said = env.iter().rev().find_map(|variable| variable.strip_prefix("NVIDIA_DRIVER_CAPABILITIES="));
-    let said = said.filter(|text| !text.is_empty()).unwrap_or("utility,compute");
-    let mut wanted: Vec<String> = if said.split(',').any(|word| word.trim() == "all") {
+fn capabilities(requests: &[DeviceRequest], env: &[String]) -> Result<Vec<String>> {
+    const VARIABLE: &str = "NVIDIA_DRIVER_CAPABILITIES";
+    let said = env.iter().rev().find_map(|variable| variable.strip_prefix(VARIABLE)?.strip_prefix('='));
+    let said = said.filter(|text| !text.trim().is_empty()).unwrap_or("utility,compute");
+    let words = || said.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(unknown) = words().find(|word| *word != "all" && !CAPABILITIES.contains(word)) {
+        return Err(DeviceError::Request(format!(
+            "{VARIABLE}={said}: {unknown:?} is none of all, {}",
+            CAPABILITIES.join(", ")
+        )));
+    }
+    let mut wanted: Vec<String> = if words().any(|word| word == "all") {
         CAPABILITIES.map(str::to_owned).to_vec()
     } else {
-        said.split(',').map(|word| word.trim().to_owned()).collect()
+        words().map(str::to_owned).collect()
     };
     wanted.extend(requests.iter().flat_map(|request| request.capabilities.iter().flatten().cloned()));
-    wanted
+    Ok(wanted)
 }
 
 /// The host's server for processes that use a GPU at the same time, and the limits that it keeps.
@@ -145,5 +153,23 @@ impl Grant {
                 mount.container_path = format!("{place}/{name}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_say_what_of_the_driver_they_need() {
+        let of = |env: &[&str]| capabilities(&[], &env.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&[]).unwrap(), ["utility", "compute"]);
+        assert_eq!(of(&["NVIDIA_DRIVER_CAPABILITIES="]).unwrap(), ["utility", "compute"]);
+        assert_eq!(of(&["NVIDIA_DRIVER_CAPABILITIES=all"]).unwrap(), CAPABILITIES);
+        // The last one counts, as in a process's environment.
+        let twice = ["NVIDIA_DRIVER_CAPABILITIES=all", "NVIDIA_DRIVER_CAPABILITIES=video, compute,"];
+        assert_eq!(of(&twice).unwrap(), ["video", "compute"]);
+        let told = of(&["NVIDIA_DRIVER_CAPABILITIES=compute,fast"]).unwrap_err().to_string();
+        assert!(told.contains("\"fast\" is none of all, compute"), "{told}");
     }
 }

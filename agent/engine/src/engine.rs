@@ -7,14 +7,13 @@ use hoist_device::Devices;
 use hoist_image::Images;
 use hoist_network::Networks;
 use hoist_proto::id::{ContainerId, ExecId};
-use hoist_proto::spec::{ContainerSpec, DeviceKind};
+use hoist_proto::spec::{ContainerSpec, DeviceKind, DeviceUse};
 use hoist_runtime::cgroup::{Cgroup, CgroupPath};
 use hoist_volume::Volumes;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Result;
 use crate::container::Registry;
 use crate::events::EventBus;
 use crate::exec::Execs;
@@ -27,6 +26,7 @@ use crate::runtimes::Runtimes;
 use crate::secrets::Secrets;
 use crate::streams::{Attached, LogStream};
 use crate::wide::WideNetworks;
+use crate::{EngineError, Result};
 
 /// The containers of one machine. A clone is the same engine.
 #[derive(Clone)]
@@ -132,6 +132,40 @@ impl Engine {
             let record = container.record();
             (!record.effective.labels.contains_key(known)).then(|| record.name.clone())
         })
+    }
+
+    /// What containers with the label `known` have made of their devices so far, by the label's value. A container is
+    /// told of until it is removed.
+    ///
+    /// It may wait while the devices are measured.
+    pub fn device_uses(&self, known: &str) -> Vec<(String, DeviceUse)> {
+        let uses = self.devices().uses(|holder| self.inner.registry.find(holder).is_ok());
+        let labelled = |(holder, used): (String, DeviceUse)| {
+            let record = self.inner.registry.find(&holder).ok()?.record();
+            Some((record.effective.labels.get(known)?.clone(), used))
+        };
+        uses.into_iter().filter_map(labelled).collect()
+    }
+
+    /// Connects to a port on which somebody in the container listens, also one that is not published and one of its
+    /// loopback addresses.
+    ///
+    /// # Errors
+    /// `Conflict` without a process, and when nobody listens.
+    pub async fn connect(&self, name: &str, port: u16) -> Result<std::net::TcpStream> {
+        let container = self.inspect(name).await?;
+        if !container.state.status.is_up() {
+            return Err(EngineError::Conflict(format!("container {name} is not running")));
+        }
+        let sandbox = container.sandbox.clone();
+        let work = move || match sandbox {
+            Some(pinned) => hoist_network::connect(&pinned, port),
+            // It is on the machine's own network.
+            None => hoist_network::connect_here(port),
+        };
+        let connected = tokio::task::spawn_blocking(work).await;
+        let connected = connected.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        connected.map_err(|error| EngineError::Conflict(format!("cannot connect to port {port} of {name}: {error}")))
     }
 
     /// What a monitor reads.

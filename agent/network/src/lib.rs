@@ -32,6 +32,7 @@ pub use model::{
     AttachRequest, Attached, ConnectRequest, DnsConfig, Endpoint, IpamConfig, IpamSpec, MacAddress, MeshPort, Network,
     NetworkSpec, Overlay, Peer, PortRange, PortRequest, Protocol, PublishedPort, Sandbox, VirtualService,
 };
+pub use netns::{connect, connect_here};
 pub use networks::Networks;
 pub use options::{DnsOptions, Options, Pool};
 pub use subnet::Subnet;

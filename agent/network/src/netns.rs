@@ -18,6 +18,26 @@ pub(crate) fn within<T: Send>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> io:
     })
 }
 
+/// Connects to a port of whoever listens in the namespace that is pinned to a path, be it on its loopback addresses
+/// only. Blocks.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn connect(pinned: &Path, port: u16) -> io::Result<std::net::TcpStream> {
+    let namespace = File::open(pinned)?;
+    within(namespace.as_fd(), || connect_here(port))
+}
+
+/// The same in this process's own namespace.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn connect_here(port: u16) -> io::Result<std::net::TcpStream> {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .or_else(|error| TcpStream::connect((Ipv6Addr::LOCALHOST, port)).map_err(|_| error))
+}
+
 /// Makes a namespace and runs `f` in it; the namespace lives as long as the file.
 pub(crate) fn create<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<(File, T)> {
     in_thread(|| {

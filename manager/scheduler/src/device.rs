@@ -10,6 +10,16 @@ pub fn holds_devices(task: &Task) -> bool {
     task.status.state >= TaskState::Assigned && !task.status.state.is_final()
 }
 
+/// A device of the task's with which something is wrong, and what.
+pub fn faulty_device(task: &Task, node: &Node) -> Option<String> {
+    task.devices.iter().find_map(|given| {
+        let kind = node.description.devices.iter().find(|kind| kind.name == given.kind)?;
+        let device = kind.devices.iter().find(|device| device.name == given.name && device.faulty)?;
+        let why = device.set_aside.as_deref().unwrap_or("it is faulty");
+        Some(format!("its device {}={} is set aside: {why}", kind.name, device.short()))
+    })
+}
+
 /// Whether the node could meet the requests if nobody held anything and nothing was set aside, from where it may return.
 pub(crate) fn has(requests: &[DeviceRequest], node: &Node) -> bool {
     if requests.is_empty() || choose_from(requests, node, &mut Ledger::default(), "", &[]).is_ok() {

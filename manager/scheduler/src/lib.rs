@@ -19,7 +19,7 @@ mod needs;
 mod snapshot;
 
 pub use constraint::{Constraint, InvalidConstraint};
-pub use device::{holds_devices, never_met};
+pub use device::{faulty_device, holds_devices, never_met};
 pub use explain::{Candidate, Explanation, Refusal};
 pub use filter::Unsuitable;
 pub use needs::Needs;

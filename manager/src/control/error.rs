@@ -13,6 +13,8 @@ pub enum ControlError {
     NoSuchTask(String),
     #[error("no such job: {0}")]
     NoSuchJob(String),
+    #[error("no such cron: {0}")]
+    NoSuchCron(String),
     /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),

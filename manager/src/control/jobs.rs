@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hoist_proto::spec::{
-    Caller, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted, Task,
-    UsageRow,
+    Caller, DeviceUse, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted,
+    Task, TaskState, UsageRow,
 };
 use hoist_proto::{clock::Timestamp, id::JobId, unit};
 use hoist_scheduler::Constraint;
@@ -12,6 +12,16 @@ use hoist_store::{Tables, Tx, Wake};
 
 use super::{Control, ControlError, signals};
 use crate::queue::{View, drop_service, end, usage_of};
+
+/// How far a job has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Started {
+    pub state: JobState,
+    pub reason: String,
+    /// The container of its first task.
+    pub container: Option<String>,
+}
 
 /// The most jobs of one array.
 const LARGEST_ARRAY: usize = 100_000;
@@ -22,36 +32,7 @@ impl Control {
     /// # Errors
     /// What can never run is refused at once, with the nearest that could.
     pub async fn submit(&self, caller: Caller, request: JobRequest) -> Result<Submitted, ControlError> {
-        self.inner
-            .store
-            .update(|tx| {
-                let user = owner(tx, &caller, request.user.as_deref())?;
-                let mut spec = request.spec.clone();
-                check(tx, &mut spec, &user)?;
-                let number = next_number(tx)?;
-                let array = request.array.as_ref();
-                if array.is_some_and(|array| array.indices.is_empty() || array.indices.len() > LARGEST_ARRAY) {
-                    return Err(ControlError::invalid(format!("an array has 1 to {LARGEST_ARRAY} jobs")));
-                }
-                let indices: Vec<_> = match array {
-                    Some(array) => array
-                        .indices
-                        .iter()
-                        .map(|index| Some(hoist_proto::spec::ArrayIndex { index: *index, at_once: array.at_once }))
-                        .collect(),
-                    None => vec![None],
-                };
-                let mut jobs = Vec::with_capacity(indices.len());
-                for array in indices {
-                    let id = JobId::random();
-                    jobs.push(id.clone());
-                    let status = JobStatus { held: request.hold, ..JobStatus::default() };
-                    let (user, uid) = (user.clone(), caller.uid);
-                    tx.put(Job { id, meta: Meta::default(), number, array, user, uid, spec: spec.clone(), status })?;
-                }
-                Ok(Submitted { number, jobs })
-            })
-            .await
+        self.inner.store.update(|tx| make_jobs(tx, &caller, &request)).await
     }
 
     /// All jobs, in the order of their numbers.
@@ -144,6 +125,39 @@ impl Control {
         .await
     }
 
+    /// Waits until the job's first task has a container, the job has ended, or it waits for another reason than `told`.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn wait_for_start(&self, name: &str, told: &str) -> Result<Started, ControlError> {
+        let look = |tables: &Tables| {
+            let Some(job) = find(tables, name)?.into_iter().next() else {
+                return Err(ControlError::NoSuchJob(name.to_owned()));
+            };
+            let tasks = job.status.service.iter().flat_map(|service| tables.tasks_of(service));
+            let first = tasks.min_by_key(|task| task.slot);
+            // A container that is made but does not run yet has nothing to be followed.
+            let first = first.filter(|task| task.status.state >= TaskState::Running);
+            let container = first.and_then(|task| task.status.container_id.clone());
+            Ok(Started { state: job.status.state, reason: job.status.reason.clone(), container })
+        };
+        let (mut now, mut watch) = self.inner.store.watch(look);
+        loop {
+            let started = now?;
+            let waits = started.state == JobState::Pending && started.reason != told && !started.reason.is_empty();
+            if waits || started.container.is_some() || started.state.is_final() {
+                return Ok(started);
+            }
+            tokio::select! {
+                () = self.inner.cancel.cancelled() => return Err(ControlError::Conflict("the manager ends".into())),
+                wake = watch.next() => if matches!(wake, Wake::Closed) {
+                    return Err(ControlError::Conflict("the manager ends".into()));
+                }
+            }
+            now = self.inner.store.view(look);
+        }
+    }
+
     /// Waits until all these jobs have ended.
     pub async fn wait_for_jobs(&self, name: &str) -> Result<Vec<Job>, ControlError> {
         let (found, mut watch) = self.inner.store.watch(|tables| find(tables, name));
@@ -201,6 +215,7 @@ impl Control {
                     jobs: 1,
                     device_millis: used.device_millis,
                     cpu_millis: used.cpu_millis,
+                    used: DeviceUse::default(),
                 });
             }
             rows
@@ -231,8 +246,40 @@ impl Control {
     }
 }
 
+/// Writes a job, or an array of them, into the queue.
+///
+/// # Errors
+/// What can never run is refused, with the nearest that could.
+pub(crate) fn make_jobs(tx: &mut Tx<'_>, caller: &Caller, request: &JobRequest) -> Result<Submitted, ControlError> {
+    let user = owner(tx, caller, request.user.as_deref())?;
+    let mut spec = request.spec.clone();
+    check(tx, &mut spec, &user)?;
+    let array = request.array.as_ref();
+    if array.is_some_and(|array| array.indices.is_empty() || array.indices.len() > LARGEST_ARRAY) {
+        return Err(ControlError::invalid(format!("an array has 1 to {LARGEST_ARRAY} jobs")));
+    }
+    let number = next_number(tx)?;
+    let indices: Vec<_> = match array {
+        Some(array) => array
+            .indices
+            .iter()
+            .map(|index| Some(hoist_proto::spec::ArrayIndex { index: *index, at_once: array.at_once }))
+            .collect(),
+        None => vec![None],
+    };
+    let mut jobs = Vec::with_capacity(indices.len());
+    for array in indices {
+        let id = JobId::random();
+        jobs.push(id.clone());
+        let status = JobStatus { held: request.hold, ..JobStatus::default() };
+        let (user, uid) = (user.clone(), caller.uid);
+        tx.put(Job { id, meta: Meta::default(), number, array, user, uid, spec: spec.clone(), status })?;
+    }
+    Ok(Submitted { number, jobs })
+}
+
 /// For whom the job is: an admin may say so.
-fn owner(tables: &Tables, caller: &Caller, wanted: Option<&str>) -> Result<String, ControlError> {
+pub(super) fn owner(tables: &Tables, caller: &Caller, wanted: Option<&str>) -> Result<String, ControlError> {
     match wanted {
         Some(user) if user != caller.user && !is_admin(tables, caller) => {
             Err(ControlError::Forbidden(format!("{} may not submit jobs for {user}", caller.user)))
@@ -242,7 +289,7 @@ fn owner(tables: &Tables, caller: &Caller, wanted: Option<&str>) -> Result<Strin
     }
 }
 
-fn is_admin(tables: &Tables, caller: &Caller) -> bool {
+pub(super) fn is_admin(tables: &Tables, caller: &Caller) -> bool {
     caller.uid == Some(0) || tables.queue().is_some_and(|queue| queue.spec.admins.contains(&caller.user))
 }
 
@@ -272,13 +319,20 @@ fn find(tables: &Tables, name: &str) -> Result<Vec<Arc<Job>>, ControlError> {
 }
 
 /// The queue's record, which is made with the first job.
-fn queue(tx: &mut Tx<'_>) -> Result<Queue, ControlError> {
+pub(super) fn queue(tx: &mut Tx<'_>) -> Result<Queue, ControlError> {
     if let Some(queue) = tx.queue() {
         return Ok((**queue).clone());
     }
     let id = tx.cluster().map(|cluster| cluster.id.clone()).unwrap_or_else(hoist_proto::id::ClusterId::random);
-    let queue =
-        Queue { id, meta: Meta::default(), spec: QueueSpec::default(), last: 0, used: Vec::new(), fading: Vec::new() };
+    let queue = Queue {
+        id,
+        meta: Meta::default(),
+        spec: QueueSpec::default(),
+        last: 0,
+        used: Vec::new(),
+        fading: Vec::new(),
+        crons: Default::default(),
+    };
     tx.put(queue.clone())?;
     Ok(queue)
 }
@@ -291,7 +345,7 @@ fn next_number(tx: &mut Tx<'_>) -> Result<u64, ControlError> {
 }
 
 /// Fills in the partition's defaults and refuses what cannot be.
-fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError> {
+pub(super) fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), ControlError> {
     if spec.container.image.is_empty() {
         return Err(ControlError::invalid("a job needs an image"));
     }
@@ -381,6 +435,15 @@ fn check_rules(spec: &QueueSpec) -> Result<(), ControlError> {
             return Err(ControlError::invalid(format!("partition {:?} has no name of its own", partition.name)));
         }
         constraints(&partition.constraints)?;
+        if partition.idle_percent.is_some() != partition.idle_minutes.is_some() {
+            return Err(ControlError::invalid(format!(
+                "partition {}: idle_percent and idle_minutes belong together",
+                partition.name
+            )));
+        }
+        if partition.idle_percent.is_some_and(|percent| percent == 0 || percent > 100) {
+            return Err(ControlError::invalid(format!("partition {}: idle_percent is from 1 to 100", partition.name)));
+        }
     }
     for reservation in &spec.reservations {
         constraints(&reservation.constraints)?;

@@ -7,6 +7,7 @@
 mod census;
 mod cluster;
 pub(crate) mod convert;
+mod crons;
 mod devices;
 mod door;
 mod error;
@@ -32,5 +33,6 @@ pub(crate) use files::REPLACED;
 pub use files::{FileChange, StoredFile};
 pub use hoist_scheduler::Explanation;
 pub use images::{ImageSource, NoImages, Wanted};
-pub use jobs::ends_by;
+pub(crate) use jobs::make_jobs;
+pub use jobs::{Started, ends_by};
 pub use services::{RegistryAuthFrom, ServiceChange};

@@ -39,6 +39,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{Progress, ProgressEvent, caller, leader::Leadership};
 use session::Session;
 
+use crate::queue::Uses;
+
 /// After so many missed calls a node is down.
 const MISSED: u32 = 3;
 /// No agent has to call more often.
@@ -57,6 +59,7 @@ pub struct Dispatcher {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     progress: Progress,
+    uses: Uses,
     sessions: Mutex<HashMap<SessionId, Session>>,
     changed: tokio::sync::Notify,
     router: router::Router,
@@ -76,7 +79,23 @@ pub(crate) enum Callers {
 impl Dispatcher {
     pub(crate) fn new(store: Store, progress: Progress, leadership: Leadership, callers: Callers) -> Self {
         let (sessions, changed, router) = (Mutex::default(), tokio::sync::Notify::new(), router::Router::default());
-        Self { inner: Arc::new(Inner { store, progress, sessions, changed, router, leadership, callers }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                progress,
+                uses: Uses::default(),
+                sessions,
+                changed,
+                router,
+                leadership,
+                callers,
+            }),
+        }
+    }
+
+    /// What the agents say of the tasks' devices.
+    pub(crate) fn uses(&self) -> Uses {
+        self.inner.uses.clone()
     }
 
     /// How often an agent is to call.
@@ -176,6 +195,7 @@ impl dispatcher_server::Dispatcher for Dispatcher {
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         let (_, node) = self.session_of(&request, &request.get_ref().session_id)?;
         self.believe(&node).await?;
+        self.inner.uses.note(&request.get_ref().uses, tokio::time::Instant::now());
         Ok(Response::new(HeartbeatResponse { period_millis: self.period().as_millis() as u64 }))
     }
 

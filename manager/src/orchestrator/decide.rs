@@ -5,7 +5,7 @@ use hoist_proto::{
     id::TaskId,
     spec::{Availability, Lifecycle, NodeState, Service, ServiceMode, Task, TaskState},
 };
-use hoist_scheduler::Constraint;
+use hoist_scheduler::{Constraint, faulty_device};
 use hoist_store::Tables;
 
 use super::{Decision, Step, dependency, job, reaper, slot, update};
@@ -141,6 +141,9 @@ pub(crate) fn displaced(tables: &Tables, service: &Service, task: &Task) -> Opti
     let node = tables.nodes().get(task.node.as_ref()?)?;
     if node.spec.availability == Availability::Drain {
         return Some("its node is drained");
+    }
+    if faulty_device(task, node).is_some() {
+        return Some("a device that it has is faulty");
     }
     let meets = |text: &String| text.parse::<Constraint>().is_ok_and(|constraint| constraint.met_by(node));
     let placement = &service.spec.task.placement;

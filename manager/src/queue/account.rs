@@ -2,7 +2,7 @@
 
 use hoist_proto::{
     clock::Timestamp,
-    spec::{Fading, Job, Queue, UsageRow},
+    spec::{DeviceUse, Fading, Job, Queue, UsageRow},
 };
 use hoist_queue::Usage;
 
@@ -28,7 +28,8 @@ pub(crate) fn usage_of(job: &Job, now: Timestamp) -> Used {
 }
 
 /// Adds an attempt that has ended to the account's rows.
-pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp) {
+/// `measured` is what it made of its devices.
+pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp, measured: DeviceUse) {
     let used = usage_of(job, now);
     let (user, project) = (job.user.clone(), job.spec.project.clone());
     let day = now.strftime("%Y-%m-%d").to_string();
@@ -38,6 +39,7 @@ pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp) {
             row.jobs += 1;
             row.device_millis += used.device_millis;
             row.cpu_millis += used.cpu_millis;
+            row.used.add(&measured);
         }
         None => queue.used.push(UsageRow {
             day,
@@ -46,6 +48,7 @@ pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp) {
             jobs: 1,
             device_millis: used.device_millis,
             cpu_millis: used.cpu_millis,
+            used: measured,
         }),
     }
     let half_life = u64::from(queue.spec.half_life_hours) * 3_600_000;

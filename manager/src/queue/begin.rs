@@ -68,6 +68,8 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, places: Vec<Place>) -> Result<()
         job.status.warned = false;
         job.status.leaving = None;
         job.status.counted = 0;
+        job.status.idle_since = None;
+        job.status.idle_warned = None;
     })
 }
 

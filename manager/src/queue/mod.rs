@@ -8,21 +8,28 @@
 //! - `machines` is the devices of nodes and the requests for them.
 //! - `settle` sees how jobs that run have ended, and ends those whose time is up.
 //! - `begin` makes the service and the tasks of a job that starts.
-//! - `account` counts what was used.
+//! - `account` counts what was used; `uses` is what agents say of that, and `idle` ends jobs that use nothing.
+//! - `cron` is schedules, and `recur` makes the jobs that come again and again.
 //! - `run` is the loop.
 
 mod account;
 mod begin;
+mod cron;
+mod idle;
 mod machines;
+mod recur;
 mod run;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod view;
 
 pub(crate) use account::usage_of;
+pub(crate) use recur::read as read_schedule;
 #[cfg(test)]
 pub(crate) use run::pass;
 pub(crate) use run::run;
 pub(crate) use settle::{drop_service, end};
+pub(crate) use uses::Uses;
 pub(crate) use view::View;

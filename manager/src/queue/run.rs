@@ -7,22 +7,22 @@ use hoist_proto::{
     spec::{Job, JobState, Node, Queue, Task},
 };
 use hoist_queue::{Plan, plan};
-use hoist_store::{Commit, Store, StoreError, Tx, Wake};
+use hoist_store::{Commit, Store, StoreError, Tables, Tx, Wake};
 use tokio_util::sync::CancellationToken;
 
-use super::{begin, begin::Place, settle, view::View};
+use super::{begin, begin::Place, recur, settle, uses::Uses, view::View};
 
 /// The queue is looked at so often at least: waiting adds priority, and use fades.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Runs until cancelled; an error is the store's.
-pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), StoreError> {
+pub(crate) async fn run(store: Store, uses: Uses, cancel: CancellationToken) -> Result<(), StoreError> {
     let ((), mut watch) = store.watch(|_| ());
     loop {
-        let Some(wake) = crate::patience::wait_for_log(pass(&store).await, "queue").await? else { continue };
+        let Some(wake) = crate::patience::wait_for_log(pass(&store, &uses).await, "queue").await? else { continue };
         let now = store.clock().now();
         let wait = wake.map_or(PERIOD, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default().min(PERIOD));
-        let idle = store.view(|tables| tables.jobs().is_empty());
+        let idle = store.view(is_idle);
         let timer = async {
             if idle {
                 std::future::pending::<()>().await;
@@ -44,9 +44,14 @@ pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), S
     }
 }
 
+/// Nothing waits, runs or comes again.
+fn is_idle(tables: &Tables) -> bool {
+    tables.jobs().is_empty() && tables.queue().is_none_or(|queue| queue.crons.is_empty())
+}
+
 /// Whether the queue has anything to think about.
 fn concerns(store: &Store, commit: &Commit) -> bool {
-    if store.view(|tables| tables.jobs().is_empty()) {
+    if store.view(is_idle) {
         return false;
     }
     commit.events.iter().any(|event| {
@@ -63,14 +68,15 @@ fn concerns(store: &Store, commit: &Commit) -> bool {
 }
 
 /// One look at the whole queue; gives the next moment at which a job's time is up.
-pub(crate) async fn pass(store: &Store) -> Result<Option<Timestamp>, StoreError> {
-    if store.view(|tables| tables.jobs().is_empty()) {
+pub(crate) async fn pass(store: &Store, uses: &Uses) -> Result<Option<Timestamp>, StoreError> {
+    if store.view(is_idle) {
         return Ok(None);
     }
     let now = store.clock().now();
     store
         .update(|tx| {
-            let wake = settle::settle(tx, now)?;
+            let due = recur::make_due(tx, now)?;
+            let wake = settle::settle(tx, now, uses)?.into_iter().chain(due).min();
             let view = View::of(tx, now, None);
             let plan = plan(&view.input());
             carry_out(tx, &view, plan)?;

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use hoist_proto::{
     clock::Timestamp,
-    spec::{ClusterNetwork, Job, JobState, Lifecycle, NodeState, Queue, Service, Task, TaskState},
+    spec::{ClusterNetwork, DeviceUse, Job, JobState, Lifecycle, NodeState, Queue, Service, Task, TaskState},
 };
+use hoist_scheduler::faulty_device;
 use hoist_store::{StoreError, Tables, Tx};
 
-use super::{account, begin::JOB, view::Ended};
+use super::{account, begin::JOB, idle, uses::Uses, view};
 
 /// Looks at every job that has not ended; gives the next moment at which one's time is up.
-pub(crate) fn settle(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+pub(crate) fn settle(tx: &mut Tx<'_>, now: Timestamp, uses: &Uses) -> Result<Option<Timestamp>, StoreError> {
     let open: Vec<Arc<Job>> = tx.jobs().iter().filter(|job| !job.status.state.is_final()).cloned().collect();
-    let ended = Ended::of(tx);
+    let ended = view::Ended::of(tx);
     let mut wake: Option<Timestamp> = None;
     let mut alarm = |at: Timestamp| wake = Some(wake.map_or(at, |known: Timestamp| known.min(at)));
     for job in open {
         if job.status.state == JobState::Running {
-            running(tx, &job, now, &mut alarm)?;
+            running(tx, &job, now, uses, &mut alarm)?;
         } else if let Some(deadline) = job.spec.deadline.filter(|deadline| *deadline <= now) {
             let reason = format!("its deadline passed at {deadline} before it could start");
             close(tx, &job, JobState::TimedOut, reason, None, now)?;
@@ -37,6 +38,7 @@ fn running(
     tx: &mut Tx<'_>,
     job: &Arc<Job>,
     now: Timestamp,
+    uses: &Uses,
     alarm: &mut impl FnMut(Timestamp),
 ) -> Result<(), StoreError> {
     match outcome(tx, job) {
@@ -44,8 +46,12 @@ fn running(
         // Whatever ends one task of a gang ends all of them, before the job is said to have ended.
         Outcome::Broken(into, reason) if job.status.leaving.is_none() => return end(tx, job, into, reason),
         Outcome::Broken(..) => return Ok(()),
-        Outcome::Over { into, code, reason } => return over(tx, job, into, code, reason, now),
+        Outcome::Over { into, code, reason } => {
+            let used = used_by(tx, job, uses);
+            return over(tx, job, Ended { into, code, reason, used }, now);
+        }
     }
+    idle::look(tx, job, uses, now)?.into_iter().for_each(&mut *alarm);
     let limit = job.status.started.zip(job.spec.time_limit).and_then(|(from, limit)| from.checked_add(limit).ok());
     match limit {
         Some(limit) if limit > now => {
@@ -59,6 +65,15 @@ fn running(
         _ => {}
     }
     Ok(())
+}
+
+/// What an attempt has made of its devices.
+fn used_by(tables: &Tables, job: &Job, uses: &Uses) -> DeviceUse {
+    let mut used = DeviceUse::default();
+    for task in job.status.service.iter().flat_map(|service| tables.tasks_of(service)) {
+        used.add(&uses.of(&task.id));
+    }
+    used
 }
 
 /// Gives the tasks the signal that comes before the time limit, when it is time for that.
@@ -129,6 +144,10 @@ fn is_lost(tables: &Tables, task: &Task) -> bool {
     node.is_none_or(|node| node.status.state == NodeState::Down)
 }
 
+fn faulty(tables: &Tables, task: &Task) -> Option<String> {
+    faulty_device(task, tables.nodes().get(task.node.as_ref()?)?)
+}
+
 /// Nothing more comes of the task; one that no agent has seen yet ends with the wish for it.
 fn is_over(tables: &Tables, task: &Task) -> bool {
     let state = task.status.state;
@@ -144,6 +163,10 @@ fn trouble(tables: &Tables, task: &Task, several: bool) -> Option<Trouble> {
         _ if !state.is_final() && is_lost(tables, task) => {
             let node = task.node.as_ref().map_or("", |id| id.short());
             Some((JobState::Pending, None, of_task(format!("node {node} is down"))))
+        }
+        // Nor is a device with which something is wrong.
+        _ if !state.is_final() && faulty(tables, task).is_some() => {
+            Some((JobState::Pending, None, of_task(faulty(tables, task)?)))
         }
         TaskState::Pending if task.desired <= TaskState::Running => {
             let why = task.status.error.clone()?;
@@ -176,28 +199,33 @@ pub(crate) fn end(tx: &mut Tx<'_>, job: &Arc<Job>, into: JobState, reason: Strin
     })
 }
 
-/// Nothing of the job runs any more: it has ended, or waits again.
-fn over(
-    tx: &mut Tx<'_>,
-    job: &Arc<Job>,
+/// How an attempt has ended.
+struct Ended {
     into: JobState,
     code: Option<i32>,
     reason: String,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+    used: DeviceUse,
+}
+
+/// Nothing of the job runs any more: it has ended, or waits again.
+fn over(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> Result<(), StoreError> {
+    let Ended { into, code, reason, used } = ended;
     let (into, reason) = match job.status.leaving {
         Some(leaving) => (leaving, job.status.reason.clone()),
         None => (into, reason),
     };
+    if used != DeviceUse::default() {
+        tx.modify::<Job>(&job.id, |job| job.status.used.add(&used))?;
+    }
     let again = match into {
         JobState::Pending => true,
         JobState::Failed => job.status.attempts <= job.spec.retries,
         _ => false,
     };
     if !again {
-        return close(tx, job, into, reason, code, now);
+        return close_used(tx, job, Ended { into, code, reason, used }, now);
     }
-    count(tx, job, now)?;
+    count(tx, job, now, used)?;
     drop_service(tx, job)?;
     tx.modify::<Job>(&job.id, |job| {
         let status = &mut job.status;
@@ -218,8 +246,13 @@ fn close(
     code: Option<i32>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    close_used(tx, job, Ended { into: state, code, reason, used: DeviceUse::default() }, now)
+}
+
+fn close_used(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> Result<(), StoreError> {
+    let Ended { into: state, code, reason, used } = ended;
     if job.status.started.is_some() {
-        count(tx, job, now)?;
+        count(tx, job, now, used)?;
     }
     drop_network(tx, job)?;
     // Its containers stay for their logs.
@@ -236,9 +269,9 @@ fn close(
     })
 }
 
-fn count(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+fn count(tx: &mut Tx<'_>, job: &Job, now: Timestamp, used: DeviceUse) -> Result<(), StoreError> {
     let Some(queue) = tx.queue().map(|queue| queue.id.clone()) else { return Ok(()) };
-    tx.modify::<Queue>(&queue, |queue| account::count(queue, job, now))
+    tx.modify::<Queue>(&queue, |queue| account::count(queue, job, now, used))
 }
 
 /// Takes a job's containers away, with its network.

@@ -7,13 +7,14 @@ use hoist_proto::{
     clock::Clock,
     id::NodeId,
     spec::{
-        ArrayRequest, Caller, ContainerSpec, DeviceRequest, Job, JobCondition, JobDependency, JobRequest, JobResources,
-        JobSpec, JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
+        ArrayRequest, Caller, ContainerSpec, CronSpec, DeviceRequest, Job, JobCondition, JobDependency, JobRequest,
+        JobResources, JobSpec, JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
     },
 };
 use hoist_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::uses::Uses;
 use crate::{
     Progress,
     control::{Control, NoImages},
@@ -22,6 +23,7 @@ use crate::{
 
 struct Lab {
     world: World,
+    uses: Uses,
     control: Control,
 }
 
@@ -61,7 +63,7 @@ impl Lab {
         let cancel = CancellationToken::new();
         let control =
             Control::new(world.store.clone(), Progress::default(), NodeId::random(), Arc::new(NoImages), cancel);
-        Self { world, control }
+        Self { world, control, uses: Uses::default() }
     }
 
     async fn submit(&self, user: &str, spec: JobSpec) -> u64 {
@@ -73,7 +75,7 @@ impl Lab {
     async fn run(&self) {
         for _ in 0..50 {
             let before = self.world.store.index();
-            super::pass(&self.world.store).await.unwrap();
+            super::pass(&self.world.store, &self.uses).await.unwrap();
             self.world.run().await;
             if self.world.store.index() == before {
                 return;
@@ -193,6 +195,144 @@ async fn jobs_get_the_model_or_the_share_that_they_ask_for() {
     lab.world.store.update(aside).await.unwrap();
     lab.finish("1", 0).await;
     assert!(lab.text().contains("4 third running\n5 ten pending (waits for"), "{}", lab.text());
+}
+
+#[tokio::test]
+async fn a_job_comes_again_and_again_and_not_while_the_last_one_runs() {
+    let lab = Lab::new(1, 4).await;
+    let cron = |name: &str, schedule: &str, no_overlap| CronSpec {
+        schedule: schedule.into(),
+        no_overlap,
+        request: JobRequest { spec: job(name, 1), ..JobRequest::default() },
+        ..CronSpec::default()
+    };
+    let refused = lab.control.add_cron(caller("ann"), cron("bad", "99 * * * *", false)).await.unwrap_err();
+    assert!(refused.to_string().contains("minute \"99\""), "{refused}");
+    lab.control.add_cron(caller("ann"), cron("nightly", "@hourly", true)).await.unwrap();
+    let taken = lab.control.add_cron(caller("bob"), cron("nightly", "@hourly", true)).await.unwrap_err();
+    assert!(taken.to_string().contains("ann's cron \"nightly\" is there already"), "{taken}");
+    lab.run().await;
+    assert_eq!(lab.text(), "", "its time has not come");
+    let next = lab.control.crons()["nightly"].next.unwrap();
+    let wait = |lab: &Lab, until: hoist_proto::clock::Timestamp| {
+        let span = until.duration_since(lab.world.clock.now());
+        lab.world.clock.advance(span.try_into().unwrap());
+    };
+    wait(&lab, next);
+    lab.run().await;
+    assert_eq!(lab.text(), "1 nightly running\n");
+    assert_eq!(lab.get("1").spec.labels["hoist.cron"], "nightly");
+    wait(&lab, lab.control.crons()["nightly"].next.unwrap());
+    lab.run().await;
+    let cron_now = lab.control.crons()["nightly"].clone();
+    assert_eq!((cron_now.missed, cron_now.last_job), (1, Some(1)));
+    assert!(cron_now.problem.starts_with("job 1 had not ended"), "{}", cron_now.problem);
+    lab.finish("1", 0).await;
+    // Nobody was there for three hours: the next one is made in its time.
+    wait(&lab, cron_now.next.unwrap().checked_add(Duration::from_secs(3 * 3600 + 600)).unwrap());
+    lab.run().await;
+    let later = lab.control.crons()["nightly"].clone();
+    assert_eq!((later.missed, later.last_job), (5, Some(1)));
+    let forbidden = lab.control.pause_cron(caller("bob"), "nightly", true).await.unwrap_err();
+    assert_eq!(forbidden.to_string(), "cron nightly is ann's");
+    lab.control.pause_cron(caller("ann"), "nightly", true).await.unwrap();
+    wait(&lab, later.next.unwrap().checked_add(Duration::from_secs(3600)).unwrap());
+    lab.run().await;
+    assert_eq!(lab.control.jobs().len(), 1);
+    lab.control.pause_cron(caller("ann"), "nightly", false).await.unwrap();
+    wait(&lab, lab.control.crons()["nightly"].next.unwrap());
+    lab.run().await;
+    assert_eq!(lab.control.crons()["nightly"].last_job, Some(2));
+    lab.control.remove_cron(caller("root"), "nightly").await.unwrap();
+    assert!(lab.control.crons().is_empty());
+    let mut made_up = cron("late", "@hourly", false);
+    made_up.catch_up = true;
+    lab.control.add_cron(caller("ann"), made_up).await.unwrap();
+    wait(&lab, lab.control.crons()["late"].next.unwrap().checked_add(Duration::from_secs(2 * 3600 + 600)).unwrap());
+    lab.run().await;
+    assert_eq!((lab.control.crons()["late"].missed, lab.control.crons()["late"].last_job), (2, Some(3)));
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_use_its_devices_is_warned_then_ended() {
+    let lab = Lab::new(1, 2).await;
+    let partition = PartitionSpec {
+        name: "main".into(),
+        idle_percent: Some(10),
+        idle_minutes: Some(30),
+        idle_grace_minutes: Some(5),
+        ..PartitionSpec::default()
+    };
+    let rules = QueueSpec { partitions: vec![partition], ..QueueSpec::default() };
+    let half = QueueSpec {
+        partitions: vec![PartitionSpec { idle_minutes: None, ..rules.partitions[0].clone() }],
+        ..rules.clone()
+    };
+    assert!(lab.control.set_queue_spec(caller("root"), half).await.is_err());
+    lab.control.set_queue_spec(caller("root"), rules).await.unwrap();
+    lab.submit("ann", job("lazy", 1)).await;
+    lab.submit("ann", job("busy", 1)).await;
+    lab.run().await;
+    let task = |name: &str| lab.control.job_tasks(name).unwrap()[0].id.clone();
+    let (lazy, busy) = (task("lazy"), task("busy"));
+    let mut told = 0_u64;
+    let mut tell = |lazy_percent: u64| {
+        told += 60_000;
+        let used = |percent: u64| hoist_proto::spec::DeviceUse {
+            measured_millis: told,
+            busy_millis: told * percent / 100,
+            energy_millijoules: told,
+        };
+        let said = vec![(lazy.clone(), used(lazy_percent)), (busy.clone(), used(80))];
+        lab.uses.note(&serde_json::to_vec(&said).unwrap(), tokio::time::Instant::now());
+    };
+    let minutes = |minutes: u64| lab.world.clock.advance(Duration::from_secs(60 * minutes));
+    tell(1);
+    lab.run().await;
+    assert!(lab.get("1").status.idle_since.is_some() && lab.get("2").status.idle_since.is_none());
+    minutes(29);
+    tell(1);
+    lab.run().await;
+    assert_eq!(lab.get("1").status.reason, "");
+    minutes(1);
+    tell(1);
+    lab.run().await;
+    let reason = lab.get("1").status.reason;
+    assert!(reason.contains("less than 10 % of the time for 30 minutes: it is ended in 5 minutes"), "{reason}");
+    // It works again in time, and then no more.
+    tell(90);
+    lab.run().await;
+    assert_eq!((lab.get("1").status.reason.as_str(), lab.get("1").status.idle_since), ("", None));
+    for wait in [0, 30, 5] {
+        minutes(wait);
+        tell(50);
+        tell(0);
+        lab.run().await;
+    }
+    assert_eq!(lab.get("1").status.state, hoist_proto::spec::JobState::Cancelled, "{}", lab.text());
+    assert!(lab.get("1").status.used.measured_millis > 0);
+    lab.finish("2", 0).await;
+    let rows = lab.control.usage();
+    assert!(rows[0].used.energy_millijoules > 0 && rows[0].used.busy_millis > 0, "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_job_leaves_a_device_with_which_something_is_wrong() {
+    let lab = Lab::new(2, 1).await;
+    lab.submit("ann", job("train", 1)).await;
+    lab.run().await;
+    let first = lab.get("1").status.nodes[0].clone();
+    let break_it = |tx: &mut hoist_store::Tx<'_>| {
+        tx.modify::<Node>(&first, |node| {
+            let device = &mut node.description.devices[0].devices[0];
+            (device.faulty, device.set_aside) = (true, Some("XID 79".into()));
+        })
+    };
+    lab.world.store.update(break_it).await.unwrap();
+    lab.run().await;
+    let job = lab.get("1");
+    assert_eq!((job.status.state, job.status.attempts), (hoist_proto::spec::JobState::Running, 2), "{}", lab.text());
+    assert_ne!(job.status.nodes[0], first);
 }
 
 #[tokio::test]
@@ -372,7 +512,7 @@ async fn use_is_counted_by_account() {
 async fn a_job_that_is_cancelled_before_an_agent_saw_it_ends() {
     let lab = Lab::new(1, 2).await;
     lab.submit("ann", job("brief", 1)).await;
-    super::pass(&lab.world.store).await.unwrap();
+    super::pass(&lab.world.store, &lab.uses).await.unwrap();
     lab.control.cancel_jobs(caller("ann"), "1").await.unwrap();
     lab.run().await;
     assert_eq!(lab.text(), "1 brief cancelled (cancelled)\n");

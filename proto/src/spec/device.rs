@@ -55,6 +55,9 @@ pub struct NodeDevice {
     /// Why it is set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// It is set aside because something is wrong with it: what holds it is to go elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub faulty: bool,
     /// What containers that are no tasks of the cluster's hold of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<LocalHold>,
@@ -117,6 +120,86 @@ pub struct AssignedDevice {
     pub group: Option<String>,
     /// Which of the requests it meets, from 0.
     pub request: u32,
+}
+
+/// What a device does at a moment; what is not measured is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DeviceFigures {
+    /// Percent of the last moment in which it worked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utilisation: Option<u32>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_milliwatts: Option<u64>,
+    /// Degrees Celsius.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<i32>,
+    /// MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<u32>,
+    /// MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_clock: Option<u32>,
+    /// What it has used since some moment in the past.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_millijoules: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<DeviceProcess>,
+}
+
+/// A process that uses a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DeviceProcess {
+    /// As the machine counts, not a container.
+    #[serde(rename = "PID")]
+    pub pid: u32,
+    /// Bytes of the device's memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+}
+
+/// What somebody has made of the devices that it holds, since it has them or since the node's daemon began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DeviceUse {
+    /// Device time in which was measured; a part of a device counts as such.
+    pub measured_millis: u64,
+    /// Of that, the time in which the devices worked.
+    pub busy_millis: u64,
+    pub energy_millijoules: u64,
+}
+
+impl DeviceUse {
+    /// Percent of the measured time in which the devices did not work.
+    pub fn idle_percent(&self) -> Option<f64> {
+        let idle = self.measured_millis.saturating_sub(self.busy_millis);
+        (self.measured_millis > 0).then(|| idle as f64 * 100.0 / self.measured_millis as f64)
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.measured_millis += other.measured_millis;
+        self.busy_millis += other.busy_millis;
+        self.energy_millijoules += other.energy_millijoules;
+    }
+
+    /// What has come since `earlier`; everything when it has begun anew meanwhile.
+    pub fn since(&self, earlier: &Self) -> Self {
+        if self.measured_millis < earlier.measured_millis {
+            return *self;
+        }
+        Self {
+            measured_millis: self.measured_millis - earlier.measured_millis,
+            busy_millis: self.busy_millis.saturating_sub(earlier.busy_millis),
+            energy_millijoules: self.energy_millijoules.saturating_sub(earlier.energy_millijoules),
+        }
+    }
 }
 
 impl NodeDevice {

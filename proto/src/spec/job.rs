@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, DeviceRequest, Meta};
+use super::{ContainerSpec, DeviceRequest, DeviceUse, Meta};
 use crate::id::{ClusterId, JobId, NodeId, ServiceId};
 
 /// One job. An array is so many of them, which know each other by [`ArrayIndex`].
@@ -168,6 +168,14 @@ pub struct JobStatus {
     pub leaving: Option<JobState>,
     /// Device milliseconds that were counted already.
     pub counted: u64,
+    /// Since when its devices are used less than its partition demands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
+    /// When it was warned of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_warned: Option<Timestamp>,
+    /// What its attempts that have ended made of their devices.
+    pub used: DeviceUse,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -215,6 +223,43 @@ pub struct Queue {
     pub used: Vec<UsageRow>,
     /// What counts against fair share: device milliseconds that fade, by user and project.
     pub fading: Vec<Fading>,
+    /// Jobs that come again and again, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub crons: BTreeMap<String, Cron>,
+}
+
+/// A job that comes again and again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cron {
+    pub spec: CronSpec,
+    pub user: String,
+    pub uid: Option<u32>,
+    pub paused: bool,
+    pub created: Timestamp,
+    /// `None` while it is paused.
+    pub next: Option<Timestamp>,
+    /// When a job was made last, and its number.
+    pub last: Option<Timestamp>,
+    pub last_job: Option<u64>,
+    /// Moments at which no job was made: nobody led then, or the last one still ran.
+    pub missed: u64,
+    /// Why there was none at the last such moment.
+    pub problem: String,
+}
+
+/// When, and what.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CronSpec {
+    /// Five fields, or a word such as `@daily`.
+    pub schedule: String,
+    /// In whose time, such as `Europe/Berlin`; empty is UTC.
+    pub zone: String,
+    /// No job is made while the last one waits or runs.
+    pub no_overlap: bool,
+    /// One job is made for the moments that nobody was there for.
+    pub catch_up: bool,
+    pub request: JobRequest,
 }
 
 /// What the lab's owners set.
@@ -262,9 +307,28 @@ pub struct PartitionSpec {
     pub max_time_hours: Option<u32>,
     /// Jobs that run give way to jobs of higher priority, and wait again.
     pub preempt: bool,
+    /// A job whose devices work less than this part of the time, in percent, for `idle_minutes` is warned.
+    pub idle_percent: Option<u32>,
+    pub idle_minutes: Option<u32>,
+    /// How long it has to use them after that.
+    pub idle_grace_minutes: Option<u32>,
+    /// What becomes of it then.
+    pub idle_action: IdleAction,
     /// Users and projects that may use it; none is everybody.
     pub users: Vec<String>,
     pub projects: Vec<String>,
+}
+
+/// What becomes of a job that does not use its devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdleAction {
+    #[default]
+    End,
+    /// It waits again.
+    Requeue,
+    /// It is warned and no more.
+    Warn,
 }
 
 /// Share and bounds of a user or a project.
@@ -303,6 +367,9 @@ pub struct UsageRow {
     pub jobs: u64,
     pub device_millis: u64,
     pub cpu_millis: u64,
+    /// What was measured of the devices.
+    #[serde(default)]
+    pub used: DeviceUse,
 }
 
 /// What counts against an account's fair share.

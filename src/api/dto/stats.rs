@@ -22,6 +22,9 @@ pub struct Stats {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, Network>,
     pub storage_stats: super::Empty,
+    /// What Docker does not have: what the devices do that the container has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hoist_devices: Vec<hoist_proto::spec::DeviceFigures>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

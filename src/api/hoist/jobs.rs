@@ -1,13 +1,16 @@
 //! `/hoist/v1/jobs`, `/hoist/v1/queue` and `/hoist/v1/usage`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Path, State as With},
     http::StatusCode,
 };
-use hoist_proto::spec::{Job, JobRequest, QueueSpec, Submitted, Task, UsageRow};
+use hoist_manager::control::Started;
+use hoist_proto::spec::{Cron, CronSpec, Job, JobRequest, QueueSpec, Submitted, Task, UsageRow};
 
-use crate::api::{State, body::ExactBody, error::ApiError, peer::Peer};
+use crate::api::{State, body::ExactBody, error::ApiError, params::Params, peer::Peer};
 
 /// `GET /hoist/v1/jobs`.
 pub async fn list(With(state): With<State>) -> Result<Json<Vec<Job>>, ApiError> {
@@ -32,6 +35,60 @@ pub async fn inspect(With(state): With<State>, Path(name): Path<String>) -> Resu
 /// `GET /hoist/v1/jobs/{name}/tasks`: the tasks of their last attempts, by rank.
 pub async fn tasks(With(state): With<State>, Path(name): Path<String>) -> Result<Json<Vec<Task>>, ApiError> {
     Ok(Json(state.control()?.job_tasks(&name)?))
+}
+
+/// `GET /hoist/v1/jobs/{name}/start?reason=TEXT`: answers when the job's first task has a container, when it has ended,
+/// or when it waits for another reason than that.
+pub async fn start(
+    With(state): With<State>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Json<Started>, ApiError> {
+    Ok(Json(state.control()?.wait_for_start(&name, params.text("reason").unwrap_or_default()).await?))
+}
+
+/// `GET /hoist/v1/crons`.
+pub async fn crons(With(state): With<State>) -> Result<Json<BTreeMap<String, Cron>>, ApiError> {
+    Ok(Json(state.control()?.crons()))
+}
+
+/// `POST /hoist/v1/crons`: answers with its name.
+pub async fn add_cron(
+    With(state): With<State>,
+    peer: Peer,
+    ExactBody(spec): ExactBody<CronSpec>,
+) -> Result<(StatusCode, Json<String>), ApiError> {
+    Ok((StatusCode::CREATED, Json(state.control()?.add_cron(peer.caller(), spec).await?)))
+}
+
+/// `DELETE /hoist/v1/crons/{name}`.
+pub async fn remove_cron(
+    With(state): With<State>,
+    peer: Peer,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    state.control()?.remove_cron(peer.caller(), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /hoist/v1/crons/{name}/pause`.
+pub async fn pause_cron(
+    With(state): With<State>,
+    peer: Peer,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    state.control()?.pause_cron(peer.caller(), &name, true).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /hoist/v1/crons/{name}/resume`.
+pub async fn resume_cron(
+    With(state): With<State>,
+    peer: Peer,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    state.control()?.pause_cron(peer.caller(), &name, false).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /hoist/v1/jobs/{name}/wait`: answers when they have ended.

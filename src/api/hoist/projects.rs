@@ -30,6 +30,7 @@ impl From<ControlError> for ApiError {
             | ControlError::NoSuchService(_)
             | ControlError::NoSuchTask(_)
             | ControlError::NoSuchJob(_)
+            | ControlError::NoSuchCron(_)
             | ControlError::NoSuchNetwork(_)
             | ControlError::NoSuchNode(_)
             | ControlError::NoSuchFile { .. } => StatusCode::NOT_FOUND,

@@ -125,6 +125,9 @@ pub struct AttachArgs {
     /// Pass signals on to the container
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
     pub sig_proxy: bool,
+    /// What was written before comes first.
+    #[arg(skip)]
+    pub logs: bool,
     /// Name or id
     #[arg(value_name = "CONTAINER")]
     pub container: String,

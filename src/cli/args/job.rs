@@ -32,6 +32,18 @@ pub enum JobCommand {
     Attach(OneArgs),
     /// Show the processes of a job
     Top(OneArgs),
+    /// Bring ports of a job to this machine, until it ends
+    Forward(ForwardArgs),
+    /// Jobs that come again and again: list, pause, resume and remove them
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = "Example:\n  hoist job submit --cron '0 3 * * *' --name nightly trainer python eval.py\n  hoist job cron ls"
+    )]
+    Cron {
+        #[command(subcommand)]
+        command: CronCommand,
+    },
     /// End jobs; those that wait never start
     Cancel(NamesArgs),
     /// Keep waiting jobs from starting
@@ -164,6 +176,18 @@ pub struct JobFlags {
     /// Many like jobs: indices such as 1-20 or 1,4,9, and %N for how many at once
     #[arg(long, value_name = "INDICES[%N]")]
     pub array: Option<String>,
+    /// Submit it again and again: five fields as cron has them, or @hourly, @daily, @weekly, @monthly, @yearly
+    #[arg(long, value_name = "SCHEDULE")]
+    pub cron: Option<String>,
+    /// In whose time --cron is, such as Europe/Berlin [default: this machine's]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    pub zone: Option<String>,
+    /// With --cron: no job while the last one waits or runs
+    #[arg(long, requires = "cron")]
+    pub no_overlap: bool,
+    /// With --cron: one job for the moments at which no manager was there
+    #[arg(long, requires = "cron")]
+    pub catch_up: bool,
     /// Submit for another user; admins only
     #[arg(long = "for", value_name = "USER")]
     pub for_user: Option<String>,
@@ -240,6 +264,51 @@ pub struct OneArgs {
     /// Number, NUMBER_INDEX or name
     #[arg(value_name = "JOB")]
     pub job: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist job forward 12 9000:8888")]
+pub struct ForwardArgs {
+    /// Which task of several, from 0
+    #[arg(long, value_name = "RANK", default_value = "0")]
+    pub rank: u32,
+    /// Number, NUMBER_INDEX or name
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Ports: of the job, and before that where it is here
+    #[arg(value_name = "[[IP:]PORT:]PORT", required = true)]
+    pub ports: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CronCommand {
+    /// List them, with when they come next
+    #[command(visible_alias = "list")]
+    Ls(CronLsArgs),
+    /// Make no more jobs until it is resumed
+    Pause(CronNamesArgs),
+    /// Make jobs again, from now on
+    Resume(CronNamesArgs),
+    /// Take them away; the jobs that were made stay
+    #[command(visible_alias = "remove")]
+    Rm(CronNamesArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist job cron ls --format '{{.Name}} {{.Next}}'")]
+pub struct CronLsArgs {
+    #[command(flatten)]
+    pub format: ListFormat,
+    /// Show names only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist job cron pause nightly")]
+pub struct CronNamesArgs {
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Args)]

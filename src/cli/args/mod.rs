@@ -6,6 +6,7 @@ pub mod context;
 pub mod create;
 pub mod device;
 pub mod file;
+pub mod gpu;
 pub mod image;
 pub mod job;
 pub mod lab;
@@ -115,6 +116,14 @@ top_level! {
     /// Who waits for what, and the queue's rules
     #[command(display_order = 1)]
     Queue(job::QueueArgs),
+    /// GPUs of all nodes: what they do, who holds them, what is wrong with them
+    #[command(
+        display_order = 1,
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = "Example:\n  hoist gpu top"
+    )]
+    Gpu { #[command(subcommand)] command: gpu::GpuCommand },
     /// Device and processor hours by user, project or day
     #[command(display_order = 1)]
     Usage(job::UsageArgs),

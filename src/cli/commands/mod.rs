@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod device;
 mod each;
 pub mod file;
+pub mod gpu;
 pub mod image;
 pub mod job;
 pub mod lab;
@@ -57,6 +58,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Checkpoint { command } => plugin::checkpoint(&command),
         C::Manifest { command } => Box::pin(manifest::run(cx, command)).await,
         C::Job { command } => Box::pin(job::run(cx, command)).await,
+        C::Gpu { command } => gpu::run(cx, command).await,
         C::Queue(args) => job::queue(cx, args).await,
         C::Usage(args) => job::usage(cx, args).await,
         C::Run(args) => Box::pin(container::run::run(cx, args)).await,

@@ -4,7 +4,7 @@
 //! flags. What surrounds a command line (variables, files, the working directory) comes in through
 //! [`Surroundings`], so that all of it can be tested with values alone.
 
-mod as_me;
+pub mod as_me;
 mod env;
 mod error;
 mod gpus;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::declared::class;
 use super::{Declared, Device, Group, Inventory, Kind, Source};
 use crate::cdi::{Cache, Edits, QualifiedName};
+use crate::measure::Fault;
 
 /// Puts together what was found. `found` are kinds from drivers and sysfs; `fixed` those of plain counters.
 pub(crate) fn assemble(
@@ -13,6 +14,7 @@ pub(crate) fn assemble(
     fixed: &[Kind],
     found: Vec<Kind>,
     aside: &BTreeMap<(String, String), String>,
+    faults: &BTreeMap<(String, String), Fault>,
 ) -> Inventory {
     let mut inventory = Inventory { kinds: found, warnings: cache.errors().iter().map(ToString::to_string).collect() };
     for kind in from_cdi(cache) {
@@ -46,7 +48,12 @@ pub(crate) fn assemble(
     }
     for kind in &mut inventory.kinds {
         for device in &mut kind.devices {
-            if let Some(reason) = aside.get(&(kind.name.clone(), device.name.clone())) {
+            let key = (kind.name.clone(), device.name.clone());
+            if let Some(fault) = faults.get(&key) {
+                device.set_aside = Some(fault.reason.clone());
+                device.faulty = true;
+            }
+            if let Some(reason) = aside.get(&key) {
                 device.set_aside = Some(reason.clone());
             }
         }

@@ -29,6 +29,11 @@ pub struct Declared {
     pub model: Option<String>,
     /// Bytes of memory of each.
     pub memory: Option<u64>,
+    /// A file that somebody who measures the devices writes; `{index}` is the device's place. May be said of kinds that
+    /// others describe.
+    pub figures: Option<String>,
+    /// A file with the reason why a device is not to be used; one that is not there, is empty or says `ok` is no reason.
+    pub health: Option<String>,
 }
 
 /// The nodes of one device: one path, or several.
@@ -70,11 +75,18 @@ impl Declared {
         if self.count.is_some() && !self.nodes.is_empty() {
             return wrong(".count", "the nodes are counted already".into());
         }
-        if self.is_rule() && !self.open && self.shares.is_none() {
+        let measured = self.figures.is_some() || self.health.is_some();
+        if self.is_rule() && !self.open && self.shares.is_none() && !measured {
             return wrong(
                 "",
-                "there is neither count nor nodes, nor open or shares for devices described elsewhere".into(),
+                "there is neither count nor nodes, nor open, shares, figures or health for devices described elsewhere"
+                    .into(),
             );
+        }
+        for (key, path) in [(".figures", &self.figures), (".health", &self.health)] {
+            if let Some(path) = path.as_ref().filter(|path| !path.starts_with('/')) {
+                return wrong(key, format!("{path:?} is not an absolute path"));
+            }
         }
         if self.count == Some(0) {
             return wrong(".count", "must be above zero".into());

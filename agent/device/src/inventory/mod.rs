@@ -4,6 +4,7 @@ mod assemble;
 mod declared;
 mod drm;
 mod nvidia;
+mod nvidia_figures;
 mod nvidia_files;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub struct Device {
     /// Why it is set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// It is set aside because something is wrong with it.
+    pub faulty: bool,
     /// What its CDI specification notes of it, for whom it may concern.
     #[serde(skip)]
     pub annotations: BTreeMap<String, String>,
@@ -109,6 +112,7 @@ impl Device {
             facts: Facts::default(),
             shares: 1,
             set_aside: None,
+            faulty: false,
             annotations: BTreeMap::new(),
             edits: Edits::default(),
             renumbered: false,
@@ -123,6 +127,7 @@ impl Device {
             facts: self.facts.clone(),
             shares: self.shares,
             set_aside: self.set_aside.clone(),
+            faulty: self.faulty,
             held: Vec::new(),
         }
     }

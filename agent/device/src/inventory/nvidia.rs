@@ -8,9 +8,11 @@ use nvml_wrapper::enum_wrappers::device::TopologyLevel;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device as Gpu, Nvml};
 
+use super::nvidia_figures::{Events, figures, memory_fault};
 use super::nvidia_files::{Files, shared_nodes};
 use super::{Device, Facts, Kind, Source, near};
 use crate::cdi::{DeviceNode, Edits};
+use crate::measure::Seen;
 
 /// The kind of all NVIDIA GPUs, as NVIDIA's own CDI files name it.
 pub(crate) const KIND: &str = "nvidia.com/gpu";
@@ -22,8 +24,10 @@ const LINKS_MAX: u32 = 18;
 /// The driver's library, and what belongs to the driver on the disk.
 #[derive(Default)]
 pub(crate) struct Nvidia {
-    nvml: Option<Nvml>,
+    /// Once loaded it stays for as long as the process: what it hears of events is bound to it.
+    nvml: Option<&'static Nvml>,
     files: Option<Files>,
+    faults: Events,
 }
 
 impl Nvidia {
@@ -32,7 +36,11 @@ impl Nvidia {
         let driver = Path::new("/proc/driver/nvidia/version").exists();
         if self.nvml.is_none() {
             match Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init() {
-                Ok(nvml) => self.nvml = Some(nvml),
+                Ok(nvml) => {
+                    let nvml: &'static Nvml = Box::leak(Box::new(nvml));
+                    self.faults = Events::listen(nvml);
+                    self.nvml = Some(nvml);
+                }
                 // Without the driver nobody misses its library.
                 Err(error) if driver => {
                     warnings.push(format!(
@@ -44,7 +52,7 @@ impl Nvidia {
                 Err(_) => return None,
             }
         }
-        let nvml = self.nvml.as_ref()?;
+        let nvml = self.nvml?;
         match kind(nvml) {
             Ok((mut kind, version)) => {
                 let files = self.files.get_or_insert_with(|| Files::find(&version));
@@ -65,6 +73,34 @@ impl Nvidia {
         let mut edits = self.files.as_ref().map(|files| files.edits(capabilities)).unwrap_or_default();
         edits.device_nodes = shared_nodes(wants("graphics") || wants("display"));
         edits
+    }
+
+    /// Takes note of the errors that the driver has told of since it was asked last.
+    pub(crate) fn hear_events(&mut self) {
+        self.faults.hear();
+    }
+
+    /// What a GPU is accused of is forgotten.
+    pub(crate) fn forgive(&mut self, uuid: &str) {
+        self.faults.forget(uuid);
+    }
+
+    /// What a GPU, or a part of one, does, and what is wrong with it.
+    pub(crate) fn look(&self, uuid: &str) -> Seen {
+        let Some(nvml) = self.nvml else { return Seen::default() };
+        match nvml.device_by_uuid(uuid) {
+            Ok(gpu) => {
+                let whole = gpu.mig_parent_device().ok();
+                let whole = whole.as_ref().unwrap_or(&gpu);
+                let fault =
+                    whole.uuid().ok().and_then(|uuid| self.faults.of(&uuid)).or_else(|| memory_fault(nvml, whole));
+                Seen { figures: Some(figures(&gpu)), fault }
+            }
+            Err(NvmlError::GpuLost) => {
+                Seen { figures: None, fault: Some("the driver has lost it: it has fallen off the bus".into()) }
+            }
+            Err(_) => Seen::default(),
+        }
     }
 
     /// Where the driver's libraries are on the host.

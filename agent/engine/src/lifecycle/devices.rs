@@ -84,7 +84,10 @@ fn requests(engine: &Inner, spec: &ContainerSpec) -> Vec<DeviceRequest> {
     let mut request = DeviceRequest { driver: Some("nvidia".into()), ..DeviceRequest::default() };
     match said {
         "all" => request.count = Some(-1),
-        names => request.device_ids = names.split(',').map(|name| name.trim().to_owned()).collect(),
+        names => {
+            let named = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+            request.device_ids = named.map(str::to_owned).collect();
+        }
     }
     requests.push(request);
     requests

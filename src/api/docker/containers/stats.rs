@@ -36,7 +36,9 @@ pub async fn stats(
             tokio::time::sleep(PERIOD).await;
         }
         let now = state.engine.stats(&id).await?;
-        return Ok(Json(show(&id, &name, now.as_ref(), before.as_ref(), version)).into_response());
+        let mut shown = show(&id, &name, now.as_ref(), before.as_ref(), version);
+        shown.hoist_devices = devices(&state, &id);
+        return Ok(Json(shown).into_response());
     }
     let body = async_stream::stream! {
         let mut before = None;
@@ -53,14 +55,21 @@ pub async fn stats(
                     return;
                 }
             };
-            let mut line = serde_json::to_vec(&show(&id, &name, now.as_ref(), before.as_ref(), version))
-                .expect("numbers and texts can be written");
+            let mut shown = show(&id, &name, now.as_ref(), before.as_ref(), version);
+            shown.hoist_devices = devices(&state, &id);
+            let mut line = serde_json::to_vec(&shown).expect("numbers and texts can be written");
             line.push(b'\n');
             before = now;
             yield Ok::<_, std::convert::Infallible>(line);
         }
     };
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response())
+}
+
+/// What the container's devices do, where any are measured.
+fn devices(state: &State, id: &str) -> Vec<hoist_proto::spec::DeviceFigures> {
+    let devices = state.engine.devices();
+    if devices.are_measured() { devices.figures_of(id) } else { Vec::new() }
 }
 
 fn show(id: &str, name: &str, now: Option<&Stats>, before: Option<&Stats>, version: ApiVersion) -> dto::Stats {

@@ -6,6 +6,7 @@
 pub mod args;
 mod args_container;
 mod args_up;
+mod as_me;
 mod attached;
 mod build;
 mod config;

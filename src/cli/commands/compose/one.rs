@@ -52,6 +52,7 @@ pub async fn attach(context: &Context, args: &ProjectArgs, attach: &AttachArgs) 
         engine::AttachArgs {
             detach_keys: attach.detach_keys.clone(),
             no_stdin: attach.no_stdin,
+            logs: false,
             sig_proxy: attach.sig_proxy,
             container: found.id,
         },

@@ -8,13 +8,14 @@ use std::{
 
 use hoist_compose::{ConfigFile, LoadOptions, load, model::Project};
 
-use super::{args::ProjectArgs, containers};
-use crate::cli::{Context, failure::Failure, suggest};
+use super::{args::ProjectArgs, as_me, containers};
+use crate::cli::{Context, failure::Failure, spec::Surroundings, suggest};
 
 /// Loads the project's files; warnings go to the person.
 pub fn load_project(context: &Context, args: &ProjectArgs) -> Result<Project, Failure> {
     let mut project = load_with(context, &options(args)?)?;
     fill_proxies(&mut project, &context.proxies);
+    as_me::apply(context, &mut project, &Surroundings::real())?;
     Ok(if args.all_resources { project } else { project.without_unused_resources() })
 }
 

@@ -69,7 +69,7 @@ pub async fn run(cx: &Context, args: AttachArgs) -> Outcome {
     }
     let stdin = !args.no_stdin && target.config.open_stdin;
     terminal::check(target.config.tty, stdin)?;
-    let stream = open(cx, &target, stdin, &args.detach_keys).await?;
+    let stream = open(cx, &target, stdin, args.logs, &args.detach_keys).await?;
     let (client, id) = (cx.client.clone(), target.id.clone());
     let waiting = async move { client.post(path(&id, "wait")).read::<Waited>().await };
     resize(cx, &target).await;
@@ -92,12 +92,14 @@ pub async fn open(
     cx: &Context,
     target: &Target,
     stdin: bool,
+    logs: bool,
     keys: &Option<String>,
 ) -> Result<(Upgraded, Option<String>), Failure> {
     let request = cx
         .client
         .post(path(&target.id, "attach"))
         .flag("stream", true)
+        .flag("logs", logs)
         .flag("stdin", stdin)
         .flag("stdout", true)
         .flag("stderr", true)

@@ -29,10 +29,18 @@ const LIST: List<'_> = List {
         ("NetIO", "NET I/O"),
         ("BlockIO", "BLOCK I/O"),
         ("PIDs", "PIDS"),
+        ("GPUPerc", "GPU %"),
+        ("GPUMem", "GPU MEM"),
     ],
     columns: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
     quiet: "{{.ID}}",
     may_cut: &["Name"],
+};
+
+/// Where a container has devices that are measured.
+const WITH_DEVICES: List<'_> = List {
+    columns: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.GPUPerc}}\t{{.GPUMem}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+    ..LIST
 };
 
 /// Time between two tables.
@@ -45,10 +53,13 @@ pub async fn run(cx: &Context, args: StatsArgs) -> Outcome {
         !args.no_stream && cx.printer.out_is_terminal() && format.is_none_or(|format| format.starts_with("table"));
     loop {
         let names = names(cx, &args).await?;
-        let (mut rows, mut failures) = (Vec::new(), Vec::new());
+        let (mut rows, mut failures, mut devices) = (Vec::new(), Vec::new(), false);
         for (name, result) in names.iter().zip(join_all(names.iter().map(|name| one(cx, name))).await) {
             match result {
-                Ok(stats) => rows.push(row(name, &stats, |id| short(id, args.no_trunc))),
+                Ok(stats) => {
+                    devices |= stats.has_devices();
+                    rows.push(row(name, &stats, |id| short(id, args.no_trunc)));
+                }
                 // It may have gone since it was listed.
                 Err(failure) if args.containers.is_empty() && failure.is_not_found() => {}
                 Err(failure) => failures.push(hints::containers(cx, failure, name).await),
@@ -57,7 +68,7 @@ pub async fn run(cx: &Context, args: StatsArgs) -> Outcome {
         if let Some(failure) = failures.into_iter().next() {
             return Err(failure);
         }
-        show(cx, &args, live, rows)?;
+        show(cx, &args, live, if devices { &WITH_DEVICES } else { &LIST }, rows)?;
         if args.no_stream {
             return Ok(Exit::OK);
         }
@@ -65,9 +76,9 @@ pub async fn run(cx: &Context, args: StatsArgs) -> Outcome {
     }
 }
 
-fn show(cx: &Context, args: &StatsArgs, live: bool, rows: Vec<Row>) -> Result<(), Failure> {
+fn show(cx: &Context, args: &StatsArgs, live: bool, list: &List<'_>, rows: Vec<Row>) -> Result<(), Failure> {
     let width = if args.no_trunc { None } else { cx.printer.width() };
-    let text = LIST.render(args.format.format.as_deref(), false, width, rows)?;
+    let text = list.render(args.format.format.as_deref(), false, width, rows)?;
     // From the top of the screen, each line to its end, and nothing below.
     cx.printer.text(if live { format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")) } else { text })
 }

@@ -1,6 +1,6 @@
 //! What a container uses, out of its counters.
 
-use hoist_proto::unit;
+use hoist_proto::{spec::DeviceFigures, unit};
 use serde::Deserialize;
 
 use super::stats::Interfaces;
@@ -18,6 +18,7 @@ pub struct Stats {
     networks: Option<Interfaces>,
     blkio_stats: Blkio,
     pids_stats: Pids,
+    hoist_devices: Vec<DeviceFigures>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -81,6 +82,25 @@ impl Stats {
         self.memory_stats.usage.checked_sub(cache).unwrap_or(self.memory_stats.usage)
     }
 
+    /// Whether it has devices of which something is known.
+    pub fn has_devices(&self) -> bool {
+        !self.hoist_devices.is_empty()
+    }
+
+    /// The mean of what its devices work, and their memory that is used.
+    fn devices(&self) -> (String, String) {
+        let known: Vec<u32> = self.hoist_devices.iter().filter_map(|one| one.utilisation).collect();
+        let mean = (!known.is_empty()).then(|| f64::from(known.iter().sum::<u32>()) / known.len() as f64);
+        let sum = |of: fn(&DeviceFigures) -> Option<u64>| self.hoist_devices.iter().filter_map(of).sum::<u64>();
+        let (used, all) = (sum(|one| one.memory_used), sum(|one| one.memory_total));
+        let memory = match (used, all) {
+            (0, 0) => "--".to_owned(),
+            (used, 0) => unit::format_bytes_binary(used),
+            (used, all) => format!("{} / {}", unit::format_bytes_binary(used), unit::format_bytes_binary(all)),
+        };
+        (mean.map_or("--".to_owned(), |mean| format!("{mean:.2}%")), memory)
+    }
+
     fn blocks(&self) -> (u64, u64) {
         let sum = |op: &str| {
             let entries = self.blkio_stats.io_service_bytes_recursive.iter().flatten();
@@ -100,7 +120,10 @@ pub fn row(asked: &str, stats: &Stats, short: impl Fn(&str) -> String) -> Row {
     let (read, written) = stats.blocks();
     let (memory, limit) = (stats.memory(), stats.memory_stats.limit);
     let share = if limit > 0 { memory as f64 / limit as f64 * 100.0 } else { 0.0 };
+    let (gpu, gpu_memory) = if stats.has_devices() { stats.devices() } else { Default::default() };
     Row::new()
+        .set("GPUPerc", gpu)
+        .set("GPUMem", gpu_memory)
         .set("BlockIO", format!("{} / {}", unit::format_bytes_short(read), unit::format_bytes_short(written)))
         .set("CPUPerc", format!("{:.2}%", stats.cpu()))
         .set("Container", asked)

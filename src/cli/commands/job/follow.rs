@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hoist_proto::spec::{JobState, Task};
+use hoist_manager::control::Started;
+use hoist_proto::spec::Task;
 
 use super::{
-    called, path,
+    path,
     together::{Options, follow_all},
 };
 use crate::cli::{
@@ -62,7 +63,7 @@ pub async fn logs(cx: &Context, args: LogsArgs) -> Outcome {
 /// `hoist job attach`
 pub async fn attach(cx: &Context, args: OneArgs) -> Outcome {
     let container = container(cx, &args).await?;
-    let attach = AttachArgs { detach_keys: None, no_stdin: false, sig_proxy: true, container };
+    let attach = AttachArgs { detach_keys: None, no_stdin: false, sig_proxy: true, logs: false, container };
     Box::pin(container::attach::run(cx, attach)).await
 }
 
@@ -87,17 +88,12 @@ pub async fn tasks(cx: &Context, job: &str) -> Result<Vec<Task>, Failure> {
 pub async fn until_started(cx: &Context, job: &str) -> Result<Option<String>, Failure> {
     let mut told = String::new();
     loop {
-        let found = called(cx, job).await?;
-        let Some(first) = found.first() else { return Ok(None) };
-        let tasks = tasks(cx, job).await?;
-        let container = tasks.first().and_then(|task| task.status.container_id.clone());
-        if container.is_some() || first.status.state.is_final() {
-            return Ok(container);
+        let asked = cx.client.get(format!("{}/start", path(job))).query("reason", &told);
+        let started: Started = asked.read().await?;
+        if started.container.is_some() || started.state.is_final() {
+            return Ok(started.container);
         }
-        if first.status.state == JobState::Pending && first.status.reason != told {
-            told.clone_from(&first.status.reason);
-            cx.printer.say(format!("job {job} {told}"));
-        }
-        tokio::time::sleep(LOOK).await;
+        told = started.reason;
+        cx.printer.say(format!("job {job} {told}"));
     }
 }

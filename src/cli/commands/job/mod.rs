@@ -1,7 +1,9 @@
 //! Jobs: submitted, watched, ended; the queue, and what was used.
 
 mod change;
+mod cron;
 mod follow;
+mod forward;
 mod ls;
 mod queue;
 mod request;
@@ -34,6 +36,8 @@ pub async fn run(cx: &Context, command: JobCommand) -> Outcome {
         C::Logs(args) => follow::logs(cx, args).await,
         C::Attach(args) => follow::attach(cx, args).await,
         C::Top(args) => follow::top(cx, args).await,
+        C::Forward(args) => forward::run(cx, args).await,
+        C::Cron { command } => cron::run(cx, command).await,
         C::Cancel(args) => change::run(cx, args, "cancel").await,
         C::Hold(args) => change::run(cx, args, "hold").await,
         C::Release(args) => change::run(cx, args, "release").await,

@@ -53,7 +53,11 @@ async fn list(cx: &Context, format: Option<&str>) -> Outcome {
     let jobs: Vec<Job> = cx.client.get("/hoist/v1/jobs").read().await?;
     let now = Timestamp::now();
     let mut waiting: Vec<&Job> = jobs.iter().filter(|job| job.status.state == JobState::Pending).collect();
-    waiting.sort_by_key(|job| (std::cmp::Reverse(job.spec.priority), job.status.expected.is_none(), job.meta.created));
+    // In the order in which they start, as far as that is known.
+    waiting.sort_by_key(|job| {
+        let expected = job.status.expected;
+        (expected.is_none(), expected, std::cmp::Reverse(job.spec.priority), job.meta.created, job.number)
+    });
     let rows = waiting
         .into_iter()
         .map(|job| {

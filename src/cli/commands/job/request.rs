@@ -95,6 +95,8 @@ fn over(lines: SubmitFlags, typed: SubmitFlags) -> SubmitFlags {
     job.after.extend(after);
     job.file.extend(file);
     job.hold |= t.hold;
+    job.no_overlap |= t.no_overlap;
+    job.catch_up |= t.catch_up;
     for (mine, theirs) in [
         (&mut job.partition, t.partition),
         (&mut job.project, t.project),
@@ -104,6 +106,8 @@ fn over(lines: SubmitFlags, typed: SubmitFlags) -> SubmitFlags {
         (&mut job.begin, t.begin),
         (&mut job.deadline, t.deadline),
         (&mut job.array, t.array),
+        (&mut job.cron, t.cron),
+        (&mut job.zone, t.zone),
         (&mut job.for_user, t.for_user),
         (&mut job.image, t.image),
     ] {

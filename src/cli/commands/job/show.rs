@@ -64,6 +64,10 @@ fn text(job: &Job) -> String {
     );
     optional("Ended", status.ended.map(|at| at.to_string()));
     optional("Exit code", status.exit_code.map(|code| code.to_string()));
+    let used = &status.used;
+    optional("Devices idle", used.idle_percent().map(|percent| format!("{percent:.1} %")));
+    let energy = (used.energy_millijoules > 0).then(|| format!("{:.4} kWh", used.energy_millijoules as f64 / 3.6e9));
+    optional("Energy", energy);
     optional("Attempts", Some(status.attempts.to_string()));
     let nodes: Vec<&str> = status.nodes.iter().map(|node| node.short()).collect();
     optional("Nodes", Some(nodes.join(" ")));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hoist_proto::spec::UsageRow;
+use hoist_proto::spec::{DeviceUse, UsageRow};
 
 use crate::cli::{
     Context, Exit, Outcome,
@@ -16,7 +16,23 @@ struct Sum {
     jobs: u64,
     device_millis: u64,
     cpu_millis: u64,
+    used: DeviceUse,
 }
+
+impl Sum {
+    /// Percent of the measured device time in which the devices did not work; empty where nothing was measured.
+    fn idle(&self) -> String {
+        self.used.idle_percent().map(|percent| format!("{percent:.1}")).unwrap_or_default()
+    }
+
+    /// kWh.
+    fn energy(&self) -> f64 {
+        self.used.energy_millijoules as f64 / KWH
+    }
+}
+
+/// Millijoules.
+const KWH: f64 = 3_600_000_000.0;
 
 const HOUR: f64 = 3_600_000.0;
 
@@ -44,13 +60,14 @@ pub async fn usage(cx: &Context, args: UsageArgs) -> Outcome {
         sum.jobs += row.jobs;
         sum.device_millis += row.device_millis;
         sum.cpu_millis += row.cpu_millis;
+        sum.used.add(&row.used);
     }
     let heading = args.by.to_uppercase();
     if args.format.as_deref() == Some("csv") {
-        cx.printer.line(format!("{},jobs,device_hours,cpu_hours", args.by))?;
+        cx.printer.line(format!("{},jobs,device_hours,cpu_hours,idle_percent,energy_kwh", args.by))?;
         for (key, sum) in &sums {
             let (devices, cpus) = (sum.device_millis as f64 / HOUR, sum.cpu_millis as f64 / HOUR);
-            cx.printer.line(format!("{key},{},{devices:.3},{cpus:.3}", sum.jobs))?;
+            cx.printer.line(format!("{key},{},{devices:.3},{cpus:.3},{},{:.4}", sum.jobs, sum.idle(), sum.energy()))?;
         }
         return Ok(Exit::OK);
     }
@@ -60,8 +77,10 @@ pub async fn usage(cx: &Context, args: UsageArgs) -> Outcome {
             ("Jobs", "JOBS"),
             ("DeviceHours", "DEVICE HOURS"),
             ("CPUHours", "CPU HOURS"),
+            ("Idle", "IDLE"),
+            ("EnergyKWh", "ENERGY KWH"),
         ],
-        columns: "{{.Account}}\t{{.Jobs}}\t{{.DeviceHours}}\t{{.CPUHours}}",
+        columns: "{{.Account}}\t{{.Jobs}}\t{{.DeviceHours}}\t{{.CPUHours}}\t{{.Idle}}\t{{.EnergyKWh}}",
         quiet: "{{.Account}}",
         may_cut: &[],
     };
@@ -73,6 +92,11 @@ pub async fn usage(cx: &Context, args: UsageArgs) -> Outcome {
                 .set("Jobs", sum.jobs.to_string())
                 .set("DeviceHours", format!("{:.2}", sum.device_millis as f64 / HOUR))
                 .set("CPUHours", format!("{:.2}", sum.cpu_millis as f64 / HOUR))
+                .set(
+                    "Idle",
+                    Some(sum.idle()).filter(|idle| !idle.is_empty()).map(|idle| format!("{idle}%")).unwrap_or_default(),
+                )
+                .set("EnergyKWh", format!("{:.3}", sum.energy()))
         })
         .collect();
     list.print(cx.printer, args.format.as_deref(), false, false, rows)?;
