@@ -349,12 +349,12 @@ fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildError> {
             found.push(platform);
         }
     }
-    if found.len() > 1 && request.outputs.iter().any(|output| matches!(output, Output::Docker(_))) {
+    if found.len() > 1 && request.outputs.iter().any(|output| matches!(output, Output::Docker(..))) {
         return Err(BuildError::Request(
             "an archive for docker load holds one platform: use type=oci, or build one platform at a time".into(),
         ));
     }
-    let image = |output: &Output| matches!(output, Output::Image { .. } | Output::Oci(_));
+    let image = |output: &Output| matches!(output, Output::Image(_) | Output::Oci(..));
     if request.attestations.any() && !(request.outputs.is_empty() || request.outputs.iter().any(image)) {
         return Err(BuildError::Request(
             "attestations (--provenance, --sbom) are kept with an image: use type=image, registry or oci".into(),

@@ -36,7 +36,8 @@ pub use error::BuildError;
 pub use event::{BuildEvent, Events, StepId, StepInfo, Stream};
 pub use git::{Checkout, GitAccess, GitSource};
 pub use request::{
-    BuildRequest, CacheLocation, Context, Credentials, Entitlement, NamedContext, NetworkChoice, Output, Secret,
+    BuildRequest, CacheLocation, Context, Credentials, Entitlement, ImageOutput, LayerForm, NamedContext,
+    NetworkChoice, Output, Push, Secret,
 };
 pub use result::{BuildResult, CacheEntry, PruneOptions, PruneReport};
 pub use worker::{

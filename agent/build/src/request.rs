@@ -9,7 +9,7 @@ use hoist_proto::spec::{Resources, Ulimit};
 use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::NetworkMode;
-use crate::{Attestations, BuildError};
+use crate::{Attestations, BuildError, Compression};
 
 /// One build, complete: nothing is read from the environment beside it.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// Annotations of the image's manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Annotations of the index of images.
+    pub index_annotations: BTreeMap<String, String>,
     /// `os/arch[/variant]`; this machine's when empty.
     pub platforms: Vec<String>,
     /// Runs every step again.
@@ -73,6 +75,17 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
+    /// What the image is called, of several names the first.
+    pub(crate) fn first_name(&self) -> Option<&String> {
+        fn own(output: &Output) -> Option<&String> {
+            match output {
+                Output::Image(how) | Output::Docker(_, how) | Output::Oci(_, how) => how.names.first(),
+                _ => None,
+            }
+        }
+        self.tags.first().or_else(|| self.outputs.iter().find_map(own))
+    }
+
     /// An argument that configures the builder, if it says something.
     pub(crate) fn setting(&self, name: &str) -> Option<&str> {
         self.args.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -197,23 +210,57 @@ impl fmt::Debug for Credentials {
 /// Where a result goes. Paths are on this machine: a face that serves others sends what was written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Into the engine's images, under [`BuildRequest::tags`].
-    Image {
-        /// OCI's media types instead of Docker's.
-        oci: bool,
-        /// Sends it to its tags' registries as well.
-        push: bool,
-    },
+    /// Into the engine's images.
+    Image(ImageOutput),
     /// The file tree, into a directory, which is made if missing.
     Local(PathBuf),
     /// The file tree as one tar archive.
     Tar(PathBuf),
     /// An archive for `docker load`.
-    Docker(PathBuf),
+    Docker(PathBuf, ImageOutput),
     /// An OCI image layout as a tar archive.
-    Oci(PathBuf),
+    Oci(PathBuf, ImageOutput),
     /// Nothing: the steps are run, the result stays in the cache.
     Cache,
+}
+
+/// An image as one output wants it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageOutput {
+    /// OCI's media types instead of Docker's.
+    pub oci: bool,
+    /// What this output alone calls it, besides [`BuildRequest::tags`].
+    pub names: Vec<String>,
+    /// Annotations of its manifests, besides [`BuildRequest::annotations`].
+    pub annotations: BTreeMap<String, String>,
+    /// Annotations of its index, besides [`BuildRequest::index_annotations`].
+    pub index_annotations: BTreeMap<String, String>,
+    /// How its layers are compressed where they are sent or written.
+    pub layers: LayerForm,
+    /// Sends it to its names' registries as well.
+    pub push: Option<Push>,
+}
+
+/// Under what a registry gets an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Push {
+    Tag,
+    /// Its digest: no tag leads to it.
+    Digest,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LayerForm {
+    /// When none is said, what is not compressed is sent with gzip, and written to an archive as it is.
+    pub compression: Option<Compression>,
+    /// The method's own scale: gzip 0 to 9, zstd 1 to 22.
+    pub level: Option<i32>,
+    /// Also layers that are compressed in another way already, as those of base images are.
+    pub force: bool,
 }
 
 /// A cache outside of this machine's own.

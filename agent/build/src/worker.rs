@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hoist_proto::spec::{Resources, Ulimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Attestation, BuildError, Credentials, NetworkChoice, Secret, Stream};
+use crate::{Attestation, BuildError, Credentials, LayerForm, NetworkChoice, Push, Secret, Stream};
 
 /// An image that a stage begins with.
 #[derive(Clone)]
@@ -129,12 +129,13 @@ pub struct LayerDigest {
     pub blobs: BTreeMap<Compression, LayerBlob>,
 }
 
-/// How layers of a cache are compressed.
+/// How layers of a cache are compressed, or those of an image where it is sent or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     Gzip,
     Zstd,
+    Uncompressed,
 }
 
 /// A layer's blob at a registry or in an image layout.
@@ -197,6 +198,9 @@ pub struct NewIndex {
     pub images: Vec<IndexedImage>,
     pub names: Vec<String>,
     pub oci: bool,
+    pub layers: LayerForm,
+    /// Of the index itself.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// The engine, as far as builds need it. All of it may be called from several builds at once.
@@ -326,7 +330,7 @@ pub trait Worker: Send + Sync + 'static {
     /// Why commands of a platform cannot be run on this machine, and what to do; `None` if they can.
     fn cannot_run(&self, platform: &str) -> Option<String>;
 
-    /// Sends an image to its registry.
+    /// Sends an image to its registry, under its digest alone if that is asked.
     ///
     /// # Errors
     /// The registry's.
@@ -334,6 +338,7 @@ pub trait Worker: Send + Sync + 'static {
         &self,
         name: String,
         auth: BTreeMap<String, Credentials>,
+        how: (LayerForm, Push),
         report: Report,
     ) -> impl Future<Output = Result<String, BuildError>> + Send;
 
@@ -346,7 +351,7 @@ pub trait Worker: Send + Sync + 'static {
         &self,
         image: String,
         names: Vec<String>,
-        oci: bool,
+        how: (bool, LayerForm),
         to: PathBuf,
     ) -> impl Future<Output = Result<(), BuildError>> + Send;
 

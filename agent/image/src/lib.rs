@@ -73,9 +73,9 @@ pub use error::Error;
 pub use images::{
     Attestation, Auth, BuildLayer, BuildOptions, BuiltLayer, BuiltinImage, CacheManifest, CachePlace, Change,
     ChangeKind, CommitOptions, ContainerUse, Found, HistoryEntry, Hold, Image, ImagePeer, ImageSummary, Images,
-    ImportOptions, IndexImage, LayerArchive, LayerCompression, ListFilter, LoadedImage, Options, PeerBlob,
-    PeerManifest, Proxies, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed, RemoveOptions,
-    Removed, SaveFormat, Snapshot,
+    ImportOptions, IndexForm, IndexImage, LayerArchive, LayerCompression, LayerForm, ListFilter, LoadedImage, Options,
+    PeerBlob, PeerManifest, Proxies, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed,
+    RemoveOptions, Removed, SaveFormat, Snapshot,
 };
 pub use manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
 pub use pipeline::decompress;

@@ -141,7 +141,7 @@ async fn bearer_tokens_from_a_token_server() {
     let registry = Registry::with(Wishes { config, ..Default::default() });
     let me = Auth { username: "me".into(), password: "secret".into(), ..Default::default() };
     for name in ["public/app:1", "private/app:1"] {
-        let push = PushOptions { auth: Some(me.clone()) };
+        let push = PushOptions { auth: Some(me.clone()), ..PushOptions::default() };
         publish_with(&registry.name(name), &[("f", b"1")], push, Options::default()).await;
     }
     let store = Store::new().await;

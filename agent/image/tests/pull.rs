@@ -105,7 +105,13 @@ async fn basic_authentication_and_stored_credentials() {
     let registry = Registry::with(Wishes { htpasswd: Some(("me", "secret")), ..Default::default() });
     let name = registry.name("private:1");
     let auth = |password: &str| Some(Auth { username: "me".into(), password: password.into(), ..Default::default() });
-    publish_with(&name, &[("f", b"1")], PushOptions { auth: auth("secret") }, Options::default()).await;
+    publish_with(
+        &name,
+        &[("f", b"1")],
+        PushOptions { auth: auth("secret"), ..PushOptions::default() },
+        Options::default(),
+    )
+    .await;
 
     let store = Store::new().await;
     let good = PullOptions { auth: auth("secret"), ..Default::default() };

@@ -65,6 +65,9 @@ fn plan_for(
 /// # Errors
 /// 400 for values that make no sense, 404 for contexts that are not here.
 pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> {
+    for name in order.names() {
+        hoist_image::Reference::parse(name)?;
+    }
     let scratch = Arc::new(builds.scratch()?);
     let mut held = Vec::new();
     let mut hold = |id: &str| {
@@ -87,11 +90,11 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
     for (index, output) in order.outputs.iter().enumerate() {
         let path = scratch.path().join(index.to_string());
         let (output, file) = match output {
-            OutputOrder::Image { oci, push } => (Output::Image { oci: *oci, push: *push }, None),
+            OutputOrder::Image(how) => (Output::Image(how.clone()), None),
             OutputOrder::Local => (Output::Local(path.clone()), Some(path)),
             OutputOrder::Tar => (Output::Tar(path.clone()), Some(path)),
-            OutputOrder::Docker => (Output::Docker(path.clone()), Some(path)),
-            OutputOrder::Oci => (Output::Oci(path.clone()), Some(path)),
+            OutputOrder::Docker(how) => (Output::Docker(path.clone(), how.clone()), Some(path)),
+            OutputOrder::Oci(how) => (Output::Oci(path.clone(), how.clone()), Some(path)),
             OutputOrder::Cacheonly => (Output::Cache, None),
         };
         outputs.push(output);
@@ -122,9 +125,6 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         }
         cache_to.push(location);
     }
-    for tag in &order.tags {
-        hoist_image::Reference::parse(tag)?;
-    }
     let secrets = order.secrets.into_iter().map(|(id, text)| match base64::prelude::BASE64_STANDARD.decode(text) {
         Ok(bytes) => Ok((id, Secret(bytes))),
         Err(_) => Err(ApiError::bad_request(format!("the secret {id:?} is not base64"))),
@@ -138,6 +138,7 @@ pub fn request(builds: &Builds, order: BuildOrder) -> Result<Ordered, ApiError> 
         args: order.args,
         labels: order.labels,
         annotations: order.annotations,
+        index_annotations: order.index_annotations,
         platforms: order.platforms,
         no_cache: order.no_cache,
         no_cache_filter: order.no_cache_filter.into_iter().collect(),

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use hoist_build::{Attestations, CacheLocation, Provenance};
 use hoist_proto::{spec::Ulimit, unit};
 
-use crate::api::dto::build::{BuildOrder, ContextRef, OutputOrder};
+use crate::api::dto::{
+    build::{BuildOrder, ContextRef, OutputOrder},
+    build_output::{ImageAttributes, truth},
+};
 
 /// The directory that the build copies from, if the client names no other.
 const CONTEXT: &str = "context";
@@ -49,14 +52,6 @@ pub struct Wish {
     pub files: Files,
     /// For each of the order's outputs, by which number the client knows it.
     pub numbers: Vec<usize>,
-}
-
-fn truth(key: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "" | "1" | "true" | "True" | "TRUE" => Ok(true),
-        "0" | "false" | "False" | "FALSE" => Ok(false),
-        other => Err(format!("{key} is true or false, not {other:?}")),
-    }
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -151,7 +146,12 @@ fn attribute(wish: &mut Wish, key: &str, value: String) -> Result<(), String> {
         "cgroup-parent" => order.cgroup_parent = Some(value),
         "source-date-epoch" => drop(order.args.insert("SOURCE_DATE_EPOCH".to_owned(), value)),
         // What clients say of themselves. `cmdline` is the line of `# syntax=`, whose language is spoken here.
-        "frontend.caps" | "cmdline" | "multi-platform" | "localhost" => {}
+        "frontend.caps" | "cmdline" | "localhost" => {}
+        // One platform's image is put into an index, too.
+        "multi-platform" if truth(key, &value)? => {
+            order.args.insert("BUILDKIT_MULTI_PLATFORM".to_owned(), "1".to_owned());
+        }
+        "multi-platform" => {}
         "requestid" => {
             let question = value.strip_prefix("frontend.").and_then(|name| name.parse().ok());
             order.call = Some(question.ok_or_else(|| format!("unsupported request {value}"))?);
@@ -202,46 +202,28 @@ pub fn outputs(
     wish: &mut Wish,
     exporters: impl IntoIterator<Item = (String, BTreeMap<String, String>)>,
 ) -> Result<(), String> {
-    // Every image has the names of all.
-    let mut names: Option<Vec<String>> = None;
+    let epoch = wish.order.source_date_epoch.is_some();
     for (number, (kind, attributes)) in exporters.into_iter().enumerate() {
-        let order = &mut wish.order;
-        let (mut push, mut oci) = (false, false);
+        let several = wish.order.platforms.len() > 1;
+        let mut image = ImageAttributes::default();
         for (key, value) in &attributes {
-            match key.as_str() {
-                "name" => {
-                    let own: Vec<String> = list(value).map(str::to_owned).collect();
-                    if names.as_ref().is_some_and(|names| *names != own) {
-                        return Err("outputs with different names are not supported in one build".to_owned());
-                    }
-                    if names.is_none() {
-                        order.tags.extend(own.iter().cloned());
-                        names = Some(own);
-                    }
-                }
-                "push" => push = truth(key, value)?,
-                "oci-mediatypes" => oci = truth(key, value)?,
-                // Every image is kept in the store, and unpacked.
-                "store" | "unpack" if truth(key, value)? => {}
-                "load" | "dest" | "name-canonical" => {}
-                "compression" if value == "gzip" => {}
-                "force-compression" | "push-by-digest" | "tar" if truth(key, value)? == (key == "tar") => {}
+            let known = match key.as_str() {
+                "load" | "dest" => true,
+                "tar" => truth(key, value)?,
                 // Several platforms are given a directory each, and a single one is not.
-                "platform-split" if truth(key, value)? == (order.platforms.len() > 1) => {}
-                "attestation-prefix" if value.is_empty() => {}
-                "rewrite-timestamp" if !truth(key, value)? => {}
-                key if key.starts_with("annotation.") || key.starts_with("annotation-manifest.") => {
-                    let name = key.split_once('.').map_or(key, |(_, name)| name);
-                    order.annotations.insert(name.to_owned(), value.clone());
-                }
-                _ => return Err(format!("{key}={value} of the output {kind:?} is not supported")),
+                "platform-split" => truth(key, value)? == several,
+                "attestation-prefix" => value.is_empty(),
+                _ => image.read(key, value).map_err(|why| format!("the output {kind:?}: {why}"))?,
+            };
+            if !known {
+                return Err(format!("{key}={value} of the output {kind:?} is not supported"));
             }
         }
+        let image = image.finish(&kind, epoch).map_err(|why| format!("the output {kind:?}: {why}"))?;
         let output = match kind.as_str() {
-            "image" | "moby" | "registry" => OutputOrder::Image { oci, push: push || kind == "registry" },
-            _ if push => return Err(format!("the output {kind:?} cannot be pushed: type=image can")),
-            "docker" => OutputOrder::Docker,
-            "oci" => OutputOrder::Oci,
+            "image" | "moby" | "registry" => OutputOrder::Image(image),
+            "docker" => OutputOrder::Docker(image),
+            "oci" => OutputOrder::Oci(image),
             "local" => OutputOrder::Local,
             "tar" => OutputOrder::Tar,
             "cacheonly" | "" => OutputOrder::Cacheonly,
@@ -249,17 +231,15 @@ pub fn outputs(
                 return Err(format!("the output {other:?} is not supported: image, docker, oci, local and tar are"));
             }
         };
-        order.outputs.push(output);
+        wish.order.outputs.push(output);
         wish.numbers.push(number);
     }
     if wish.order.outputs.is_empty() {
         wish.order.outputs.push(OutputOrder::Cacheonly);
         wish.numbers.push(0);
     }
-    let mut seen = std::collections::BTreeSet::new();
-    wish.order.tags.retain(|tag| seen.insert(tag.clone()));
-    let pushes = wish.order.outputs.iter().any(|output| matches!(output, OutputOrder::Image { push: true, .. }));
-    match pushes && wish.order.tags.is_empty() {
+    let nameless = |output: &OutputOrder| output.pushes() && output.image().is_some_and(|how| how.names.is_empty());
+    match wish.order.outputs.iter().any(nameless) {
         true => Err("an image without a name cannot be pushed".into()),
         false => Ok(()),
     }
@@ -336,14 +316,11 @@ mod tests {
             outputs(&mut wish, [(kind.to_owned(), attributes)]).map(|()| wish.order)
         };
         let order = exporter("moby", &[("name", "a,b,a")]).unwrap();
-        assert_eq!(
-            (order.tags, order.outputs),
-            (vec!["a".into(), "b".into()], vec![OutputOrder::Image { oci: false, push: false }])
-        );
+        assert_eq!((order.names().map(String::as_str).collect::<Vec<_>>(), order.outputs.len()), (vec!["a", "b"], 1));
         assert_eq!(exporter("local", &[]).unwrap().outputs, [OutputOrder::Local]);
         for (kind, attributes, words) in [
             ("image", [("push", "true")].as_slice(), "without a name"),
-            ("image", &[("compression", "zstd")], "compression=zstd"),
+            ("image", &[("compression", "zstd")], "kept here is not compressed"),
             ("oci", &[("tar", "false")], "tar=false"),
             ("local", &[("push", "1")], "cannot be pushed"),
             ("gcs", &[], "\"gcs\" is not supported"),

@@ -238,7 +238,7 @@ impl Work {
             order.contexts.insert(name.clone(), ContextRef::Sent(context));
         }
         let needs = Needs::of(file, plans);
-        let pushes = order.outputs.iter().any(|output| matches!(output, OutputOrder::Image { push: true, .. }));
+        let pushes = order.outputs.iter().any(OutputOrder::pushes);
         let caches: Vec<String> = order
             .cache_from
             .iter()
@@ -250,7 +250,7 @@ impl Work {
             .values()
             .filter_map(|context| if let ContextRef::Image(image) = context { Some(image.clone()) } else { None })
             .collect();
-        let pushed = order.tags.iter().filter(|_| pushes);
+        let pushed = order.names().filter(|_| pushes);
         let images = needs.images.iter().chain(&caches).chain(&named).chain(pushed);
         order.auth = offers::credentials(session, images).await?;
         order.secrets = offers::secrets(session, &needs.secrets).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hoist_build::{
-    Attestations, BuildEvent, BuildResult, CacheLocation,
+    Attestations, BuildEvent, BuildResult, CacheLocation, ImageOutput,
     dockerfile::{
         Span,
         check::Warning,
@@ -26,6 +26,7 @@ pub struct BuildOrder {
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+    pub index_annotations: BTreeMap<String, String>,
     pub platforms: Vec<String>,
     pub no_cache: bool,
     pub no_cache_filter: Vec<String>,
@@ -60,6 +61,13 @@ pub struct BuildOrder {
     pub call: Option<Question>,
 }
 
+impl BuildOrder {
+    /// All names that the image gets.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.tags.iter().chain(self.outputs.iter().filter_map(OutputOrder::image).flat_map(|how| &how.names))
+    }
+}
+
 /// A context beside the main one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,15 +81,12 @@ pub enum ContextRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum OutputOrder {
-    Image {
-        oci: bool,
-        push: bool,
-    },
+    Image(ImageOutput),
     /// Comes as a tar archive with one directory at its top.
     Local,
     Tar,
-    Docker,
-    Oci,
+    Docker(ImageOutput),
+    Oci(ImageOutput),
     Cacheonly,
 }
 

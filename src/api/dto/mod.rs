@@ -4,6 +4,7 @@
 //! a field out, so do they. Fields that only some versions have are options that a handler fills or empties.
 
 pub mod build;
+pub mod build_output;
 pub mod config;
 pub mod container;
 pub mod endpoint;

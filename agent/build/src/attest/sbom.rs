@@ -35,7 +35,7 @@ pub(super) async fn make<W: Worker>(solve: &Arc<Solve<W>>, tree: &Tree) -> Resul
         blocking(move || scan(&root)).await?
     };
     let created = moment(solve.request.source_date_epoch.unwrap_or_else(now));
-    let name = solve.request.tags.first().cloned().unwrap_or_else(|| "image".into());
+    let name = solve.request.first_name().cloned().unwrap_or_else(|| "image".into());
     Ok(Attestation { predicate_type: SPDX.into(), predicate: document(&name, &packages, &distribution, &created) })
 }
 

@@ -13,8 +13,8 @@ use crate::portable::{self, Target, Targets};
 use crate::solve::{Solve, Tree, blocking};
 use crate::tree::{Destination, Root, Selection, copy, subtree};
 use crate::{
-    BuildError, BuildEvent, BuildResult, Events, IndexedImage, LayerDigest, NewImage, NewIndex, Output, StepId,
-    StepInfo, Worker,
+    BuildError, BuildEvent, BuildResult, Events, ImageOutput, IndexedImage, LayerDigest, LayerForm, NewImage, NewIndex,
+    Output, Push, StepId, StepInfo, Worker,
 };
 
 /// One platform's build.
@@ -32,11 +32,11 @@ pub(crate) async fn run<W: Worker>(
     let Some(first) = parts.first().map(|part| Arc::clone(&part.solve)) else { return Ok(BuildResult::default()) };
     let built = trees(parts).await?;
     let outputs = match first.request.outputs.as_slice() {
-        [] => vec![Output::Image { oci: false, push: false }],
+        [] => vec![Output::Image(ImageOutput::default())],
         outputs => outputs.to_vec(),
     };
     let name = match outputs.as_slice() {
-        [Output::Image { .. }] => "exporting to image",
+        [Output::Image(_)] => "exporting to image",
         [Output::Cache] => "exporting nothing",
         [Output::Local(_) | Output::Tar(_)] => "exporting files",
         _ => "exporting",
@@ -136,36 +136,37 @@ impl<W: Worker> Export<'_, W> {
 
     async fn all(&self, outputs: &[Output]) -> Result<BuildResult, BuildError> {
         let mut result = BuildResult::default();
+        let mut named: Vec<String> = Vec::new();
         for output in outputs {
             match output {
                 Output::Cache => {}
-                Output::Image { oci, push } => {
-                    let names = self.first.request.tags.clone();
-                    if *push && names.is_empty() {
+                Output::Image(how) => {
+                    let names = self.names(how);
+                    if how.push.is_some() && names.is_empty() {
                         return Err(BuildError::Request("a push needs a name: build with -t".into()));
                     }
-                    let (image, mut manifest) = self.image(*oci, names.clone()).await?;
-                    if *push {
+                    let (image, mut manifest) = self.image(how, names.clone()).await?;
+                    if let Some(push) = how.push {
                         for name in &names {
-                            manifest = self.push(name).await?;
+                            manifest = self.push(name, (how.layers, push)).await?;
                         }
                     }
                     result.image = Some(image.clone());
                     result.manifest = Some(manifest.clone());
-                    result.names.clone_from(&names);
+                    result.names.extend(names.into_iter().filter(|name| !named.contains(name)));
+                    named.clone_from(&result.names);
                     let mut put = |key: &str, value: String| {
                         result.metadata.insert(key.into(), value.into());
                     };
                     put("containerimage.config.digest", image);
                     put("containerimage.digest", manifest);
-                    if !names.is_empty() {
-                        put("image.name", names.join(","));
+                    if !named.is_empty() {
+                        put("image.name", named.join(","));
                     }
                 }
-                Output::Docker(path) | Output::Oci(path) => {
-                    let oci = matches!(output, Output::Oci(_));
-                    let names = self.first.request.tags.clone();
-                    let (image, manifest) = self.save(oci, names, path).await?;
+                Output::Docker(path, how) | Output::Oci(path, how) => {
+                    let how = ImageOutput { oci: matches!(output, Output::Oci(..)), ..how.clone() };
+                    let (image, manifest) = self.save(&how, path).await?;
                     result.metadata.insert("containerimage.config.digest".into(), image.into());
                     result.metadata.insert("containerimage.digest".into(), manifest.into());
                 }
@@ -221,46 +222,67 @@ impl<W: Worker> Export<'_, W> {
         worker.archive(whole.into_fd(), path.to_owned()).await
     }
 
-    async fn push(&self, name: &str) -> Result<String, BuildError> {
+    /// What an output calls the image.
+    fn names(&self, how: &ImageOutput) -> Vec<String> {
+        let tags = &self.first.request.tags;
+        tags.iter().chain(how.names.iter().filter(|name| !tags.contains(name))).cloned().collect()
+    }
+
+    async fn push(&self, name: &str, how: (LayerForm, Push)) -> Result<String, BuildError> {
         let (events, step) = (self.events().clone(), self.step);
         let report = Arc::new(move |part: String, current, total| {
             let _ = events.send(BuildEvent::Progress { step, part, current, total });
         });
-        self.first.shared.worker.push(name.to_owned(), self.first.request.auth.clone(), report).await
+        self.first.shared.worker.push(name.to_owned(), self.first.request.auth.clone(), how, report).await
     }
 
     /// Records the image, or the index of images; returns the image's id and the digest of what the names stand for.
-    async fn image(&self, oci: bool, names: Vec<String>) -> Result<(String, String), BuildError> {
+    async fn image(&self, how: &ImageOutput, names: Vec<String>) -> Result<(String, String), BuildError> {
         let worker = &self.first.shared.worker;
-        let mut images = self.images(oci).await?;
+        let mut images = self.images(how).await?;
         match images.as_mut_slice() {
-            [one] if one.attestations.is_empty() && !self.always_index()? => {
+            [] => Err(BuildError::Engine("there is nothing to make an image of".into())),
+            [one] if !self.needs_index(std::slice::from_ref(one), how)? => {
                 one.image.names = names;
                 worker.store(one.image.clone()).await
             }
-            [] => Err(BuildError::Engine("there is nothing to make an image of".into())),
-            _ => worker.store_index(NewIndex { images, names, oci }).await,
+            _ => worker.store_index(self.index(images, names, how)).await,
         }
     }
 
-    /// Even one image is put into an index.
-    fn always_index(&self) -> Result<bool, BuildError> {
-        self.first.request.switch("BUILDKIT_MULTI_PLATFORM")
+    /// Whether images are put into an index: several are, and one of which more is said than it says itself.
+    fn needs_index(&self, images: &[IndexedImage], how: &ImageOutput) -> Result<bool, BuildError> {
+        let asked = self.first.request.switch("BUILDKIT_MULTI_PLATFORM")?;
+        let needed = asked || images.len() > 1 || images.iter().any(|image| !image.attestations.is_empty());
+        let annotated = !how.index_annotations.is_empty() || !self.first.request.index_annotations.is_empty();
+        if annotated && !needed {
+            return Err(BuildError::Request(
+                "there is no index to annotate: an image for one platform has none, unless BUILDKIT_MULTI_PLATFORM=1 or \
+                 attestations ask for it"
+                    .into(),
+            ));
+        }
+        Ok(needed)
+    }
+
+    fn index(&self, images: Vec<IndexedImage>, names: Vec<String>, how: &ImageOutput) -> NewIndex {
+        let mut annotations = self.first.request.index_annotations.clone();
+        annotations.extend(how.index_annotations.clone());
+        NewIndex { images, names, oci: how.oci, layers: how.layers, annotations }
     }
 
     /// Writes an archive of the image or of the index; returns the same as [`Export::image`].
-    async fn save(&self, oci: bool, names: Vec<String>, path: &Path) -> Result<(String, String), BuildError> {
+    async fn save(&self, how: &ImageOutput, path: &Path) -> Result<(String, String), BuildError> {
         let worker = &self.first.shared.worker;
-        let mut images = self.images(oci).await?;
-        let several = images.len() > 1 || self.always_index()?;
-        if several || images.iter().any(|image| !image.attestations.is_empty()) {
-            return worker.save_index(NewIndex { images, names, oci }, path.to_owned()).await;
+        let (mut images, names) = (self.images(how).await?, self.names(how));
+        if self.needs_index(&images, how)? {
+            return worker.save_index(self.index(images, names, how), path.to_owned()).await;
         }
         let Some(IndexedImage { image, .. }) = images.pop() else {
             return Err(BuildError::Engine("there is nothing to make an image of".into()));
         };
         let (image, manifest) = worker.store(image).await?;
-        let saved = worker.save(image.clone(), names, oci, path.to_owned()).await;
+        let saved = worker.save(image.clone(), names, (how.oci, how.layers), path.to_owned()).await;
         // It was recorded for the archive only, unless it has a name.
         worker.forget(image.clone()).await;
         saved?;
@@ -268,7 +290,8 @@ impl<W: Worker> Export<'_, W> {
     }
 
     /// One image for each platform, without names.
-    async fn images(&self, oci: bool) -> Result<Vec<IndexedImage>, BuildError> {
+    async fn images(&self, how: &ImageOutput) -> Result<Vec<IndexedImage>, BuildError> {
+        let oci = how.oci;
         let making = self.built.iter().zip(&self.platforms).map(|((solve, tree), platform)| async move {
             let layers = tree
                 .layers()
@@ -276,7 +299,8 @@ impl<W: Worker> Export<'_, W> {
                 .map(|layer| async move { Ok::<_, BuildError>((layer.clone(), solve.describe(layer).await?)) });
             let layers: Vec<(String, LayerDigest)> = try_join_all(layers).await?;
             let config = self.config(solve, tree, &layers)?;
-            let annotations = solve.request.annotations.clone();
+            let mut annotations = solve.request.annotations.clone();
+            annotations.extend(how.annotations.clone());
             let base = tree.base.clone();
             let image = NewImage { config, base, layers, names: Vec::new(), oci, annotations };
             let attestations = attest::make(solve, tree, platform, self.begun).await?;

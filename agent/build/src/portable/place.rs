@@ -135,7 +135,13 @@ pub(crate) fn targets(request: &BuildRequest) -> Result<Targets, BuildError> {
         let compression = match options.left.remove("compression") {
             None | Some("gzip") => Compression::Gzip,
             Some("zstd") => Compression::Zstd,
-            Some(other) => return Err(options.wrong(format!("compression is gzip or zstd, not {other:?}"))),
+            Some("uncompressed") => Compression::Uncompressed,
+            Some("estargz") => {
+                return Err(options.wrong("compression=estargz is not supported: gzip, zstd and uncompressed are"));
+            }
+            Some(other) => {
+                return Err(options.wrong(format!("compression is gzip, zstd or uncompressed, not {other:?}")));
+            }
         };
         let optional = options.flag("ignore-error", false)?;
         for key in ["oci-mediatypes", "image-manifest"] {
@@ -179,7 +185,11 @@ mod tests {
             ("type=registry,ref=a,force-compression=true", "the key force-compression is not supported"),
             ("type=registry,ref=a,image-manifest=false", "image-manifest=false is not supported"),
             ("type=inline,mode=max", "mode=max is not possible"),
+            ("type=registry,ref=a,compression=estargz", "compression=estargz is not supported"),
+            ("type=registry,ref=a,compression-level=3", "the key compression-level is not supported"),
             ("type=gha", "a service that is not supported"),
+            ("type=s3,region=x,bucket=y", "a service that is not supported"),
+            ("type=azblob,name=x", "a service that is not supported"),
         ] {
             assert!(to(text).unwrap_err().contains(words), "{text}");
         }

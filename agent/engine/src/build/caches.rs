@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hoist_build::{
-    BuildError, CacheDocument, CachePlace, Compression, Credentials, IndexedImage, LayerBlob, NewImage, Report,
+    BuildError, CacheDocument, CachePlace, Compression, Credentials, IndexedImage, LayerBlob, NewImage, NewIndex,
+    Report,
 };
 use hoist_image::{
-    Attestation, BuildLayer, BuildOptions, BuiltLayer, CacheManifest, Descriptor, Error, Images, IndexImage,
-    LayerArchive, LayerCompression, Platform, Reference,
+    Attestation, BuildLayer, BuildOptions, BuiltLayer, CacheManifest, Descriptor, Error, Images, IndexForm, IndexImage,
+    LayerArchive, LayerCompression, LayerForm, Platform, Reference,
 };
 
 use super::worker::{credentials, digest, engine_error, names};
@@ -34,7 +35,7 @@ pub(super) fn options(image: &NewImage) -> Result<BuildOptions, BuildError> {
     })
 }
 
-pub(super) fn index_images(images: Vec<IndexedImage>) -> Result<Vec<IndexImage>, BuildError> {
+fn index_images(images: Vec<IndexedImage>) -> Result<Vec<IndexImage>, BuildError> {
     images
         .into_iter()
         .map(|IndexedImage { platform, image, attestations }| {
@@ -45,6 +46,23 @@ pub(super) fn index_images(images: Vec<IndexedImage>) -> Result<Vec<IndexImage>,
             Ok(IndexImage { platform: platform_of(&platform)?, config: image.config, options, attestations })
         })
         .collect()
+}
+
+pub(super) fn index(index: NewIndex) -> Result<(Vec<IndexImage>, Vec<Reference>, IndexForm), BuildError> {
+    let form = IndexForm { oci: index.oci, layers: form(index.layers), annotations: index.annotations };
+    Ok((index_images(index.images)?, names(&index.names)?, form))
+}
+
+fn method(compression: Compression) -> LayerCompression {
+    match compression {
+        Compression::Gzip => LayerCompression::Gzip,
+        Compression::Zstd => LayerCompression::Zstd,
+        Compression::Uncompressed => LayerCompression::Uncompressed,
+    }
+}
+
+pub(super) fn form(form: hoist_build::LayerForm) -> LayerForm {
+    LayerForm { compression: form.compression.map(method), level: form.level, force: form.force }
 }
 
 fn platform_of(text: &str) -> Result<Platform, BuildError> {
@@ -112,10 +130,7 @@ pub(super) async fn put_layer(
     report: Report,
 ) -> Result<LayerBlob, BuildError> {
     let known = known.map(descriptor).transpose()?;
-    let compression = match compression {
-        Compression::Gzip => LayerCompression::Gzip,
-        Compression::Zstd => LayerCompression::Zstd,
-    };
+    let compression = method(compression);
     let part: Arc<str> = format!("Pushing {}", name.get(..12).unwrap_or(name)).into();
     let sent = move |n, total| report(part.to_string(), n, Some(total));
     let put = images.put_cache_layer(&place(to)?, name, known.as_ref(), compression, &sent).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hoist_build::{
     BaseImage, BuildError, CacheDocument, CachePlace, Compression, Credentials, Draft, ImageRequest, LayerBlob,
-    LayerDigest, NamedDevices, NewImage, NewIndex, Report, RunRequest, Secret, Sink, Worker,
+    LayerDigest, LayerForm, NamedDevices, NewImage, NewIndex, Push, Report, RunRequest, Secret, Sink, Worker,
 };
 use hoist_image::{
     Auth, BuildLayer, Error, Images, Phase, Platform, PullEvent, PullOptions, PullPolicy, PushOptions, Reference,
@@ -244,15 +244,15 @@ impl Worker for BuildWorker {
     }
 
     async fn store_index(&self, index: NewIndex) -> Result<(String, String), BuildError> {
-        let (images, names) = (caches::index_images(index.images)?, names(&index.names)?);
-        let (image, top) = self.images().add_index(images, &names, index.oci).await.map_err(engine_error)?;
+        let (images, names, form) = caches::index(index)?;
+        let (image, top) = self.images().add_index(images, &names, form).await.map_err(engine_error)?;
         Ok((image.id.to_string(), top.digest.to_string()))
     }
 
     async fn save_index(&self, index: NewIndex, to: PathBuf) -> Result<(String, String), BuildError> {
         let file = tokio::fs::File::create(&to).await.map_err(|error| BuildError::io("create", &to, error))?;
-        let (images, names) = (caches::index_images(index.images)?, names(&index.names)?);
-        let (image, top) = self.images().save_index(images, &names, index.oci, file).await.map_err(engine_error)?;
+        let (images, names, form) = caches::index(index)?;
+        let (image, top) = self.images().save_index(images, &names, form, file).await.map_err(engine_error)?;
         Ok((image.to_string(), top.to_string()))
     }
 
@@ -303,18 +303,30 @@ impl Worker for BuildWorker {
         &self,
         name: String,
         auth: BTreeMap<String, Credentials>,
+        (layers, push): (LayerForm, Push),
         report: Report,
     ) -> Result<String, BuildError> {
         let reference = Reference::parse(&name).map_err(|error| engine_error(Error::from(error)))?;
-        let options = PushOptions { auth: credentials(&auth, reference.domain()) };
+        let options = PushOptions {
+            auth: credentials(&auth, reference.domain()),
+            layers: caches::form(layers),
+            by_digest: push == Push::Digest,
+        };
         let pushed = self.images().push(&reference, options, progress(report)).await.map_err(engine_error)?;
         Ok(pushed.digest.to_string())
     }
 
-    async fn save(&self, image: String, called: Vec<String>, oci: bool, to: PathBuf) -> Result<(), BuildError> {
+    async fn save(
+        &self,
+        image: String,
+        called: Vec<String>,
+        (oci, layers): (bool, LayerForm),
+        to: PathBuf,
+    ) -> Result<(), BuildError> {
         let file = tokio::fs::File::create(&to).await.map_err(|error| BuildError::io("create", &to, error))?;
         let format = if oci { SaveFormat::Oci } else { SaveFormat::Docker };
-        self.images().save_as(&digest(&image)?, &names(&called)?, file, format).await.map_err(engine_error)
+        let how = (format, caches::form(layers));
+        self.images().save_as(&digest(&image)?, &names(&called)?, file, how).await.map_err(engine_error)
     }
 
     async fn archive(&self, tree: OwnedFd, to: PathBuf) -> Result<(), BuildError> {

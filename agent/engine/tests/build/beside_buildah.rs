@@ -214,7 +214,7 @@ pub fn buildah_makes_the_same_images() {
             let mut wanted = request(&text.replace("BASE", "busybox"), &dir);
             wanted.secrets.insert("s".into(), Secret(b"12345".to_vec()));
             let tar = m.root().join("ours.tar");
-            wanted.outputs = vec![Output::Tar(tar.clone()), Output::Image { oci: false, push: false }];
+            wanted.outputs = vec![Output::Tar(tar.clone()), Output::Image(ImageOutput::default())];
             let image = build(&engine, wanted).await.image();
             let our_files = tree(std::fs::File::open(tar).unwrap());
             // Their root directory has a mode of its own, and their commands leave places of mounts.

@@ -28,8 +28,8 @@ pub fn results_go_where_they_are_asked() {
         wanted.outputs = vec![
             Output::Local(place.join("files")),
             Output::Tar(place.join("files.tar")),
-            Output::Docker(place.join("docker.tar")),
-            Output::Oci(place.join("oci.tar")),
+            Output::Docker(place.join("docker.tar"), ImageOutput::default()),
+            Output::Oci(place.join("oci.tar"), ImageOutput::default()),
         ];
         let built = build(&engine, wanted).await;
         assert_eq!(built.result.as_ref().map(|result| result.image.clone()), Ok(None));

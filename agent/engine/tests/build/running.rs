@@ -114,7 +114,7 @@ pub fn the_builder_has_settings_of_its_own() {
         assert_eq!(build(&engine, wanted(&settings)).await.output(), "mine\nmine\n");
         let archive = m.root().join("index.tar");
         let mut indexed = wanted(&[("BUILDKIT_MULTI_PLATFORM", "1")]);
-        indexed.outputs = vec![Output::Oci(archive.clone())];
+        indexed.outputs = vec![Output::Oci(archive.clone(), ImageOutput::default())];
         let (first, index) = (build(&engine, indexed.clone()).await, std::fs::read(&archive).unwrap());
         indexed.args.clear();
         let (second, plain) = (build(&engine, indexed).await, std::fs::read(&archive).unwrap());

@@ -1,7 +1,7 @@
 //! Build caches outside of this machine: a manifest whose layers are the steps' layers and whose configuration says what
 //! made them, at a registry or in a directory that is laid out as OCI's image-layout.md says.
 
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -9,7 +9,7 @@ use fs_err as fs;
 use super::built::{BuildLayer, write_layer};
 use super::collect::blobs_of;
 use super::export::OUT;
-use super::{Auth, Images, blocking};
+use super::{Auth, Images, LayerCompression, blocking};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
@@ -42,16 +42,6 @@ pub struct CacheManifest {
     pub config: Vec<u8>,
     /// The layers, oldest first.
     pub layers: Vec<Descriptor>,
-}
-
-/// How layers of a cache are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LayerCompression {
-    /// RFC 1952.
-    #[default]
-    Gzip,
-    /// RFC 8878.
-    Zstd,
 }
 
 impl Images {
@@ -189,29 +179,10 @@ impl Images {
         }
         let (path, writer, pins) = (self.inner.dirs.layer(name), self.inner.blobs.writer()?, self.inner.pins.clone());
         let (digest, size, pin) = blocking(move || {
-            let fail = |e| Error::io("compress", "a layer", e);
-            let out = BufWriter::with_capacity(OUT, writer);
-            let mut out = match compression {
-                LayerCompression::Gzip => {
-                    let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-                    write_layer(&path, &mut encoder)?;
-                    encoder.finish().map_err(fail)?
-                }
-                LayerCompression::Zstd => {
-                    let mut encoder = zstd::stream::write::Encoder::new(out, 0).map_err(fail)?;
-                    write_layer(&path, &mut encoder)?;
-                    encoder.finish().map_err(fail)?
-                }
-            };
-            out.flush().map_err(fail)?;
-            out.into_inner().map_err(|e| fail(e.into_error()))?.finish_pinned(&pins)
+            compression.write(None, writer, |mut out| write_layer(&path, &mut out))?.finish_pinned(&pins)
         })
         .await?;
-        let kind = match compression {
-            LayerCompression::Gzip => media_type::OCI_LAYER_GZIP,
-            LayerCompression::Zstd => media_type::OCI_LAYER_ZSTD,
-        };
-        let descriptor = Descriptor::new(kind, digest.clone(), size);
+        let descriptor = Descriptor::new(compression.media_type(), digest.clone(), size);
         let put = self.put_cache_blob(place, repository.as_ref(), &descriptor, &|n| sent(n, size)).await;
         self.drop_loose(&digest, pin).await;
         put.map(|()| descriptor)

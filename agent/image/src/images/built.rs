@@ -235,10 +235,35 @@ impl Images {
         };
         let mut names = options.names.iter();
         let image = self.add_image(&manifest, config, &wanted, names.next(), None).await?;
+        self.restate(&image, &manifest).await?;
         for name in names {
             self.tag(&image.id.to_string(), name).await?;
         }
         self.image(&self.inner.state.view(), &image.id)
+    }
+
+    /// An image that was known may be described anew: with other annotations, or in the other family of media types.
+    async fn restate(&self, image: &Image, manifest: &Manifest) -> Result<(), Error> {
+        let known = self.inner.blobs.read(&image.manifest.digest).ok();
+        let known = known.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+        if known.is_some_and(|known| {
+            (&known.annotations, &known.media_type) == (&manifest.annotations, &manifest.media_type)
+        }) {
+            return Ok(());
+        }
+        let oci = manifest.media_type.as_deref() == Some(media_type::OCI_MANIFEST);
+        let new = self.of_kind(manifest, manifest.layers.clone(), oci)?;
+        let _pin = self.inner.pins.pin(&new.descriptor.digest);
+        self.inner.blobs.put_as(&new.descriptor.digest, &new.bytes, false)?;
+        self.inner
+            .state
+            .update(|state| {
+                if let Some(record) = state.images.get_mut(&image.id) {
+                    record.manifest = new.descriptor.clone();
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Records a built directory as the layer `chain`. One directory is one layer: where it is another's already, as it

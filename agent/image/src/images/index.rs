@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::built::BuildOptions;
 use super::save::{Portable, of_family};
-use super::{Image, Images};
+use super::{Image, Images, LayerForm};
 use crate::digest::{Digest, ImageId};
 use crate::error::Error;
 use crate::manifest::{Descriptor, Index, media_type};
@@ -34,6 +34,17 @@ pub struct IndexImage {
     pub attestations: Vec<Attestation>,
 }
 
+/// What an index is like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexForm {
+    /// OCI's media types instead of Docker's.
+    pub oci: bool,
+    /// How its images' layers are compressed.
+    pub layers: LayerForm,
+    /// Annotations of the index itself.
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// A predicate of in-toto; the statement around it names the image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attestation {
@@ -50,6 +61,8 @@ pub(super) struct Prepared {
     pub members: Vec<Member>,
     /// Blobs that no image has: statements and their manifests.
     pub extra: Vec<(Descriptor, Vec<u8>)>,
+    /// Blobs of layers that may be no image's own, as they were made for the index.
+    pub own_layers: Vec<Descriptor>,
     pub pins: Vec<Pin>,
 }
 
@@ -71,9 +84,9 @@ impl Images {
         &self,
         images: Vec<IndexImage>,
         names: &[Reference],
-        oci: bool,
+        form: IndexForm,
     ) -> Result<(Image, Descriptor), Error> {
-        let prepared = self.prepare_index(images, names, oci).await?;
+        let prepared = self.prepare_index(images, names, form).await?;
         let host = Platform::host();
         let suits = |member: &&Member| host.suits(&member.platform).is_some();
         let chosen = prepared.members.iter().find(suits).or(prepared.members.first());
@@ -94,7 +107,13 @@ impl Images {
                     chain: member.chain.clone(),
                 })
                 .collect(),
-            extra: prepared.extra.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
+            extra: prepared
+                .extra
+                .iter()
+                .map(|(descriptor, _)| descriptor)
+                .chain(&prepared.own_layers)
+                .cloned()
+                .collect(),
             unsynced: Some(self.inner.epoch.clone()),
         };
         let others: Vec<ImageId> = loose(&prepared).filter(|other| **other != id).cloned().collect();
@@ -133,10 +152,10 @@ impl Images {
         &self,
         images: Vec<IndexImage>,
         names: &[Reference],
-        oci: bool,
+        form: IndexForm,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Result<(ImageId, Digest), Error> {
-        let prepared = self.prepare_index(images, names, oci).await?;
+        let prepared = self.prepare_index(images, names, form).await?;
         let written = self.write_index(&prepared, names, writer).await;
         let unneeded: Vec<ImageId> = loose(&prepared).cloned().collect();
         self.inner
@@ -155,9 +174,15 @@ impl Images {
         Ok((first.ok_or_else(|| Error::invalid("an index", "has no image"))?, digest))
     }
 
-    async fn prepare_index(&self, images: Vec<IndexImage>, names: &[Reference], oci: bool) -> Result<Prepared, Error> {
+    async fn prepare_index(
+        &self,
+        images: Vec<IndexImage>,
+        names: &[Reference],
+        form: IndexForm,
+    ) -> Result<Prepared, Error> {
         // Docker's list has no place for anything but images.
-        let oci = oci || images.iter().any(|image| !image.attestations.is_empty());
+        let oci = form.oci || !form.annotations.is_empty() || images.iter().any(|image| !image.attestations.is_empty());
+        let mut own_layers = Vec::new();
         let (mut members, mut entries, mut extra, mut pins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut notes = Vec::new();
         for image in images {
@@ -173,9 +198,13 @@ impl Images {
             let Portable { mut manifest, .. } = self.portable(&state, &id)?;
             let mut layers = Vec::new();
             for layer in &manifest.layers {
-                let (layer, pin) = self.compressed(layer).await?;
+                let (sent, pin) = self.sent_form(layer, form.layers).await?;
                 pins.extend(pin);
-                layers.push(of_family(layer, oci));
+                let sent = of_family(sent, oci);
+                if sent.digest != layer.digest {
+                    own_layers.push(sent.clone());
+                }
+                layers.push(sent);
             }
             manifest.annotations = annotations;
             let portable = self.of_kind(&manifest, layers, oci)?;
@@ -201,13 +230,13 @@ impl Images {
             schema_version: 2,
             media_type: Some(kind.into()),
             manifests: entries,
-            annotations: BTreeMap::new(),
+            annotations: form.annotations,
         };
         let bytes = json_bytes(&index)?;
         let descriptor = Descriptor::new(kind, Digest::of(&bytes), bytes.len() as u64);
         pins.push(self.inner.pins.pin(&descriptor.digest));
         self.inner.blobs.put_as(&descriptor.digest, &bytes, false)?;
-        Ok(Prepared { bytes, descriptor, members, extra, pins })
+        Ok(Prepared { bytes, descriptor, members, extra, own_layers, pins })
     }
 }
 

@@ -7,6 +7,7 @@ mod collect;
 mod commit;
 mod export;
 mod fetch;
+mod form;
 mod index;
 mod instructions;
 mod layers;
@@ -33,9 +34,10 @@ use crate::error::Error;
 use crate::registry::Registries;
 use crate::store::{Blobs, Epoch, LayerDirs, Pins, StateFile, sync_file_system};
 
-pub use artifact::{CacheManifest, CachePlace, LayerCompression};
+pub use artifact::{CacheManifest, CachePlace};
 pub use built::{BuildLayer, BuildOptions, BuiltLayer, Hold, LayerArchive};
-pub use index::{Attestation, IndexImage};
+pub use form::{LayerCompression, LayerForm};
+pub use index::{Attestation, IndexForm, IndexImage};
 pub use peers::{ImagePeer, PeerBlob, PeerManifest};
 pub use types::*;
 

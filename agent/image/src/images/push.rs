@@ -41,6 +41,7 @@ impl Images {
             .find(|r| r.domain() == reference.domain() && r.path() != reference.path());
         let from = lender.as_ref().map(Reference::path);
         if let Some(index) = state.index(&reference.to_string()) {
+            let tag = Some(tag).filter(|_| !options.by_digest);
             return self.push_index(&repository, index, tag, from, &progress).await;
         }
         let _whole = self.ensure_blobs(&id).await?;
@@ -54,15 +55,16 @@ impl Images {
             .collect();
         let mut layers = Vec::new();
         for layer in &original.manifest.layers {
-            let (layer, pin) = self.compressed(layer).await?;
+            let (layer, pin) = self.sent_form(layer, options.layers).await?;
             pins.extend(pin);
             layers.push(layer);
         }
         let portable =
             if layers == original.manifest.layers { original } else { self.with_layers(&original.manifest, layers)? };
         self.push_blobs(&repository, &portable.manifest, from, &progress).await?;
-        repository.upload_manifest(tag, &portable.descriptor.media_type, &portable.bytes).await?;
         let digest = portable.descriptor.digest.clone();
+        let place = if options.by_digest { digest.to_string() } else { tag.to_owned() };
+        repository.upload_manifest(&place, &portable.descriptor.media_type, &portable.bytes).await?;
         self.inner.blobs.put_as(&digest, &portable.bytes, true)?;
         let name = reference.with_digest(digest.clone()).to_string();
         let descriptor = portable.descriptor.clone();
@@ -78,7 +80,7 @@ impl Images {
             .await?;
         drop(pins);
         let size = portable.bytes.len() as u64;
-        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
+        progress.report(PullEvent::line(format!("{place}: digest: {digest} size: {size}")));
         tracing::debug!(name = %familiar(&reference.to_string()), "pushed");
         Ok(Pushed { digest, size })
     }
@@ -88,7 +90,7 @@ impl Images {
         &self,
         repository: &Repository,
         index: &IndexRecord,
-        tag: &str,
+        tag: Option<&str>,
         from: Option<&str>,
         progress: &Arc<dyn Progress>,
     ) -> Result<Pushed, Error> {
@@ -118,9 +120,10 @@ impl Images {
             }
         }
         let bytes = read(&index.descriptor)?;
-        repository.upload_manifest(tag, &index.descriptor.media_type, &bytes).await?;
         let (digest, size) = (index.descriptor.digest.clone(), index.descriptor.size);
-        progress.report(PullEvent::line(format!("{tag}: digest: {digest} size: {size}")));
+        let place = tag.map_or_else(|| digest.to_string(), str::to_owned);
+        repository.upload_manifest(&place, &index.descriptor.media_type, &bytes).await?;
+        progress.report(PullEvent::line(format!("{place}: digest: {digest} size: {size}")));
         Ok(Pushed { digest, size })
     }
 

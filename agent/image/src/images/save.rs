@@ -10,7 +10,7 @@ use tokio_util::io::SyncIoBridge;
 use super::export::OUT;
 use super::index::{Member, Prepared};
 use super::lookup::{Found, find};
-use super::{Images, SaveFormat, blocking};
+use super::{Images, LayerForm, SaveFormat, blocking};
 use crate::digest::{Digest, ImageId};
 use crate::error::Error;
 use crate::manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
@@ -49,7 +49,7 @@ impl Images {
                 wanted.entry(id).or_default().extend(name);
             }
         }
-        self.write_archive(wanted, writer, format).await
+        self.write_archive(wanted, writer, format, LayerForm::default()).await
     }
 
     /// Writes one image into an archive that calls it by these names, whatever it is called here.
@@ -58,10 +58,10 @@ impl Images {
         id: &ImageId,
         names: &[Reference],
         writer: impl AsyncWrite + Send + Unpin + 'static,
-        format: SaveFormat,
+        (format, layers): (SaveFormat, LayerForm),
     ) -> Result<(), Error> {
         let names = names.iter().map(|name| name.clone().with_default_tag().to_string()).collect();
-        self.write_archive(BTreeMap::from([(id.clone(), names)]), writer, format).await
+        self.write_archive(BTreeMap::from([(id.clone(), names)]), writer, format, layers).await
     }
 
     async fn write_archive(
@@ -69,6 +69,7 @@ impl Images {
         wanted: BTreeMap<ImageId, BTreeSet<String>>,
         writer: impl AsyncWrite + Send + Unpin + 'static,
         format: SaveFormat,
+        form: LayerForm,
     ) -> Result<(), Error> {
         let state = self.inner.state.view();
         let mut index = Index {
@@ -83,7 +84,16 @@ impl Images {
         let mut pins: Vec<Pin> = Vec::new();
         for (id, names) in &wanted {
             pins.extend(self.ensure_blobs(id).await?);
-            let portable = self.portable(&state, id)?;
+            let mut portable = self.portable(&state, id)?;
+            if form.compression.is_some() {
+                let mut layers = Vec::new();
+                for layer in &portable.manifest.layers {
+                    let (layer, pin) = self.in_form(layer, form).await?;
+                    pins.extend(pin);
+                    layers.push(layer);
+                }
+                portable = self.with_layers(&portable.manifest, layers)?;
+            }
             let place = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
             for blob in portable.manifest.layers.iter().chain([&portable.manifest.config]) {
                 pins.push(self.inner.pins.pin(&blob.digest));

@@ -119,6 +119,10 @@ pub struct PullOptions {
 pub struct PushOptions {
     /// Credentials; those of [`Options::auth_file`] when `None`.
     pub auth: Option<Auth>,
+    /// How layers are sent. An index has its layers already as they are sent.
+    pub layers: super::LayerForm,
+    /// The manifest is put under its digest: the registry gets no tag.
+    pub by_digest: bool,
 }
 
 /// What a push left at the registry.

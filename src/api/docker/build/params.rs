@@ -66,7 +66,7 @@ pub fn order(query: &Params, headers: &HeaderMap) -> Result<BuildOrder, ApiError
         resources: resources(query)?,
         // The classic API lets a build use the host's network where its caller says so.
         allow: if query.text("networkmode") == Some("host") { vec!["network.host".to_owned()] } else { Vec::new() },
-        outputs: vec![OutputOrder::Image { oci: false, push: false }],
+        outputs: vec![OutputOrder::an_image(false)],
         tags,
         auth: credentials(headers)?,
         cache_from: cache_from

@@ -30,7 +30,7 @@ pub async fn push(state: State, name: &str, headers: &HeaderMap, params: Params)
     let work = async move {
         let mut pushed = Vec::new();
         for reference in references {
-            let options = PushOptions { auth: auth.clone() };
+            let options = PushOptions { auth: auth.clone(), ..PushOptions::default() };
             let done = state.engine.images().push(&reference, options, progress.clone()).await?;
             publish(&state, "push", &reference.familiar(), &reference.familiar_name());
             pushed.push((reference.tag().unwrap_or("latest").to_owned(), done));

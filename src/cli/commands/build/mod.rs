@@ -2,6 +2,7 @@
 
 mod bake;
 mod context;
+mod destination;
 mod options;
 mod output;
 mod screen;
@@ -17,8 +18,8 @@ use options::Call;
 
 pub use bake::run as bake;
 pub use context::Source;
+pub use destination::Destination;
 pub use options::{agent, attestations, cache};
-pub use output::Destination;
 pub use several::{Part, several};
 pub use storage::{du, inspect, ls, prune, version};
 pub use view::View;
@@ -106,8 +107,8 @@ async fn prepare(cx: &Context, job: Job, view: &mut View) -> Result<Ready, Failu
         context::send_all(cx, source, file, inline, contexts, &mut order, &mut sent, view).await?;
         context::send_caches(cx, &mut order, &mut sent, view).await?;
         let caches = output::caches(&order.cache_to)?;
-        order.auth = auth(cx, &order)?;
         order.outputs = destinations.iter().map(|destination| destination.order.clone()).collect();
+        order.auth = auth(cx, &order)?;
         Ok(caches)
     };
     match sending.await {
@@ -183,7 +184,7 @@ async fn perform(cx: &Context, ready: Ready, view: &mut View) -> Result<Option<B
 /// Credentials of the registries that the build may meet.
 fn auth(cx: &Context, order: &BuildOrder) -> Result<BTreeMap<String, String>, Failure> {
     use hoist_build::dockerfile::{Kind, parse};
-    let mut images: Vec<String> = order.tags.clone();
+    let mut images: Vec<String> = order.names().cloned().collect();
     if let Ok(file) = parse(&order.dockerfile_name, order.dockerfile.as_bytes()) {
         images.extend(file.instructions.into_iter().filter_map(|instruction| match instruction.kind {
             Kind::From(from) if !from.image.text.contains('$') => Some(from.image.text),

@@ -9,7 +9,10 @@ use hoist_proto::{
     unit,
 };
 
-use super::{Job, Source, output};
+use super::{
+    Job, Source,
+    destination::{Wanted, destinations},
+};
 use crate::{
     api::dto::build::BuildOrder,
     cli::{args::build::BuildArgs, failure::Failure},
@@ -32,8 +35,7 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
     }
     let attestations = attestations(args.provenance.as_deref(), args.sbom.as_deref(), &args.attests)?;
     let resources = resources(&args)?;
-    let mut tags = args.tags;
-    let destinations = output::destinations(&args.outputs, args.load, args.push, &mut tags)?;
+    let tags = args.tags;
     let contexts =
         args.build_contexts.iter().map(|entry| pair("build-context", entry)).collect::<Result<Vec<_>, _>>()?;
     let mut build_args = BTreeMap::new();
@@ -47,6 +49,10 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
     let source_date_epoch = epoch
         .map(|text| text.parse().map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH={text}: expected seconds"))))
         .transpose()?;
+    let wanted =
+        Wanted { load: args.load, push: args.push, named: !tags.is_empty(), epoch: source_date_epoch.is_some() };
+    let destinations = destinations(&args.outputs, wanted)?;
+    let (annotations, index_annotations) = annotations(&args.annotations)?;
     let mut secrets = BTreeMap::new();
     for entry in &args.secrets {
         let (id, bytes) = secret(entry)?;
@@ -57,7 +63,8 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
         target: args.target,
         args: build_args,
         labels: pairs("label", &args.labels)?,
-        annotations: args.annotations.iter().map(|entry| annotation(entry)).collect::<Result<_, _>>()?,
+        annotations,
+        index_annotations,
         platforms: args.platform,
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter,
@@ -215,22 +222,38 @@ fn pairs(flag: &str, entries: &[String]) -> Result<BTreeMap<String, String>, Fai
         .collect()
 }
 
-/// `NAME=VALUE`, in front of which may stand what is annotated: `manifest:`.
-fn annotation(entry: &str) -> Result<(String, String), Failure> {
+type Annotations = BTreeMap<String, String>;
+
+/// `NAME=VALUE`, in front of which may stand what is annotated: `manifest:`, `index:`, or both. Those of manifests, and
+/// those of the index.
+fn annotations(entries: &[String]) -> Result<(Annotations, Annotations), Failure> {
     const KINDS: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
-    let (name, value) = pair("annotation", entry)?;
-    let Some((what, rest)) = name.split_once(':') else { return Ok((name, value)) };
-    let kinds = what.split('[').next().unwrap_or_default();
-    // Names may have colons, too.
-    if !kinds.split(',').all(|kind| KINDS.contains(&kind)) {
-        return Ok((name, value));
+    let (mut manifests, mut index) = (Annotations::new(), Annotations::new());
+    for entry in entries {
+        let (name, value) = pair("annotation", entry)?;
+        // Names may have colons, too.
+        let levels = name.split_once(':').filter(|(what, _)| {
+            what.split(',').all(|kind| KINDS.contains(&kind.split('[').next().unwrap_or_default()))
+        });
+        let Some((levels, rest)) = levels else {
+            manifests.insert(name, value);
+            continue;
+        };
+        for level in levels.split(',') {
+            let to = match level {
+                "manifest" => &mut manifests,
+                "index" => &mut index,
+                _ => {
+                    return Err(Failure::usage(format!(
+                        "--annotation {level}:… is not supported: the manifests of all images are annotated alike, and their \
+                         index"
+                    )));
+                }
+            };
+            to.insert(rest.to_owned(), value.clone());
+        }
     }
-    if what == "manifest" {
-        return Ok((rest.to_owned(), value));
-    }
-    Err(Failure::usage(format!(
-        "--annotation {what}:… is not supported: the manifests of all images are annotated, and no others"
-    )))
+    Ok((manifests, index))
 }
 
 /// `name:address` or `name=address`; an IPv6 address may stand in brackets.
@@ -362,13 +385,16 @@ mod tests {
     }
 
     #[test]
-    fn manifests_are_annotated_and_nothing_else() {
-        let read = |entry| annotation(entry).map_err(|failure| failure.message);
+    fn manifests_are_annotated_and_the_index() {
+        let read = |entry: &str| annotations(&[entry.to_owned()]).map_err(|failure| failure.message);
+        let one = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
         for entry in ["a.b=c", "manifest:a.b=c"] {
-            assert_eq!(read(entry).unwrap(), ("a.b".to_owned(), "c".to_owned()));
+            assert_eq!(read(entry).unwrap(), (one("a.b", "c"), BTreeMap::new()));
         }
-        assert_eq!(read("x:y=z:w").unwrap(), ("x:y".to_owned(), "z:w".to_owned()));
-        for entry in ["index:a=b", "manifest,index:a=b", "manifest[linux/amd64]:a=b", "manifest-descriptor:a=b"] {
+        assert_eq!(read("index:a=b").unwrap(), (BTreeMap::new(), one("a", "b")));
+        assert_eq!(read("manifest,index:a=b").unwrap(), (one("a", "b"), one("a", "b")));
+        assert_eq!(read("x:y=z:w").unwrap().0, one("x:y", "z:w"));
+        for entry in ["manifest[linux/amd64]:a=b", "manifest-descriptor:a=b", "index,index-descriptor:a=b"] {
             assert!(read(entry).unwrap_err().contains("is not supported"), "{entry}");
         }
         assert!(read("a").is_err());

@@ -1,4 +1,4 @@
-//! Where results go.
+//! What the daemon wrote is fetched to where it is wanted.
 
 use std::path::{Path, PathBuf};
 
@@ -8,97 +8,11 @@ use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::SyncIoBridge;
 
+use super::destination::Destination;
 use crate::{
     api::dto::build::OutputOrder,
     cli::{Context, commands::container::archive, failure::Failure},
 };
-
-/// One output: what the daemon is asked, and where it goes here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    pub order: OutputOrder,
-    /// `-` is standard output.
-    pub path: Option<PathBuf>,
-}
-
-/// Reads `--output`, `--load` and `--push`; names in `type=image,name=…` become tags.
-pub fn destinations(
-    entries: &[String],
-    load: bool,
-    push: bool,
-    tags: &mut Vec<String>,
-) -> Result<Vec<Destination>, Failure> {
-    let mut found = Vec::new();
-    for entry in entries {
-        found.push(destination(entry, tags)?);
-    }
-    if load || push || found.is_empty() {
-        found.push(Destination { order: OutputOrder::Image { oci: false, push }, path: None });
-    }
-    let pushes = found.iter().any(|destination| matches!(destination.order, OutputOrder::Image { push: true, .. }));
-    if pushes && tags.is_empty() {
-        return Err(Failure::usage("an image without a name cannot be pushed").hint("give it one with -t"));
-    }
-    let to_stdout = found.iter().filter(|destination| destination.path.as_deref() == Some(Path::new("-"))).count();
-    if to_stdout > 1 {
-        return Err(Failure::usage("two outputs cannot both go to standard output"));
-    }
-    Ok(found)
-}
-
-fn destination(entry: &str, tags: &mut Vec<String>) -> Result<Destination, Failure> {
-    let wrong = |what: String| Failure::usage(format!("invalid value '{entry}' for '--output': {what}"));
-    if entry == "-" {
-        return Ok(Destination { order: OutputOrder::Tar, path: Some("-".into()) });
-    }
-    if !entry.contains('=') {
-        return Ok(Destination { order: OutputOrder::Local, path: Some(entry.into()) });
-    }
-    let (mut kind, mut path, mut push, mut oci) = (String::new(), None, false, false);
-    for part in entry.split(',') {
-        let (key, value) = part.split_once('=').ok_or_else(|| wrong(format!("'{part}' is no KEY=VALUE")))?;
-        let truth = || match value {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            other => Err(wrong(format!("{key} is true or false, not '{other}'"))),
-        };
-        match key {
-            "type" => kind = value.to_owned(),
-            "dest" => path = Some(PathBuf::from(value)),
-            "name" => tags.extend(value.split(',').map(str::to_owned)),
-            "push" => push = truth()?,
-            "oci-mediatypes" => oci = truth()?,
-            // Every image is kept and unpacked; what is pushed is compressed with gzip, what is kept is not compressed.
-            "compression" if value == "gzip" => {}
-            "compression" => {
-                let known = ["zstd", "estargz", "uncompressed"].contains(&value);
-                let what = if known { "is not supported for images" } else { "is unknown" };
-                return Err(wrong(format!("compression={value} {what}: layers are pushed with gzip")));
-            }
-            "store" | "unpack" if truth()? => {}
-            "force-compression" | "push-by-digest" | "name-canonical" | "rewrite-timestamp" if !truth()? => {}
-            other => return Err(wrong(format!("the key {other} is not supported"))),
-        }
-    }
-    let needs = |path: Option<PathBuf>| path.ok_or_else(|| wrong(format!("type={kind} needs dest=…")));
-    let (order, path) = match kind.as_str() {
-        "local" => (OutputOrder::Local, Some(needs(path)?)),
-        "tar" => (OutputOrder::Tar, Some(path.unwrap_or_else(|| "-".into()))),
-        "oci" => (OutputOrder::Oci, Some(path.unwrap_or_else(|| "-".into()))),
-        "docker" => match path {
-            Some(path) => (OutputOrder::Docker, Some(path)),
-            None => (OutputOrder::Image { oci: false, push: false }, None),
-        },
-        "image" => (OutputOrder::Image { oci, push }, None),
-        "registry" => (OutputOrder::Image { oci, push: true }, None),
-        "cacheonly" => (OutputOrder::Cacheonly, None),
-        other => {
-            let known = "local, tar, oci, docker, image, registry or cacheonly";
-            return Err(wrong(format!("type '{other}' is unknown, expected {known}")));
-        }
-    };
-    Ok(Destination { order, path })
-}
 
 /// Fetches what the daemon wrote.
 pub async fn fetch_all(cx: &Context, id: &str, destinations: &[Destination]) -> Result<(), Failure> {
@@ -107,12 +21,19 @@ pub async fn fetch_all(cx: &Context, id: &str, destinations: &[Destination]) -> 
         let response = cx.client.get(format!("/hoist/v1/build/{id}/outputs/{index}")).send().await?;
         let stream = response.into_body().into_data_stream().map_err(std::io::Error::other);
         let mut reader = tokio_util::io::StreamReader::new(stream);
-        if destination.order == OutputOrder::Local {
+        if destination.order == OutputOrder::Local || destination.unpacked {
             fs_err::create_dir_all(path)?;
             let (to, bridge) = (path.clone(), SyncIoBridge::new(reader));
             // Only root can give files away; everybody else gets them as their own.
             let owners = rustix::process::geteuid().is_root();
-            tokio::task::spawn_blocking(move || archive::unpack(bridge, &to, true, owners))
+            let layout = destination.unpacked;
+            let work = move || -> Result<(), Failure> {
+                if layout {
+                    return Ok(tar::Archive::new(bridge).unpack(to)?);
+                }
+                archive::unpack(bridge, &to, true, owners).map(drop)
+            };
+            tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|error| Failure::new(format!("unpacking stopped: {error}")))??;
             continue;
@@ -175,37 +96,4 @@ pub async fn fetch_caches(cx: &Context, id: &str, first: usize, paths: &[PathBuf
             .map_err(|error| Failure::new(format!("unpacking stopped: {error}")))??;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(entries: &[&str]) -> Result<(Vec<Destination>, Vec<String>), String> {
-        let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
-        let mut tags = Vec::new();
-        destinations(&entries, false, false, &mut tags).map(|found| (found, tags)).map_err(|failure| failure.message)
-    }
-
-    #[test]
-    fn every_kind() {
-        assert_eq!(read(&["out"]).unwrap().0[0], Destination { order: OutputOrder::Local, path: Some("out".into()) });
-        assert_eq!(read(&["-"]).unwrap().0[0].order, OutputOrder::Tar);
-        assert_eq!(read(&["type=oci,dest=a.tar"]).unwrap().0[0].order, OutputOrder::Oci);
-        assert_eq!(read(&[]).unwrap().0[0].order, OutputOrder::Image { oci: false, push: false });
-        let (found, tags) = read(&["type=image,name=x/y,push=true,oci-mediatypes=true"]).unwrap();
-        assert_eq!(
-            (found[0].order.clone(), tags),
-            (OutputOrder::Image { oci: true, push: true }, vec!["x/y".to_owned()])
-        );
-        for (entry, message) in [
-            ("type=local", "type=local needs dest="),
-            ("type=locl,dest=x", "type 'locl' is unknown"),
-            ("type=registry", "cannot be pushed"),
-            ("type=image,compression=zstd", "compression=zstd is not supported for images"),
-        ] {
-            assert!(read(&[entry]).unwrap_err().contains(message), "{entry}");
-        }
-        assert!(read(&["-", "type=oci"]).unwrap_err().contains("both go to standard output"));
-    }
 }

@@ -254,7 +254,7 @@ fn job(project: &Project, service: &Service, build: &Build, choice: &Choice) -> 
         check: choice.check,
         ..BuildOrder::default()
     };
-    let destination = Destination { order: OutputOrder::Image { oci: false, push: choice.push }, path: None };
+    let destination = Destination::there(OutputOrder::an_image(choice.push));
     Ok(Job { source, file, inline: build.dockerfile_inline.clone(), contexts, destinations: vec![destination], order })
 }
 
