@@ -296,3 +296,47 @@ fn refused(shapes: &[&str]) -> Vec<String> {
     }
     refused
 }
+
+/// Builds write their cache when there is time: whatever the power left of it, the next daemon builds what is asked, and
+/// what it takes from the cache is right.
+#[test]
+fn a_damaged_build_cache_costs_steps_and_nothing_else() {
+    let mut host = Host::new();
+    host.busybox();
+    host.write(
+        "context/Dockerfile",
+        "FROM busybox\nRUN echo one > /one\nCOPY file /file\nRUN cat /one /file > /both\n",
+    );
+    host.write("context/file", "two\n");
+    let build = |host: &Host| host.hoist(&["build", "--network", "none", "-q", "-t", "app", "context"]);
+    build(&host).ok();
+    host.power_cut();
+    let pristine = host.path().join("pristine");
+    fs::rename(host.data_root(), &pristine).expect("the data root can be moved");
+    let journal = pristine.join("build/cache.journal");
+    if !journal.exists() {
+        // It was written into the database already; another may be in the making at any time.
+        fs::write(&journal, format!("\n{} [\"step\",\"{{}}\"]\n", "0".repeat(64))).expect("a journal");
+    }
+    for damage in [Damage::Half, Damage::Empty, Damage::Zeros, Damage::Garbled, Damage::Gone] {
+        for file in ["cache.redb", "cache.journal"] {
+            if (file, damage) == ("cache.redb", Damage::Garbled) {
+                // Its pages are checked where it was not closed, and a disk that lies about closed ones is no power cut.
+                continue;
+            }
+            run(Command::new("cp").arg("-a").arg(&pristine).arg(host.data_root())).ok();
+            damage.apply(&host.data_root().join("build").join(file));
+            host.start_daemon();
+            let what = format!("{file} {damage:?}");
+            let done = build(&host);
+            assert_eq!(done.code, 0, "{what}: {}", done.stderr);
+            assert_eq!(
+                host.hoist(&["run", "--rm", "--network", "none", "app", "cat", "/both"]).ok(),
+                "one\ntwo\n",
+                "{what}"
+            );
+            host.power_cut();
+            fs::remove_dir_all(host.data_root()).expect("the data root can be removed");
+        }
+    }
+}

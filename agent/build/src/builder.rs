@@ -295,6 +295,11 @@ impl<W: Worker> Builder<W> {
         let shared = Arc::clone(&self.shared);
         let (removed, mut reclaimed) = blocking(move || {
             let records = shared.cache.all()?;
+            let root = &shared.options.root;
+            let disk = rustix::fs::statvfs(root).map_err(|error| BuildError::io("look at the disk of", root, error))?;
+            let total = records.values().map(|record| record.size).sum();
+            let keep = options.room(total, disk.f_bavail.saturating_mul(disk.f_frsize));
+            let options = PruneOptions { keep, ..options };
             let mut doomed = crate::cache::choose(&records, &options, &|layer| shared.cache.is_in_use(layer), now());
             if !options.all && options.ids.is_empty() && options.keep.is_none() {
                 // What an image has stays with it, as with Docker's: removing it would free nothing.

@@ -329,13 +329,12 @@ impl Control for Service {
 
     async fn prune(&self, request: tonic::Request<PruneRequest>) -> Result<tonic::Response<Self::PruneStream>, Status> {
         let request = request.into_inner();
-        if request.min_free_space != 0 {
-            return Err(Status::unimplemented("min-free-space is not supported: max-used-space is"));
-        }
         let some = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
         let mut options = PruneOptions {
             all: request.all,
-            keep: some(request.keep_bytes).max(some(request.max_used_space)),
+            keep: some(request.keep_bytes),
+            max_used: some(request.max_used_space),
+            min_free: some(request.min_free_space),
             // It comes in nanoseconds.
             unused_for: some(request.keep_duration).map(|age| age / 1_000_000_000),
             ..PruneOptions::default()

@@ -251,6 +251,8 @@ pub async fn cache(With(state): With<State>) -> Result<Json<Vec<CacheEntry>>, Ap
 pub struct PruneOrder {
     all: bool,
     keep: Option<u64>,
+    max_used: Option<u64>,
+    min_free: Option<u64>,
     unused_for: Option<u64>,
     ids: Vec<String>,
     kinds: Vec<String>,
@@ -268,9 +270,10 @@ pub async fn prune(
     With(state): With<State>,
     crate::api::body::OptionalBody(order): crate::api::body::OptionalBody<PruneOrder>,
 ) -> Result<Json<PruneAnswer>, ApiError> {
-    let PruneOrder { all, keep, unused_for, ids, kinds } = order;
-    let contexts = all && keep.is_none() && unused_for.is_none() && ids.is_empty() && kinds.is_empty();
-    let report = state.builds.door.prune(PruneOptions { all, keep, unused_for, ids, kinds }).await?;
+    let PruneOrder { all, keep, max_used, min_free, unused_for, ids, kinds } = order;
+    let options = PruneOptions { all, keep, max_used, min_free, unused_for, ids, kinds };
+    let contexts = options == PruneOptions { all: true, ..PruneOptions::default() };
+    let report = state.builds.door.prune(options).await?;
     let builds = state.builds.clone();
     let freed = if contexts { blocking(move || Ok(builds.contexts.prune()?)).await? } else { 0 };
     Ok(Json(PruneAnswer { removed: report.removed, reclaimed: report.reclaimed + freed }))

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
+use super::ListFormat;
+
 // `hoist builder …`
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -24,14 +26,34 @@ pub enum BuildxCommand {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b")]
     Build(Box<BuildArgs>),
+    /// Make a builder: refused, as there is one
+    #[command(hide = true)]
+    Create(RefusedArgs),
     /// Show what the build cache holds
     Du(DuArgs),
+    /// Show builds of the past: refused, as none are kept
+    #[command(hide = true)]
+    History(RefusedArgs),
+    /// Work on images in registries
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Imagetools {
+        #[command(subcommand)]
+        command: ImagetoolsCommand,
+    },
     /// Show the builder
-    Inspect(NoArgs),
+    Inspect(BuilderArgs),
     /// List builders: there is one
-    Ls(NoArgs),
+    Ls(BuildersArgs),
     /// Remove build cache
     Prune(PruneArgs),
+    /// Remove a builder: refused, as there is one
+    #[command(hide = true)]
+    Rm(RefusedArgs),
+    /// Stop a builder: refused, as it is the daemon
+    #[command(hide = true)]
+    Stop(RefusedArgs),
+    /// Choose a builder: there is one, default
+    Use(UseArgs),
     /// Show the version
     Version(NoArgs),
 }
@@ -186,9 +208,16 @@ pub struct BuildArgs {
     /// Remove containers of failed steps: always so
     #[arg(long)]
     pub force_rm: bool,
+    /// Send the context compressed: needless, as only what changed is sent
+    #[arg(long)]
+    pub compress: bool,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
     // Refused with a reason.
     #[arg(long, hide = true)]
     pub squash: bool,
+    #[arg(long, hide = true, value_name = "TECHNOLOGY")]
+    pub isolation: Option<String>,
     #[arg(long = "security-opt", hide = true, value_name = "OPTION")]
     pub security_opts: Vec<String>,
     /// Directory, git URL, or - for an archive or a Dockerfile on standard input
@@ -236,6 +265,14 @@ pub struct BakeArgs {
     /// Only check the Dockerfiles: nothing is built
     #[arg(long)]
     pub check: bool,
+    /// Build or check
+    #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
+    pub call: String,
+    /// Value of a variable of the files: NAME=VALUE
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
     /// Say how the images were made, as with build
     #[arg(long, value_name = "PROVENANCE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub provenance: Option<String>,
@@ -271,9 +308,17 @@ pub struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub force: bool,
-    /// Bytes of cache to keep
-    #[arg(long, visible_alias = "max-used-space", value_name = "BYTES")]
+    /// Bytes of cache that are kept in any case
+    #[arg(long, visible_alias = "reserved-space", value_name = "BYTES")]
     pub keep_storage: Option<String>,
+    /// Bytes of cache that are kept at most
+    #[arg(long, value_name = "BYTES")]
+    pub max_used_space: Option<String>,
+    /// Bytes that shall be free on the disk afterwards
+    #[arg(long, value_name = "BYTES")]
+    pub min_free_space: Option<String>,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
 }
 
 #[derive(Debug, Args)]
@@ -282,8 +327,137 @@ pub struct DuArgs {
     /// Show all that is known of each entry
     #[arg(long)]
     pub verbose: bool,
+    /// Show only what matches: id=…, type=…
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub filters: Vec<String>,
+    #[command(flatten)]
+    pub format: ListFormat,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
+}
+
+// Which builder works: there is one, the daemon's own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuilderChoice {
+    /// Builder to use: there is one, default
+    #[arg(id = "builder", long = "builder", value_name = "NAME", env = "BUILDX_BUILDER", hide_env = true)]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  hoist buildx ls")]
+#[command(after_help = "Example:\n  hoist buildx version")]
 pub struct NoArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist buildx ls")]
+pub struct BuildersArgs {
+    #[command(flatten)]
+    pub format: ListFormat,
+    /// Nothing is cut anyway
+    #[arg(long, hide = true)]
+    pub no_trunc: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist buildx inspect --bootstrap")]
+pub struct BuilderArgs {
+    /// Start the builder: the daemon, which runs anyway
+    #[arg(long)]
+    pub bootstrap: bool,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
+    /// Builder to show: there is one, default
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist buildx use default")]
+pub struct UseArgs {
+    /// Stays so for this context: it is always so
+    #[arg(long)]
+    pub default: bool,
+    /// Whatever the context: it is always so
+    #[arg(long)]
+    pub global: bool,
+    /// Builder to use: there is one, default
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Whatever is said to a command that is refused.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hoist buildx ls")]
+pub struct RefusedArgs {
+    #[arg(value_name = "ARG", hide = true, num_args = 0.., allow_hyphen_values = true, trailing_var_arg = true)]
+    pub rest: Vec<String>,
+}
+
+// `hoist buildx imagetools …`
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum ImagetoolsCommand {
+    /// Put images of registries together under new names
+    Create(ImagetoolsCreateArgs),
+    /// Show what a registry has under a name
+    Inspect(ImagetoolsInspectArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hoist buildx imagetools create -t registry.example.com/app:1 registry.example.com/app:1-amd64 registry.example.com/app:1-arm64
+  hoist buildx imagetools create --dry-run --append -t registry.example.com/app:1 registry.example.com/app@sha256:…")]
+pub struct ImagetoolsCreateArgs {
+    /// Name of the result; may be given several times
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub tags: Vec<String>,
+    /// Add to what has the first name already
+    #[arg(long)]
+    pub append: bool,
+    /// Print the result, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Annotation of the index: NAME=VALUE
+    #[arg(long = "annotation", value_name = "NAME=VALUE")]
+    pub annotations: Vec<String>,
+    /// File with a descriptor of a source, as JSON; its repository is that of the result
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only images for these platforms
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Make an index even of a single image; without it that is copied as it is
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    pub prefer_index: bool,
+    /// Write what is known of the result to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Speak plain HTTP, or TLS without checks, with the registries
+    #[arg(long)]
+    pub insecure: bool,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
+    /// Images and indexes
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hoist buildx imagetools inspect --format '{{json .Manifest}}' registry.example.com/app:1"
+)]
+pub struct ImagetoolsInspectArgs {
+    /// Template: .Name, .Manifest, .Image
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Print the manifest to the byte
+    #[arg(long, conflicts_with = "format")]
+    pub raw: bool,
+    /// Speak plain HTTP, or TLS without checks, with the registry
+    #[arg(long)]
+    pub insecure: bool,
+    #[command(flatten)]
+    pub builder: BuilderChoice,
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}

@@ -184,9 +184,15 @@ async fn on_buildx(cx: &Context, command: BuildxCommand) -> Outcome {
         C::Build(args) => Box::pin(build::run(cx, *args)).await,
         C::Bake(args) => Box::pin(build::bake(cx, *args)).await,
         C::Du(args) => build::du(cx, args).await,
-        C::Inspect(_) => build::inspect(cx).await,
-        C::Ls(_) => build::ls(cx),
+        C::Create(_) => build::refused("create"),
+        C::History(_) => build::refused("history"),
+        C::Imagetools { command } => Box::pin(build::imagetools(cx, command)).await,
+        C::Inspect(args) => build::inspect(cx, args).await,
+        C::Ls(args) => build::ls(cx, args),
         C::Prune(args) => build::prune(cx, args).await,
+        C::Rm(_) => build::refused("rm"),
+        C::Stop(_) => build::refused("stop"),
+        C::Use(args) => build::choose(&args),
         C::Version(_) => build::version(cx),
     }
 }

@@ -109,6 +109,32 @@ pub(super) fn transact<T>(
     Ok(value)
 }
 
+/// Opens or makes the database with all its tables, and puts in what a daemon before only noted.
+fn begin(path: &Path) -> Result<Database, redb::Error> {
+    let db = Database::builder().set_cache_size(MEMORY).create(path)?;
+    let noted = behind::recover(path);
+    transact(&db, |txn| {
+        let mut steps = txn.open_table(STEPS)?;
+        for (key, record) in &noted {
+            steps.insert(key.as_str(), record.as_bytes())?;
+        }
+        txn.open_table(ALIASES)?;
+        txn.open_table(LAYERS)?;
+        let files = txn.open_table(FILES)?;
+        if files.len()? > FILES_MAX {
+            drop(files);
+            txn.delete_table(FILES)?;
+            txn.open_table(FILES)?;
+        }
+        Ok(())
+    })?;
+    Ok(db)
+}
+
+fn is_in_use(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::DatabaseAlreadyOpen)
+}
+
 impl Cache {
     /// Opens the database. One that is damaged is set aside: everything in it can be built again.
     pub(crate) fn open(path: &Path) -> Result<Self, BuildError> {
@@ -116,35 +142,17 @@ impl Cache {
     }
 
     fn open_with(path: &Path, gather: Duration) -> Result<Self, BuildError> {
-        let create = || Database::builder().set_cache_size(MEMORY).create(path);
         let failed = |error: String| BuildError::Cache { path: path.display().to_string(), message: error };
-        let db = match create() {
+        let db = match begin(path) {
             Ok(db) => db,
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(failed("another daemon uses it".into())),
+            Err(error) if is_in_use(&error) => return Err(failed("another daemon uses it".into())),
             Err(error) => {
                 let aside = path.with_extension("damaged");
                 tracing::warn!(%error, path = %path.display(), "the build cache is damaged and begun anew");
                 fs_err::rename(path, &aside).map_err(|error| BuildError::io("set aside", path, error))?;
-                create().map_err(|error| failed(error.to_string()))?
+                begin(path).map_err(|error| failed(error.to_string()))?
             }
         };
-        let noted = behind::recover(path);
-        let opened = transact(&db, |txn| {
-            let mut steps = txn.open_table(STEPS)?;
-            for (key, record) in &noted {
-                steps.insert(key.as_str(), record.as_bytes())?;
-            }
-            txn.open_table(ALIASES)?;
-            txn.open_table(LAYERS)?;
-            let files = txn.open_table(FILES)?;
-            if files.len()? > FILES_MAX {
-                drop(files);
-                txn.delete_table(FILES)?;
-                txn.open_table(FILES)?;
-            }
-            Ok(())
-        });
-        opened.map_err(|error| failed(error.to_string()))?;
         behind::recovered(path);
         let behind = Arc::new(Behind::new(db, path.to_owned(), gather));
         let theirs = Arc::clone(&behind);

@@ -88,8 +88,16 @@ impl Remote {
         Ok(digest)
     }
 
-    /// Makes a repository have a blob that another of the same registry has: the registry takes it over where it does
-    /// that, else it is fetched and sent.
+    /// Gets a small blob, such as a configuration.
+    ///
+    /// # Errors
+    /// What the registry does not have; a blob that is large, or not what its digest says.
+    pub async fn blob(&self, from: &Reference, auth: Option<Auth>, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        self.registries.repository(from, auth, false).await?.document(blob).await
+    }
+
+    /// Makes a repository have a blob that another has: one of the same registry is taken over where the registry does
+    /// that, else it is fetched and sent. The credentials are those of the one and of the other.
     ///
     /// # Errors
     /// What the registry refuses; a full disk.
@@ -97,14 +105,15 @@ impl Remote {
         &self,
         from: &Reference,
         to: &Reference,
-        auth: Option<Auth>,
+        (there, here): (Option<Auth>, Option<Auth>),
         blob: &Descriptor,
     ) -> Result<(), Error> {
-        let target = self.registries.repository(to, auth.clone(), true).await?;
-        if target.has_blob(&blob.digest).await? || target.mount(&blob.digest, from.path()).await? {
+        let target = self.registries.repository(to, here, true).await?;
+        let lent = from.domain() == to.domain();
+        if target.has_blob(&blob.digest).await? || (lent && target.mount(&blob.digest, from.path()).await?) {
             return Ok(());
         }
-        let source = self.registries.repository(from, auth, false).await?;
+        let source = self.registries.repository(from, there, false).await?;
         let file = tempfile::NamedTempFile::new().map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
         let path = file.path();
         let failed = |e| Error::io("write", path, e);

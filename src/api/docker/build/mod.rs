@@ -114,7 +114,7 @@ pub async fn prune(With(state): With<State>, query: Params) -> Result<Json<Value
         return Ok(Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 })));
     }
     let now = state.now();
-    let keep = query.number("reserved-space")?.or(query.number("keep-storage")?).filter(|bytes: &u64| *bytes > 0);
+    let bytes = |name: &str| Ok::<_, ApiError>(query.number(name)?.filter(|bytes: &u64| *bytes > 0));
     let age = |name: &str| -> Result<Option<u64>, ApiError> {
         let Some(text) = filters.get(name).first() else { return Ok(None) };
         let moment = crate::api::params::moment(text, name, now)?;
@@ -122,7 +122,9 @@ pub async fn prune(With(state): With<State>, query: Params) -> Result<Json<Value
     };
     let options = PruneOptions {
         all: query.flag("all"),
-        keep,
+        keep: bytes("reserved-space")?.or(bytes("keep-storage")?),
+        max_used: bytes("max-used-space")?,
+        min_free: bytes("min-free-space")?,
         unused_for: age("until")?.or(age("unused-for")?),
         ids: filters.get("id").to_vec(),
         kinds: filters.get("type").to_vec(),

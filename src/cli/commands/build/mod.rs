@@ -1,8 +1,10 @@
 //! `hoist build`: what is needed is sent, the build is shown, its results are fetched.
 
 mod bake;
+mod builders;
 mod context;
 mod destination;
+mod imagetools;
 mod options;
 mod output;
 mod screen;
@@ -17,11 +19,13 @@ use hoist_build::BuildResult;
 use options::Call;
 
 pub use bake::run as bake;
+pub use builders::{choose, inspect, ls, refused, version};
 pub use context::Source;
 pub use destination::Destination;
+pub use imagetools::run as imagetools;
 pub use options::{agent, attestations, cache};
 pub use several::{Part, several};
-pub use storage::{du, inspect, ls, prune, version};
+pub use storage::{du, prune};
 pub use view::View;
 
 use super::super::{

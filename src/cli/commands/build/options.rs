@@ -26,6 +26,10 @@ pub fn job(args: BuildArgs) -> Result<Job, Failure> {
     if !args.rm {
         return Err(Failure::usage("--rm=false is not supported: containers of steps are never kept"));
     }
+    args.builder.check()?;
+    if let Some(other) = args.isolation.as_deref().filter(|kind| !["", "default"].contains(kind)) {
+        return Err(Failure::usage(format!("--isolation {other} is not supported: Linux has one way, default")));
+    }
     if args.squash {
         return Err(Failure::usage("--squash is not supported: a last stage with COPY --from makes one layer"));
     }

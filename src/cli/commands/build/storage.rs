@@ -1,6 +1,6 @@
-//! The build cache: `hoist builder prune`, `hoist buildx du|prune|ls|inspect|version`.
+//! The build cache: `hoist builder prune`, `hoist buildx du|prune`.
 
-use hoist_build::{CacheEntry, dockerfile::Platform};
+use hoist_build::CacheEntry;
 use hoist_proto::unit;
 use serde::Deserialize;
 
@@ -9,6 +9,7 @@ use crate::cli::{
     args::build::{DuArgs, PruneArgs},
     commands::prompt::confirm,
     failure::Failure,
+    format::{List, Row},
 };
 
 /// Removes build cache.
@@ -18,6 +19,7 @@ pub async fn prune(cx: &Context, args: PruneArgs) -> Outcome {
         removed: Vec<String>,
         reclaimed: u64,
     }
+    args.builder.check()?;
     let mut order = serde_json::json!({ "all": args.all });
     for filter in &args.filters {
         let (key, value) = filter
@@ -33,8 +35,11 @@ pub async fn prune(cx: &Context, args: PruneArgs) -> Outcome {
             }
         }
     }
-    if let Some(keep) = &args.keep_storage {
-        order["keep"] = unit::parse_bytes(keep)?.into();
+    let room = [("keep", &args.keep_storage), ("max_used", &args.max_used_space), ("min_free", &args.min_free_space)];
+    for (key, bytes) in room {
+        if let Some(bytes) = bytes {
+            order[key] = unit::parse_bytes(bytes)?.into();
+        }
     }
     let question = match args.all {
         true => "WARNING! This will remove all build cache.",
@@ -53,9 +58,48 @@ pub async fn prune(cx: &Context, args: PruneArgs) -> Outcome {
     Ok(Exit::OK)
 }
 
+const LIST: List<'_> = List {
+    headings: &[
+        ("ID", "ID"),
+        ("Reclaimable", "RECLAIMABLE"),
+        ("Size", "SIZE"),
+        ("Shared", "SHARED"),
+        ("Type", "TYPE"),
+        ("Description", "DESCRIPTION"),
+        ("UsageCount", "USAGE COUNT"),
+        ("Parents", "PARENTS"),
+    ],
+    columns: "{{.ID}}\t{{.Reclaimable}}\t{{.Size}}",
+    quiet: "{{.ID}}",
+    may_cut: &[],
+};
+
 /// What the cache holds.
 pub async fn du(cx: &Context, args: DuArgs) -> Outcome {
-    let entries: Vec<CacheEntry> = cx.client.get("/hoist/v1/build/cache").read().await?;
+    args.builder.check()?;
+    let mut entries: Vec<CacheEntry> = cx.client.get("/hoist/v1/build/cache").read().await?;
+    for filter in &args.filters {
+        match filter.split_once('=') {
+            Some(("id", id)) => entries.retain(|entry| entry.id == id),
+            Some(("type", kind)) => entries.retain(|entry| entry.kind == kind),
+            _ => return Err(Failure::usage(format!("unknown filter '{filter}': expected id=… or type=…"))),
+        }
+    }
+    if args.format.format.is_some() {
+        let row = |entry: &CacheEntry| {
+            Row::new()
+                .set("ID", entry.id.as_str())
+                .set("Reclaimable", !entry.in_use)
+                .set("Size", unit::format_bytes(entry.size))
+                .set("Shared", entry.shared)
+                .set("Type", entry.kind.as_str())
+                .set("Description", entry.description.as_str())
+                .set("UsageCount", i64::try_from(entry.usage_count).unwrap_or(i64::MAX))
+                .set("Parents", entry.parents.join(","))
+        };
+        LIST.print(cx.printer, args.format.format.as_deref(), false, true, entries.iter().map(row).collect())?;
+        return Ok(Exit::OK);
+    }
     let mut text = String::new();
     if args.verbose {
         for entry in &entries {
@@ -86,34 +130,5 @@ pub async fn du(cx: &Context, args: DuArgs) -> Outcome {
     };
     text.push_str(&format!("Reclaimable:\t{}\nTotal:\t\t{}\n", sum(&|entry| !entry.in_use), sum(&|_| true)));
     cx.printer.text(text)?;
-    Ok(Exit::OK)
-}
-
-/// There is one builder: the daemon.
-pub fn ls(cx: &Context) -> Outcome {
-    let platform = Platform::local();
-    cx.printer.text(format!(
-        "NAME/NODE     DRIVER/ENDPOINT   STATUS    PLATFORMS\ndefault*      hoist\n \\_ default   default           running   {platform}\n"
-    ))?;
-    Ok(Exit::OK)
-}
-
-/// The builder.
-pub async fn inspect(cx: &Context) -> Outcome {
-    let entries: Vec<CacheEntry> = cx.client.get("/hoist/v1/build/cache").read().await?;
-    let size: u64 = entries.iter().map(|entry| entry.size).sum();
-    cx.printer.text(format!(
-        "Name:      default\nDriver:    hoist\nStatus:    running\nVersion:   {}\nPlatforms: {}\nCache:     {} in {} entries\n",
-        env!("CARGO_PKG_VERSION"),
-        Platform::local(),
-        unit::format_bytes(size),
-        entries.len()
-    ))?;
-    Ok(Exit::OK)
-}
-
-/// The version, in the form that scripts look for.
-pub fn version(cx: &Context) -> Outcome {
-    cx.printer.line(format!("hoist/buildx v{}", env!("CARGO_PKG_VERSION")))?;
     Ok(Exit::OK)
 }

@@ -12,6 +12,7 @@ use hoist_image::{Auth, Options, Reference, Remote};
 use crate::cli::{
     Context, Outcome, args::manifest::ManifestCommand, credentials::Config, credentials::registry_of, failure::Failure,
 };
+pub(super) use store::indented;
 use store::{Kept, Store};
 
 /// Carries out one of them.
@@ -27,20 +28,25 @@ pub async fn run(cx: &Context, command: ManifestCommand) -> Outcome {
 }
 
 /// The whole name of a list or manifest: `docker.io/library/busybox:latest`.
-fn name(text: &str) -> Result<Reference, Failure> {
+pub(super) fn name(text: &str) -> Result<Reference, Failure> {
     let reference = Reference::parse(text).map_err(|err| Failure::new(format!("{text}: {err}")))?;
     Ok(reference.with_default_tag())
 }
 
-/// The registry of a name, and what the user is there.
-fn registry(cx: &Context, name: &Reference, insecure: bool) -> Result<(Remote, Option<Auth>), Failure> {
+/// What the user is at a name's registry.
+pub(super) fn credentials(cx: &Context, name: &Reference) -> Result<Option<Auth>, Failure> {
     let found = Config::load(&cx.config_dir)?.credentials(registry_of(&name.to_string()))?;
-    let auth = found.map(|found| Auth {
+    Ok(found.map(|found| Auth {
         username: found.username,
         password: found.password,
         identity_token: Some(found.identitytoken).filter(|token| !token.is_empty()),
         registry_token: None,
-    });
+    }))
+}
+
+/// The registry of a name, and what the user is there.
+fn registry(cx: &Context, name: &Reference, insecure: bool) -> Result<(Remote, Option<Auth>), Failure> {
+    let auth = credentials(cx, name)?;
     let mut options = Options::default();
     if insecure {
         options.insecure_registries.push(name.domain().to_owned());
@@ -49,7 +55,7 @@ fn registry(cx: &Context, name: &Reference, insecure: bool) -> Result<(Remote, O
 }
 
 /// An error of a registry; what a plain one says to TLS gets its hint.
-fn failed(error: &hoist_image::Error) -> Failure {
+pub(super) fn failed(error: &hoist_image::Error) -> Failure {
     let failure = Failure::from_error(error);
     match error {
         hoist_image::Error::Unreachable { .. } => {

@@ -25,7 +25,7 @@ pub async fn run(cx: &Context, args: PushArgs) -> Outcome {
         // What has addresses of its own is not to be in registries.
         let blobs = manifest.layers.iter().chain([&manifest.config]).filter(|blob| blob.urls.is_empty());
         for blob in blobs {
-            remote.carry_blob(&from, &list, auth.clone(), blob).await.map_err(|err| failed(&err))?;
+            remote.carry_blob(&from, &list, (auth.clone(), auth.clone()), blob).await.map_err(|err| failed(&err))?;
         }
         let place = list.repository().with_digest(image.descriptor.digest.clone());
         let kind = &image.descriptor.media_type;

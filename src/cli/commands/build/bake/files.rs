@@ -35,7 +35,7 @@ const USUAL: [&str; 8] = [
 ///
 /// # Errors
 /// A file that is not there, and its mistakes.
-pub fn load(cx: &Context, named: &[PathBuf]) -> Result<Definitions, Failure> {
+pub fn load(cx: &Context, named: &[PathBuf], variables: &[String]) -> Result<Definitions, Failure> {
     let usual = || USUAL.iter().map(PathBuf::from).filter(|path| path.is_file()).collect::<Vec<_>>();
     let files = if named.is_empty() { usual() } else { named.to_vec() };
     if files.is_empty() {
@@ -56,7 +56,17 @@ pub fn load(cx: &Context, named: &[PathBuf]) -> Result<Definitions, Failure> {
         let project = load_project(cx, &args)?;
         written.ready(targets(&project)?);
     }
-    written.evaluate(&|name| std::env::var(name).ok())
+    let mut given = std::collections::BTreeMap::new();
+    for entry in variables {
+        let pair = entry.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) =
+            pair.ok_or_else(|| Failure::usage(format!("invalid value '{entry}' for '--var': expected NAME=VALUE")))?;
+        if !written.has_variable(name) {
+            return Err(Failure::usage(format!("--var {name}: the files have no such variable")));
+        }
+        given.insert(name, value);
+    }
+    written.evaluate(&|name| given.get(name).map(|value| (*value).to_owned()).or_else(|| std::env::var(name).ok()))
 }
 
 enum Kind {

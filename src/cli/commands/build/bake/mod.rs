@@ -26,7 +26,18 @@ use crate::cli::{
 
 /// `hoist bake`
 pub async fn run(cx: &Context, args: BakeArgs) -> Outcome {
-    let definitions = files::load(cx, &args.files)?;
+    args.builder.check()?;
+    let check = match args.call.as_str() {
+        "build" => args.check,
+        "check" | "lint" => true,
+        other => {
+            return Err(Failure::usage(format!(
+                "--call {other} is not supported for several targets: build and check are"
+            )));
+        }
+    };
+    let args = BakeArgs { check, ..args };
+    let definitions = files::load(cx, &args.files, &args.variables)?;
     match args.list {
         Some(BakeList::Targets) => return list_targets(cx, &definitions),
         Some(BakeList::Variables) => return list_variables(cx, &definitions),
@@ -53,7 +64,6 @@ pub async fn run(cx: &Context, args: BakeArgs) -> Outcome {
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
     let parts: Vec<Part> =
         plan.order.iter().map(|name| Part { name: name.clone(), needs: plan.targets[name].bases() }).collect();
-    let check = args.check;
     let done = several(cx, ("Target", &parts), (progress, check), |name, built| {
         job::job(name, &plan.targets[name], built, &args, plan.wanted.contains(name))
     })

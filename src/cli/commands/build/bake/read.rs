@@ -158,6 +158,10 @@ impl Written {
         Ok(())
     }
 
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// Evaluates all of it; `environment` gives variables other values.
     ///
     /// # Errors
