@@ -9,6 +9,8 @@ use super::{client::Client, failure::Failure, printer::Printer};
 pub struct Context {
     pub printer: Printer,
     pub client: Client,
+    /// The context that the daemon was chosen by.
+    pub name: String,
     /// Directory of the client's own configuration (`config.json`): registry credentials, formats.
     pub config_dir: std::path::PathBuf,
     /// The proxies of the daemon's containers and builds, as variables.

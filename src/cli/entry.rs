@@ -82,7 +82,8 @@ fn run(args: Vec<OsString>, printer: Printer) -> Outcome {
             let client = client(&global)?.with_headers(preferences.headers()?);
             preferences.fill(&mut command, &client.host().to_string());
             let proxies = preferences.proxies(&client.host().to_string());
-            let context = Context { printer, client, config_dir, proxies };
+            let name = contexts::current(&choice(&global), &Store::of(&config_dir))?;
+            let context = Context { printer, client, name, config_dir, proxies };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let outcome = runtime.block_on(commands::dispatch(&context, command));
             // A read of standard input that is under way must not hold up the end.

@@ -22,6 +22,12 @@ impl Row {
         self
     }
 
+    /// Sets a field that has rows of its own.
+    pub fn list(self, name: &str, rows: Vec<Self>) -> Self {
+        let rows: Vec<Value> = rows.into_iter().map(|row| Value::Map(Rc::new(row.0))).collect();
+        self.set(name, Value::List(Rc::new(rows)))
+    }
+
     /// Sets `Labels` as text, and the method `Label`.
     pub fn labels(mut self, labels: &std::collections::BTreeMap<String, String>) -> Self {
         let text: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();

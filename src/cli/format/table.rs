@@ -10,6 +10,11 @@ const SHORTEST: usize = 12;
 /// Aligns lines whose cells are separated by tabs. With a width, the columns that may be cut
 /// (by their number) are, the widest first, until the lines fit.
 pub fn align(lines: &[String], width: Option<usize>, may_cut: &[usize]) -> String {
+    align_at_least(NARROWEST, lines, width, may_cut)
+}
+
+/// As [`align`], with columns that are no narrower than this, the gap included.
+pub fn align_at_least(narrowest: usize, lines: &[String], width: Option<usize>, may_cut: &[usize]) -> String {
     let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths: Vec<usize> = (0..columns)
@@ -21,7 +26,7 @@ pub fn align(lines: &[String], width: Option<usize>, may_cut: &[usize]) -> Strin
             widths
                 .iter()
                 .enumerate()
-                .map(|(at, w)| if at == last { *w } else { (w + GAP).max(NARROWEST) })
+                .map(|(at, w)| if at == last { *w } else { (w + GAP).max(narrowest) })
                 .sum::<usize>()
         };
         while total(&widths) > width {
@@ -49,7 +54,7 @@ pub fn align(lines: &[String], width: Option<usize>, may_cut: &[usize]) -> Strin
             };
             line.push_str(&cell);
             if at + 1 < row.len() {
-                let column = (widths[at] + GAP).max(NARROWEST);
+                let column = (widths[at] + GAP).max(narrowest);
                 line.push_str(&" ".repeat(column - length.min(widths[at])));
             }
         }

@@ -62,14 +62,34 @@ pub fn stamp(seconds: i64) -> String {
     }
 }
 
+/// A time as the API writes it, as Go prints it: with the fraction that it has.
+pub fn stamp_of(text: &str) -> String {
+    let Ok(timestamp) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let zoned = timestamp.to_zoned(TimeZone::UTC);
+    let fraction = format!("{:09}", timestamp.subsec_nanosecond());
+    let fraction = fraction.trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{}{dot}{fraction} +0000 UTC", zoned.strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+/// As RFC 3339 has it, in this machine's zone: `2026-01-02T13:23:37Z`.
+pub fn rfc3339(seconds: i64) -> String {
+    let Ok(timestamp) = Timestamp::from_second(seconds) else { return String::new() };
+    let text = timestamp.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    text.strip_suffix("+00:00").map(|text| format!("{text}Z")).unwrap_or(text)
+}
+
 fn go(zoned: &Zoned) -> String {
     zoned.strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
-/// With nanoseconds and zone, as `events` shows it: `2026-01-02T13:23:37.123456789+00:00`.
+/// With nanoseconds and zone, as `events` shows it: `2026-01-02T13:23:37.123456789Z`.
 pub fn precise(nanos: i64) -> String {
     match Timestamp::from_nanosecond(i128::from(nanos)) {
-        Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string(),
+        Ok(timestamp) => {
+            let text = timestamp.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string();
+            text.strip_suffix("+00:00").map(|text| format!("{text}Z")).unwrap_or(text)
+        }
         Err(_) => String::new(),
     }
 }
@@ -77,6 +97,13 @@ pub fn precise(nanos: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_as_go_prints_them() {
+        assert_eq!(stamp_of("2026-01-02T13:23:37.120Z"), "2026-01-02 13:23:37.12 +0000 UTC");
+        assert_eq!(stamp_of("1970-01-01T00:00:00Z"), "1970-01-01 00:00:00 +0000 UTC");
+        assert_eq!(stamp_of("never"), "never");
+    }
 
     #[test]
     fn points_in_time() {

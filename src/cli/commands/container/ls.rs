@@ -83,8 +83,11 @@ const LIST: List<'_> = List {
 
 /// Lists containers.
 pub async fn run(cx: &Context, args: PsArgs) -> Outcome {
-    let format = args.format.format.as_deref();
-    let size = args.size || format.is_some_and(|format| format.contains(".Size"));
+    let mut format = args.format.format.as_deref().filter(|format| !format.is_empty());
+    if args.quiet && format.take().is_some_and(|format| format != "table") {
+        cx.printer.warn("--format is ignored, as --quiet is given too");
+    }
+    let size = args.size || format.is_some_and(wants_size);
     let last = if args.latest { Some(1) } else { args.last.filter(|last| *last > 0) };
     let found: Vec<Summary> = cx
         .client
@@ -100,6 +103,11 @@ pub async fn run(cx: &Context, args: PsArgs) -> Outcome {
     let list = if args.size { sized } else { LIST };
     list.print(cx.printer, format, args.quiet, args.no_trunc, rows)?;
     Ok(Exit::OK)
+}
+
+/// Whether a template shows sizes, which take time to find out: by name, or with all else there is.
+fn wants_size(format: &str) -> bool {
+    format.contains(".Size") || (format.contains("json") && format != "json")
 }
 
 /// A container as templates see it.

@@ -16,62 +16,57 @@ pub struct Port {
     pub public: Option<u16>,
 }
 
-/// Ports that follow each other are shown as ranges.
+/// Ports that follow each other and have the same number outside are shown as ranges, those with another after them: in
+/// Docker's order.
 pub fn describe(ports: &[Port]) -> String {
     let mut sorted: Vec<&Port> = ports.iter().collect();
-    // What is only exposed comes first, then by address.
-    sorted.sort_by_key(|port| {
-        (
-            port.public.is_some(),
-            port.ip.contains(':'),
-            port.ip.clone(),
-            port.protocol.clone(),
-            port.private,
-            port.public,
-        )
-    });
-    let mut parts: Vec<String> = Vec::new();
-    let mut run: Option<(&Port, &Port)> = None;
+    sorted.sort_by_key(|port| (port.private, &port.ip, port.public, &port.protocol));
+    // The last range of each address and protocol, in the order in which they began.
+    let mut ranges: Vec<Range<'_>> = Vec::new();
+    let (mut done, mut elsewhere) = (Vec::new(), Vec::new());
     for port in sorted {
-        run = match run {
-            Some((first, last)) if follows(last, port) => Some((first, port)),
-            Some((first, last)) => {
-                parts.push(part(first, last));
-                Some((port, port))
+        if !port.ip.is_empty() && port.public != Some(port.private) {
+            let outside = host(&port.ip, port.public.unwrap_or(0));
+            elsewhere.push(format!("{outside}->{}/{}", port.private, port.protocol));
+            continue;
+        }
+        match ranges.iter_mut().find(|range| range.ip == port.ip && range.protocol == port.protocol) {
+            Some(range) if range.last.checked_add(1) == Some(port.private) => range.last = port.private,
+            Some(range) => {
+                done.push(range.to_string());
+                (range.first, range.last) = (port.private, port.private);
             }
-            None => Some((port, port)),
-        };
+            None => {
+                ranges.push(Range { ip: &port.ip, protocol: &port.protocol, first: port.private, last: port.private })
+            }
+        }
     }
-    parts.extend(run.map(|(first, last)| part(first, last)));
-    parts.join(", ")
+    done.extend(ranges.iter().map(ToString::to_string));
+    done.extend(elsewhere);
+    done.join(", ")
 }
 
-fn follows(last: &Port, next: &Port) -> bool {
-    last.ip == next.ip
-        && last.protocol == next.protocol
-        && last.private.checked_add(1) == Some(next.private)
-        && match (last.public, next.public) {
-            (Some(a), Some(b)) => a.checked_add(1) == Some(b),
-            (None, None) => true,
-            _ => false,
-        }
+struct Range<'a> {
+    ip: &'a str,
+    protocol: &'a str,
+    first: u16,
+    last: u16,
 }
 
-fn part(first: &Port, last: &Port) -> String {
-    let range = |from: u16, to: u16| if from == to { from.to_string() } else { format!("{from}-{to}") };
-    let inside = format!("{}/{}", range(first.private, last.private), first.protocol);
-    match (first.public, last.public) {
-        (Some(from), Some(to)) => {
-            let ip = match first.ip.as_str() {
-                "" => "0.0.0.0".to_owned(),
-                ip if ip.contains(':') && ip != "::" => format!("[{ip}]"),
-                "::" => "[::]".to_owned(),
-                ip => ip.to_owned(),
-            };
-            format!("{ip}:{}->{inside}", range(from, to))
+impl std::fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { ip, protocol, first, last } = self;
+        let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        match *ip {
+            "" => write!(f, "{ports}/{protocol}"),
+            ip => write!(f, "{}->{ports}/{protocol}", host(ip, &ports)),
         }
-        _ => inside,
     }
+}
+
+/// An address with what follows its colon.
+fn host(ip: &str, port: impl std::fmt::Display) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 #[cfg(test)]
@@ -86,13 +81,20 @@ mod tests {
     fn ranges() {
         let ports = [
             port("0.0.0.0", 80, Some(8080), "tcp"),
-            port("0.0.0.0", 81, Some(8081), "tcp"),
             port("::", 80, Some(8080), "tcp"),
+            port("0.0.0.0", 9000, Some(9000), "udp"),
+            port("0.0.0.0", 9001, Some(9001), "udp"),
+            port("::1", 9000, Some(9000), "udp"),
             port("", 100, None, "tcp"),
             port("", 101, None, "tcp"),
+            port("", 103, None, "tcp"),
             port("", 101, None, "udp"),
         ];
-        assert_eq!(describe(&ports), "100-101/tcp, 101/udp, 0.0.0.0:8080-8081->80-81/tcp, [::]:8080->80/tcp");
+        assert_eq!(
+            describe(&ports),
+            "100-101/tcp, 103/tcp, 101/udp, 0.0.0.0:9000-9001->9000-9001/udp, [::1]:9000->9000/udp, \
+             0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
+        );
         assert_eq!(describe(&[]), "");
     }
 }

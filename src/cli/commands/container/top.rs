@@ -16,6 +16,9 @@ struct Top {
     processes: Vec<Vec<String>>,
 }
 
+/// Docker's columns are this wide at least.
+const COLUMN: usize = 20;
+
 /// Lists the processes of a container.
 pub async fn run(cx: &Context, args: TopArgs) -> Outcome {
     let words: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -27,6 +30,6 @@ pub async fn run(cx: &Context, args: TopArgs) -> Outcome {
         Err(err) => return Err(hints::containers(cx, err.into(), &words[0]).await),
     };
     let lines: Vec<String> = std::iter::once(&top.titles).chain(&top.processes).map(|cells| cells.join("\t")).collect();
-    cx.printer.text(table::align(&lines, None, &[]))?;
+    cx.printer.text(table::align_at_least(COLUMN, &lines, None, &[]))?;
     Ok(Exit::OK)
 }

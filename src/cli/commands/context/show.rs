@@ -16,7 +16,8 @@ const LIST: List<'_> = List {
         ("Description", "DESCRIPTION"),
         ("DockerEndpoint", "DOCKER ENDPOINT"),
         ("Error", "ERROR"),
-        ("Current", "CURRENT"),
+        // No heading: the star behind the name says it.
+        ("Current", ""),
     ],
     columns: "{{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}",
     quiet: "{{.Name}}",

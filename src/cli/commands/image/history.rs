@@ -50,16 +50,18 @@ pub async fn run(cx: &Context, args: HistoryArgs) -> Outcome {
         .into_iter()
         .map(|line| {
             let by = line.created_by.replace('\t', " ");
-            let since = if args.human { time::ago(line.created) } else { time::stamp(line.created) };
+            let since = if args.human { time::ago(line.created) } else { time::rfc3339(line.created) };
             Row::new()
                 .set("Comment", line.comment)
-                .set("CreatedAt", time::stamp(line.created))
+                .set("CreatedAt", time::rfc3339(line.created))
                 .set("CreatedBy", if args.no_trunc { by } else { ellipsis(&by, 45) })
                 .set("CreatedSince", if line.created > 0 { since } else { "N/A".to_owned() })
                 .set("ID", short(&line.id, args.no_trunc))
                 .set("Size", if args.human { unit::format_bytes_short(line.size) } else { line.size.to_string() })
         })
         .collect();
-    LIST.print(cx.printer, args.format.format.as_deref(), args.quiet, args.no_trunc, rows)?;
+    let exact = LIST.columns.replace("CreatedSince", "CreatedAt");
+    let list = if args.human { LIST } else { List { columns: &exact, ..LIST } };
+    list.print(cx.printer, args.format.format.as_deref(), args.quiet, args.no_trunc, rows)?;
     Ok(Exit::OK)
 }

@@ -9,7 +9,7 @@ use crate::cli::{
     args::network::LsArgs,
     client::filters,
     commands::container::ls::short,
-    format::{List, Row},
+    format::{List, Row, time},
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -53,7 +53,7 @@ pub async fn run(cx: &Context, args: LsArgs) -> Outcome {
         .into_iter()
         .map(|line| {
             Row::new()
-                .set("CreatedAt", line.created)
+                .set("CreatedAt", time::stamp_of(&line.created))
                 .set("Driver", line.driver)
                 .set("ID", short(&line.id, args.no_trunc))
                 .set("IPv4", line.ipv4.unwrap_or(true).to_string())

@@ -8,7 +8,6 @@ use crate::cli::{
     Context, Exit, Outcome,
     args::system::DfArgs,
     commands::{container, image, volume},
-    failure::Failure,
     format::{List, Row},
 };
 
@@ -65,10 +64,10 @@ const LIST: List<'_> = List {
 pub async fn run(cx: &Context, args: DfArgs) -> Outcome {
     let usage: Usage = cx.client.get(LISTING).read().await?;
     if args.verbose {
-        if args.format.format.is_some() {
-            return Err(Failure::usage("--format cannot be combined with --verbose"));
-        }
-        cx.printer.text(df_verbose::render(&usage)?)?;
+        cx.printer.text(match args.format.format.as_deref() {
+            None | Some("" | "table") => df_verbose::render(&usage)?,
+            Some(format) => df_verbose::through(&usage, format)?,
+        })?;
         return Ok(Exit::OK);
     }
     LIST.print(cx.printer, args.format.format.as_deref(), false, true, rows(&usage))?;

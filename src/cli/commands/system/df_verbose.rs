@@ -75,11 +75,24 @@ fn result(entry: &BuildCache) -> Row {
         .set("Shared", entry.shared.to_string())
 }
 
+/// Everything as rows: images, containers, volumes, the build cache. An image has one row, by its first name; a
+/// container's size is its own.
+fn rows(usage: &Usage, whole: bool) -> [Vec<Row>; 4] {
+    let first = |image| image::ls::rows(image, whole, false, true).into_iter().take(1);
+    let own = |container: &container::ls::Summary| {
+        container::ls::row(&container::ls::Summary { size_root_fs: None, ..container.clone() }, whole)
+    };
+    [
+        usage.images.iter().flatten().flat_map(first).collect(),
+        usage.containers.iter().flatten().map(own).collect(),
+        usage.volumes.iter().flatten().map(volume::ls::row).collect(),
+        usage.build_cache.iter().flatten().map(result).collect(),
+    ]
+}
+
 /// Four tables.
 pub fn render(usage: &Usage) -> Result<String, Failure> {
-    let images = usage.images.iter().flatten().flat_map(|image| image::ls::rows(image, false, false, true)).collect();
-    let containers = usage.containers.iter().flatten().map(|one| container::ls::row(one, false)).collect();
-    let volumes = usage.volumes.iter().flatten().map(volume::ls::row).collect();
+    let [images, containers, volumes, results] = rows(usage, false);
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n\
          Build cache usage: {}\n\n{}",
@@ -87,6 +100,39 @@ pub fn render(usage: &Usage) -> Result<String, Failure> {
         CONTAINERS.render(None, false, None, containers)?,
         VOLUMES.render(None, false, None, volumes)?,
         unit::format_bytes(usage.own_build_cache()),
-        BUILD_CACHE.render(None, false, None, usage.build_cache.iter().flatten().map(result).collect())?
+        BUILD_CACHE.render(None, false, None, results)?
     ))
+}
+
+/// One object with the four lists, through a template or as JSON.
+pub fn through(usage: &Usage, format: &str) -> Result<String, Failure> {
+    let [images, containers, volumes, results] = rows(usage, true);
+    let all = Row::new()
+        .list("Images", images)
+        .list("Containers", containers)
+        .list("Volumes", volumes)
+        .list("BuildCache", results);
+    let list = List { headings: &[], columns: "{{json .}}", quiet: "", may_cut: &[] };
+    list.render(Some(format), false, None, vec![all])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_sees_all_four_lists() {
+        let usage: Usage = serde_json::from_value(serde_json::json!({
+            "Images": [{"Id": "sha256:ab", "RepoTags": ["box:1", "box:2"], "Size": 600, "SharedSize": 100, "Containers": 1}],
+            "Containers": [{"Id": "c", "Names": ["/web"], "SizeRw": 10}],
+            "Volumes": [{"Name": "v", "UsageData": {"Size": 50, "RefCount": 2}}],
+            "BuildCache": [{"ID": "b", "Type": "regular", "Size": 7}]
+        }))
+        .unwrap();
+        let format = "{{range .Images}}{{.Repository}}:{{.Tag}} {{.UniqueSize}};{{end}} {{len .Containers}} \
+                      {{range .Volumes}}{{.Name}} {{.Links}}{{end}} {{range .BuildCache}}{{.CacheType}}{{end}}";
+        assert_eq!(through(&usage, format).unwrap(), "box:1 500B; 1 v 2 regular\n");
+        assert!(through(&usage, "json").unwrap().starts_with("{\"Images\":[{"));
+        assert!(through(&usage, "{{.Networks}}").is_err());
+    }
 }

@@ -28,12 +28,27 @@ pub async fn run(cx: &Context, args: EventsArgs) -> Outcome {
         .await?;
     while let Some(event) = lines.next::<Value>().await? {
         cx.printer.line(match &template {
-            Some(template) => template.render(&template::Value::from(event))?,
+            Some(template) => template.render(&template::Value::from(with_old_names(event)))?,
             None if json => event.to_string(),
             None => line(&event),
         })?;
     }
     Ok(Exit::OK)
+}
+
+/// An event with the names that templates have used since before there were types of events.
+fn with_old_names(mut event: Value) -> Value {
+    let of_type = |kinds: &[&str]| kinds.iter().any(|kind| event["Type"] == *kind);
+    let (id, status, from) = match of_type(&["container", "image"]) {
+        true => (event["Actor"]["ID"].clone(), event["Action"].clone(), event["Actor"]["Attributes"]["image"].clone()),
+        false => (Value::Null, Value::Null, Value::Null),
+    };
+    if let Some(fields) = event.as_object_mut() {
+        for (name, value) in [("id", id), ("status", status), ("from", from)] {
+            fields.entry(name).or_insert(Value::String(value.as_str().unwrap_or_default().to_owned()));
+        }
+    }
+    event
 }
 
 /// `2026-01-02T… container start 0123… (image=busybox, name=web)`
@@ -64,6 +79,18 @@ fn line(event: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_names_are_there_for_templates() {
+        let event = serde_json::json!({"Type": "container", "Action": "start", "timeNano": 5, "scope": "local",
+            "Actor": {"ID": "0123", "Attributes": {"image": "busybox"}}});
+        let template = Template::parse("{{.ID}} {{.Status}} {{.From}} {{.Scope}} {{.TimeNano}}").unwrap();
+        let render = |event| template.render(&template::Value::from(with_old_names(event))).unwrap();
+        assert_eq!(render(event), "0123 start busybox local 5");
+        let event = serde_json::json!({"Type": "network", "Action": "connect", "timeNano": 5, "scope": "swarm",
+            "Actor": {"ID": "0123", "Attributes": {}}});
+        assert_eq!(render(event), "   swarm 5");
+    }
 
     #[test]
     fn a_line_says_what_happened_to_what() {

@@ -3,13 +3,17 @@
 use hoist_proto::unit;
 use serde_json::Value;
 
+use super::version;
 use crate::cli::{Context, Exit, Outcome, args::system::InfoArgs, format::inspect};
 
 /// Shows what the daemon is and has.
 pub async fn run(cx: &Context, args: InfoArgs) -> Outcome {
-    let info: Value = cx.client.get("/info").read().await?;
+    let mut info: Value = cx.client.get("/info").read().await?;
     match args.format.as_deref().filter(|format| !format.is_empty()) {
-        Some(format) => cx.printer.text(inspect::one(format, info)?)?,
+        Some(format) => {
+            info["ClientInfo"] = client(cx);
+            cx.printer.text(inspect::one(format, info)?)?;
+        }
         None => {
             cx.printer.text(text(&info))?;
             for warning in list(&info["Warnings"]) {
@@ -18,6 +22,15 @@ pub async fn run(cx: &Context, args: InfoArgs) -> Outcome {
         }
     }
     Ok(Exit::OK)
+}
+
+/// What `version` says of this program, and what Docker's client adds to it.
+fn client(cx: &Context) -> Value {
+    let mut client = version::client(cx);
+    client["Debug"] = Value::Bool(false);
+    client["Plugins"] = Value::Array(Vec::new());
+    client["Warnings"] = Value::Null;
+    client
 }
 
 fn text(info: &Value) -> String {

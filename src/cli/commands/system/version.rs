@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Context, Exit, Outcome, args::system::VersionArgs, format::inspect};
+use crate::{
+    api::version::ApiVersion,
+    cli::{Context, Exit, Outcome, args::system::VersionArgs, format::inspect},
+};
 
 /// Shows the versions of this program and of the daemon; a daemon that cannot be reached is said last.
 pub async fn run(cx: &Context, args: VersionArgs) -> Outcome {
@@ -10,15 +13,13 @@ pub async fn run(cx: &Context, args: VersionArgs) -> Outcome {
         Ok(server) => (server, None),
         Err(err) => (Value::Null, Some(err)),
     };
-    let client = json!({
-        "Version": env!("CARGO_PKG_VERSION"),
-        "Os": std::env::consts::OS,
-        "Arch": arch(),
-    });
+    let client = client(cx);
     if let Some(format) = args.format.as_deref().filter(|format| !format.is_empty()) {
         let mut both = json!({ "Client": client });
         if failure.is_none() {
             both["Server"] = server;
+            // Left out of the answer when it is false.
+            both["Server"]["Experimental"] = Value::Bool(both["Server"]["Experimental"].as_bool().unwrap_or(false));
         }
         match (inspect::one(format, both), failure) {
             (Ok(text), failure) => {
@@ -64,6 +65,22 @@ pub async fn run(cx: &Context, args: VersionArgs) -> Outcome {
         Some(err) => Err(err.into()),
         None => Ok(Exit::OK),
     }
+}
+
+/// This program, as `version` and `info` describe it.
+pub fn client(cx: &Context) -> Value {
+    let newest = ApiVersion::NEWEST.to_string();
+    json!({
+        "Version": env!("CARGO_PKG_VERSION"),
+        "ApiVersion": newest,
+        "DefaultAPIVersion": newest,
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": std::env::consts::OS,
+        "Arch": arch(),
+        "BuildTime": "",
+        "Context": cx.name,
+    })
 }
 
 fn text(value: &Value) -> String {
