@@ -172,3 +172,105 @@ fn what_happens_is_told_once_and_as_it_was() {
     assert_eq!(host.hoist(&["volume", "ls", "-q"]).ok(), "kept\n");
     host.hoist(&["rm", "-f", "web"]).ok();
 }
+
+#[test]
+fn templates_see_what_docker_s_client_shows_them() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["network", "create", "--label", "a=b", "back"]).ok();
+    host.hoist(&["volume", "create", "data"]).ok();
+    let ports = ["-p", "8080:80", "-p", "9000-9001:9000-9001/udp", "--expose", "70-71"];
+    host.hoist(&[&["run", "-d", "--name", "web", "-v", "data:/x"], &ports[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let commands: &[&[&str]] = &[
+        &["ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Command}} {{.Ports}} {{.Mounts}} {{.Size}}"],
+        &["network", "ls", "--format", "{{.Name}} {{.CreatedAt}} {{.IPv6}} {{.Internal}} {{.Label \"a\"}}"],
+        &["volume", "ls", "--format", "table {{.Name}}\t{{.Driver}}\t{{.Scope}}\t{{.Links}}\t{{.Size}}"],
+        &["history", "-H=false", "busybox"],
+        &["history", "--format", "{{.ID}} {{.CreatedAt}} {{.Comment}}", "busybox"],
+        &["top", "web", "-o", "pid,comm"],
+        &["system", "df", "-v", "--format", "{{range .Containers}}{{.ID}} {{.Names}} {{.Size}}{{end}}"],
+        &["system", "df", "-v", "--format", "{{range .Volumes}}{{.Name}} {{.Links}}{{end}} {{len .Images}}"],
+        &["version", "--format", "{{.Server.Version}} {{.Server.Experimental}} {{.Client.Os}}"],
+        &["info", "--format", "{{.ClientInfo.Context}} {{.ClientInfo.Debug}} {{.Containers}}"],
+        &["inspect", "-f", "{{.Config.AttachStdout}} {{.HostConfig.ContainerIDFile}}", "web"],
+    ];
+    for command in commands {
+        let theirs = host.other("docker", command).ok();
+        assert_eq!(host.hoist(command).ok().trim_end(), theirs.trim_end(), "{command:?}");
+    }
+    // Everything that a list tells of a row can be a column.
+    for list in
+        [&["ps", "-a"][..], &["images"], &["network", "ls"], &["volume", "ls"], &["system", "df"], &["context", "ls"]]
+    {
+        let rows = host.hoist(&[list, &["--format", "json"]].concat()).ok();
+        let row: serde_json::Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+        for field in row.as_object().unwrap().keys() {
+            host.hoist(&[list, &["--format", &format!("table {{{{.{field}}}}}")]].concat()).ok();
+        }
+    }
+    let quiet = host.hoist(&["ps", "-aq", "--format", "{{.Names}}"]);
+    assert!(quiet.stderr.contains("--format is ignored"), "{}", quiet.stderr);
+    assert_eq!(quiet.ok(), host.hoist(&["ps", "-aq"]).ok());
+    host.hoist(&["inspect", "-f", "{{", "web"]).fails(64);
+}
+
+#[test]
+fn an_archive_is_imported_from_an_address_and_names_are_checked() {
+    let host = Host::new();
+    host.busybox();
+    let mut server = host.command("python3");
+    server.args(["-m", "http.server", "--bind", "127.0.0.1", "8000"]);
+    server.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut server = server.spawn().unwrap();
+    let come = support::wait_until(|| {
+        host.other("python3", &["-c", "import socket as s; s.create_connection(('127.0.0.1', 8000))"]).code == 0
+    });
+    let imported =
+        host.hoist(&["import", "-c", "CMD [\"echo\", \"here\"]", "http://127.0.0.1:8000/busybox.tar", "flat:1"]);
+    let missing = host.hoist(&["import", "http://127.0.0.1:8000/nothing.tar"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(come);
+    imported.ok();
+    assert_eq!(host.hoist(&["run", "--rm", "flat:1"]).ok(), "here\n");
+    let comment = host.hoist(&["history", "--format", "{{.Comment}}", "flat:1"]).ok();
+    assert_eq!(comment, "Imported from http://127.0.0.1:8000/busybox.tar\n");
+    assert!(missing.fails(1).contains("404"));
+    assert!(host.hoist(&["import", "ftp://127.0.0.1/a.tar"]).code != 0);
+    host.hoist(&["create", "--name", "box", "busybox"]).ok();
+    assert!(host.hoist(&["commit", "box", "some:Name:x"]).fails(1).contains("some:Name:x"));
+}
+
+#[test]
+fn commands_end_with_docker_s_codes() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["create", "--name", "web", "busybox"]).ok();
+    // Too few or too many words, and what the daemon refuses; `run` has codes of its own.
+    host.hoist(&["run"]).fails(1);
+    host.hoist(&["ps", "web"]).fails(1);
+    host.hoist(&["ps", "--nope"]).fails(125);
+    host.hoist(&["create", "--name", "web", "busybox"]).fails(1);
+    host.hoist(&["run", "--name", "web", "busybox"]).fails(125);
+    assert_eq!(host.hoist(&["run", "--rm=true", "-i=false", "-t=0", "busybox", "echo", "-a=true"]).ok(), "-a=true\n");
+}
+
+#[test]
+fn what_a_cluster_has_is_inspected_by_name_alone() {
+    let host = Host::new();
+    host.busybox();
+    host.hoist(&["inspect", "--type", "service", "web"]).fails(1);
+    host.hoist(&["inspect", "web"]).fails(1);
+    host.hoist(&["swarm", "init", "--advertise-addr", "127.0.0.1"]).ok();
+    host.write("word", "secret");
+    host.hoist(&["secret", "create", "key", "word"]).ok();
+    host.hoist(&["config", "create", "conf", "word"]).ok();
+    host.hoist(&["service", "create", "-d", "--replicas", "0", "--name", "web", "busybox"]).ok();
+    for (kind, name) in [("secret", "key"), ("config", "conf"), ("service", "web")] {
+        assert_eq!(host.hoist(&["inspect", "-f", "{{.Spec.Name}}", name]).ok(), format!("{name}\n"));
+        host.hoist(&["inspect", "--type", kind, name]).ok();
+    }
+    assert_eq!(host.hoist(&["inspect", "--type", "node", "-f", "{{.Spec.Role}}", "self"]).ok(), "manager\n");
+    host.hoist(&["service", "rm", "web"]).ok();
+}

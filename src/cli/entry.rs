@@ -101,7 +101,11 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
             Ok(cli) => return Ok(cli),
             Err(error) => error,
         };
-        let switch = (error.kind() == ErrorKind::TooManyValues).then(|| switch_with_value(&args, &error)).flatten();
+        let switch = match error.kind() {
+            ErrorKind::TooManyValues => switch_with_value(&args, &error),
+            ErrorKind::UnknownArgument => short_switch_with_value(&args, &error),
+            _ => None,
+        };
         match switch {
             Some((index, Some(name))) => args[index] = name,
             Some((index, None)) => {
@@ -121,12 +125,40 @@ fn switch_with_value(args: &[OsString], error: &clap::Error) -> Option<(usize, O
         if flag != name {
             return None;
         }
-        match value {
-            "true" | "1" | "t" | "T" | "TRUE" | "True" => Some((index, Some(flag.into()))),
-            "false" | "0" | "f" | "F" | "FALSE" | "False" => Some((index, None)),
-            _ => None,
+        truth(value).map(|on| (index, on.then(|| flag.into())))
+    })
+}
+
+/// What a command ends with that has too few arguments or too many; flags that are wrong are another matter.
+const ARGUMENTS: u8 = 1;
+
+/// Where `-i=true` or `-it=false` stands, which only the last of the letters is meant by.
+fn short_switch_with_value(args: &[OsString], error: &clap::Error) -> Option<(usize, Option<OsString>)> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if flag == "-=" => {}
+        _ => return None,
+    }
+    args.iter().enumerate().find_map(|(index, word)| {
+        let (letters, value) = word.to_str()?.strip_prefix('-')?.split_once('=')?;
+        if letters.is_empty() || !letters.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+            return None;
+        }
+        let others = &letters[..letters.len() - 1];
+        match truth(value)? {
+            true => Some((index, Some(format!("-{letters}").into()))),
+            false if others.is_empty() => Some((index, None)),
+            false => Some((index, Some(format!("-{others}").into()))),
         }
     })
+}
+
+/// A truth value as Go reads it.
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "true" | "1" | "t" | "T" | "TRUE" | "True" => Some(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Prints help to standard output, everything else as one line with hints.
@@ -173,7 +205,8 @@ fn usage(error: &clap::Error, printer: Printer) -> Outcome {
             // What clap shows as usage names the flag it guessed; the command's own help says more.
             match text(ContextKind::Usage).or_else(|| styled(error, ContextKind::Usage)) {
                 Some(usage) if !typed.starts_with('-') => {
-                    Failure::usage(format!("unexpected argument {typed:?}")).hint(format!("usage: {}", bare(&usage)))
+                    let failure = Failure::usage(format!("unexpected argument {typed:?}")).code(ARGUMENTS);
+                    failure.hint(format!("usage: {}", bare(&usage)))
                 }
                 Some(usage) => Failure::usage(format!("there is no flag {typed}"))
                     .hint(format!("{} --help lists the flags", command_of(bare(&usage)))),
@@ -182,7 +215,7 @@ fn usage(error: &clap::Error, printer: Printer) -> Outcome {
         }
         ErrorKind::MissingRequiredArgument => {
             let names = text(ContextKind::InvalidArg).unwrap_or_default().replace(['<', '>'], "").replace("...", "");
-            Failure::usage(format!("{names} is missing"))
+            Failure::usage(format!("{names} is missing")).code(ARGUMENTS)
         }
         _ => {
             // The first paragraph of clap's own words, without its prefix.

@@ -337,9 +337,9 @@ fn option(text: &str) -> Result<(String, Value), DaemonError> {
 }
 
 fn ulimit(text: &str) -> Result<(String, Value), DaemonError> {
-    let fail = || wrong("default-ulimit", text, "expected NAME=SOFT[:HARD] with numbers, -1 for none");
-    let (name, limits) = text.split_once('=').ok_or_else(fail)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let number = |text: &str| text.parse::<i64>().map_err(|_| fail());
-    Ok((name.to_owned(), json!({ "Name": name, "Soft": number(soft)?, "Hard": number(hard)? })))
+    let limit: hoist_proto::spec::Ulimit = text
+        .parse()
+        .map_err(|error: hoist_proto::spec::BadUlimit| wrong("default-ulimit", text, &error.to_string()))?;
+    let hoist_proto::spec::Ulimit { name, soft, hard } = limit;
+    Ok((name.clone(), json!({ "Name": name, "Soft": soft, "Hard": hard })))
 }

@@ -6,11 +6,11 @@ use hoist_proto::spec::{
     Caller, DeviceUse, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted,
     Task, TaskState, UsageRow,
 };
-use hoist_proto::{clock::Timestamp, id::JobId, unit};
+use hoist_proto::{clock::Timestamp, id::JobId, signal::Signal, unit};
 use hoist_scheduler::Constraint;
 use hoist_store::{Tables, Tx, Wake};
 
-use super::{Control, ControlError, signals};
+use super::{Control, ControlError};
 use crate::queue::{View, drop_service, end, usage_of};
 
 /// How far a job has come.
@@ -370,7 +370,7 @@ pub(super) fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), C
         return Err(ControlError::invalid(format!("partition {} allows {most} hours at most", partition.name)));
     }
     if let Some(warning) = &spec.warning {
-        signals::check(&warning.signal).map_err(ControlError::invalid)?;
+        warning.signal.parse::<Signal>().map_err(|error| ControlError::invalid(error.to_string()))?;
         match spec.time_limit {
             None => return Err(ControlError::invalid("a signal before the time limit needs a time limit: say --time")),
             Some(limit) if warning.before >= limit => {

@@ -20,7 +20,6 @@ mod operations;
 pub(crate) mod plan;
 mod query;
 mod services;
-mod signals;
 mod watch;
 
 pub use census::Census;

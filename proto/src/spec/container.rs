@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mount, NetworkAttachment, Resources};
+use super::{Mount, NetworkAttachment, Resources, Ulimit};
 
 /// All that defines a container. What is `None` or empty is taken from the image or from the daemon's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,25 @@ pub struct ContainerSpec {
     pub post_start: Vec<Hook>,
     /// Commands run in the container before it is stopped.
     pub pre_stop: Vec<Hook>,
+    /// What a client wants to find again; nothing follows from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<Noted>,
+}
+
+/// What Docker's clients write down with a container and read again when they look at it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Noted {
+    /// Standard input, output and error: which of them the client attached to.
+    pub attached: [bool; 3],
+    /// Rows and columns of the client's terminal.
+    pub console_size: (u16, u16),
+    /// The client's file with the container's id.
+    pub id_file: String,
+    /// The driver that volumes were to have which say none.
+    pub volume_driver: String,
+    /// No network was wanted, whatever else was said of networks.
+    pub network_disabled: bool,
 }
 
 /// When an image is fetched.
@@ -255,14 +274,6 @@ pub enum SeccompChoice {
     Unconfined,
     /// A profile in Docker's JSON form, as text.
     Profile(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    pub name: String,
-    /// -1 is unlimited.
-    pub soft: i64,
-    pub hard: i64,
 }
 
 /// Where output goes.

@@ -12,6 +12,7 @@ mod project;
 mod resources;
 mod service;
 mod task;
+mod ulimit;
 mod volume;
 
 pub use cluster::*;
@@ -23,4 +24,5 @@ pub use project::*;
 pub use resources::*;
 pub use service::*;
 pub use task::*;
+pub use ulimit::{BadUlimit, Ulimit};
 pub use volume::*;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use hoist_build::{Attestations, CacheLocation, Provenance};
-use hoist_proto::{spec::Ulimit, unit};
+use hoist_proto::unit;
 
 use crate::api::dto::{
     build::{BuildOrder, ContextRef, OutputOrder},
@@ -140,7 +140,7 @@ fn attribute(wish: &mut Wish, key: &str, value: String) -> Result<(), String> {
         }
         "ulimit" => {
             for entry in list(&value) {
-                order.ulimits.push(ulimit(entry)?);
+                order.ulimits.push(entry.parse().map_err(|error| format!("invalid limit {entry:?}: {error}"))?);
             }
         }
         "cgroup-parent" => order.cgroup_parent = Some(value),
@@ -159,15 +159,6 @@ fn attribute(wish: &mut Wish, key: &str, value: String) -> Result<(), String> {
         _ => return Err(format!("the frontend's attribute {key:?} is not supported")),
     }
     Ok(())
-}
-
-/// `name=soft:hard`.
-fn ulimit(text: &str) -> Result<Ulimit, String> {
-    let wrong = || format!("invalid limit {text:?}: expected name=soft:hard");
-    let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
-    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
 }
 
 fn attestation(found: &mut Attestations, kind: &str, text: &str) -> Result<(), String> {

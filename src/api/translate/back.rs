@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hoist_engine::Container;
 use hoist_proto::spec::{
-    ContainerSpec, Healthcheck, Mount, MountKind, NamespaceMode, NetworkMode, PortSpec, RestartPolicy, SeccompChoice,
+    ContainerSpec, Healthcheck, Mount, MountKind, NamespaceMode, NetworkMode, Noted, PortSpec, RestartPolicy,
+    SeccompChoice,
 };
 
 use crate::api::{
@@ -41,6 +42,9 @@ const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", 
 /// `Config`: the description with what the image added.
 pub fn config(container: &Container, version: ApiVersion) -> Config {
     let (spec, effective) = (&container.spec, &container.effective);
+    // What was made without a client shows its output and reads nothing, if nothing else was said.
+    let unsaid = || Noted { attached: [spec.open_stdin && spec.stdin_once, true, true], ..Noted::default() };
+    let noted = spec.noted.clone().unwrap_or_else(unsaid);
     let volumes: BTreeMap<String, Empty> = effective
         .volumes
         .iter()
@@ -51,9 +55,9 @@ pub fn config(container: &Container, version: ApiVersion) -> Config {
         hostname: effective.hostname.clone(),
         domainname: spec.domainname.clone().unwrap_or_default(),
         user: effective.user.clone(),
-        attach_stdin: spec.open_stdin && spec.stdin_once,
-        attach_stdout: true,
-        attach_stderr: true,
+        attach_stdin: noted.attached[0],
+        attach_stdout: noted.attached[1],
+        attach_stderr: noted.attached[2],
         exposed_ports: effective.exposed_ports.iter().map(|port| (port.clone(), Empty {})).collect(),
         tty: spec.tty,
         open_stdin: spec.open_stdin,
@@ -66,7 +70,7 @@ pub fn config(container: &Container, version: ApiVersion) -> Config {
         volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: effective.working_dir.clone(),
         entrypoint: Some(effective.entrypoint.clone()).filter(|entrypoint| !entrypoint.is_empty()),
-        network_disabled: false,
+        network_disabled: noted.network_disabled,
         mac_address: None,
         on_build: match effective.on_build.as_slice() {
             [] if version >= ApiVersion(1, 52) => None,
@@ -95,7 +99,11 @@ pub(super) fn healthcheck(check: &Healthcheck) -> HealthConfig {
 
 /// `HostConfig`.
 pub fn host_config(spec: &ContainerSpec) -> HostConfig {
+    let noted = spec.noted.clone().unwrap_or_default();
     let mut host = HostConfig {
+        console_size: noted.console_size,
+        container_id_file: noted.id_file,
+        volume_driver: noted.volume_driver,
         log_config: dto::LogConfig {
             kind: spec.logging.driver.clone().unwrap_or_else(|| "json-file".to_owned()),
             config: spec.logging.options.clone(),

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use hoist_proto::spec::{ContainerSpec, Healthcheck, NetworkMode};
+use hoist_proto::spec::{ContainerSpec, Healthcheck, NetworkMode, Noted};
 
 use super::{host, mounts, networks, ports};
 use crate::api::{
@@ -33,7 +33,15 @@ pub fn container(query: Query<'_>, mut body: Config, version: ApiVersion) -> Res
     let host = *body.host_config.take().unwrap_or_default();
     let networking = body.networking_config.take().unwrap_or_default();
     let mut warnings = Vec::new();
+    let noted = Noted {
+        attached: [body.attach_stdin, body.attach_stdout, body.attach_stderr],
+        console_size: host.console_size,
+        id_file: host.container_id_file.clone(),
+        volume_driver: host.volume_driver.clone(),
+        network_disabled: body.network_disabled,
+    };
     let mut spec = ContainerSpec {
+        noted: Some(noted),
         name: query.name.map(name).transpose()?.unwrap_or_default(),
         platform: query.platform.map(str::to_owned),
         ..ContainerSpec::default()

@@ -109,4 +109,10 @@ pub enum ObjectKind {
     Image,
     Network,
     Volume,
+    Service,
+    Task,
+    Node,
+    Plugin,
+    Secret,
+    Config,
 }

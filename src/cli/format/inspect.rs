@@ -6,13 +6,16 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use super::{Template, Value, list::unescape};
 use crate::cli::failure::Failure;
 
+/// What a command ends with whose template cannot be read.
+const TEMPLATE: u8 = 64;
+
 /// Renders what `inspect` found: a JSON array, or one line for each object.
 pub fn render(format: Option<&str>, objects: Vec<serde_json::Value>) -> Result<String, Failure> {
     match format.filter(|format| !format.is_empty()) {
         None => Ok(pretty(&objects) + "\n"),
         Some("json") => Ok(serde_json::to_string(&objects)? + "\n"),
         Some(format) => {
-            let template = Template::parse(&unescape(format))?;
+            let template = Template::parse(&unescape(format)).map_err(|error| Failure::from(error).code(TEMPLATE))?;
             let mut out = String::new();
             for object in objects {
                 out.push_str(&template.render(&Value::from(object))?);

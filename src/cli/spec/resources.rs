@@ -59,7 +59,7 @@ pub fn apply(flags: &ResourceFlags, host: &mut HostConfig) -> Result<(), SpecErr
             .filter(|value| (-1000..=1000).contains(value))
             .ok_or_else(|| SpecError::value("oom-score-adj", &value.to_string(), "expected -1000 to 1000"))?;
     }
-    host.ulimits = some(&flags.ulimit, |text| ulimit(text))?;
+    host.ulimits = some(&flags.ulimit, |text| ulimit("ulimit", text))?;
     Ok(())
 }
 
@@ -197,39 +197,8 @@ fn device(text: &str) -> Result<DeviceMapping, SpecError> {
 }
 
 /// `NAME=SOFT[:HARD]`, -1 for no limit.
-fn ulimit(text: &str) -> Result<Ulimit, SpecError> {
-    const NAMES: [&str; 15] = [
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "locks",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ];
-    let fail = |reason: String| SpecError::value("ulimit", text, reason);
-    let (name, values) = text.split_once('=').ok_or_else(|| fail("expected NAME=SOFT[:HARD]".to_owned()))?;
-    if !NAMES.contains(&name) {
-        return Err(fail(format!("{name:?} is not one of {}", NAMES.join(", "))));
-    }
-    let number = |text: &str| match text {
-        "unlimited" => Ok(-1),
-        text => text.parse::<i64>().map_err(|_| fail(format!("{text:?} is not a number"))),
-    };
-    let (soft, hard) = match values.split_once(':') {
-        Some((soft, hard)) => (number(soft)?, number(hard)?),
-        None => (number(values)?, number(values)?),
-    };
-    if hard != -1 && (soft == -1 || soft > hard) {
-        return Err(fail("the soft limit is above the hard one".to_owned()));
-    }
-    Ok(Ulimit { name: name.to_owned(), hard, soft })
+pub(super) fn ulimit(flag: &'static str, text: &str) -> Result<Ulimit, SpecError> {
+    let limit: hoist_proto::spec::Ulimit =
+        text.parse().map_err(|error: hoist_proto::spec::BadUlimit| SpecError::value(flag, text, error.to_string()))?;
+    Ok(Ulimit { name: limit.name, hard: limit.hard, soft: limit.soft })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hoist_image::ContainerConfig;
 use hoist_proto::id::ContainerId;
+use hoist_proto::signal::Signal;
 use hoist_proto::spec::{ContainerSpec, Healthcheck, NamespaceMode, NetworkMode};
 
 use crate::model::Effective;
@@ -167,30 +168,10 @@ pub(crate) fn stop_signal(effective: &Effective) -> Result<i32> {
 
 /// `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
 pub(crate) fn signal_number(text: &str) -> Result<i32> {
-    let bad = || EngineError::InvalidParameter(format!("invalid signal: {text}"));
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(bad()) };
+    match text.parse::<Signal>() {
+        Ok(signal) => Ok(signal.number()),
+        Err(error) => Err(EngineError::InvalidParameter(error.to_string())),
     }
-    let upper = text.to_ascii_uppercase();
-    let plain = upper.strip_prefix("SIG").unwrap_or(&upper);
-    // The C library keeps the first two real-time signals for itself.
-    if let Some(offset) = plain.strip_prefix("RTMIN") {
-        let offset: i32 = if offset.is_empty() {
-            0
-        } else {
-            offset.strip_prefix('+').and_then(|n| n.parse().ok()).ok_or_else(bad)?
-        };
-        return if (0..=30).contains(&offset) { Ok(34 + offset) } else { Err(bad()) };
-    }
-    if let Some(offset) = plain.strip_prefix("RTMAX") {
-        let offset: i32 = if offset.is_empty() {
-            0
-        } else {
-            offset.strip_prefix('-').and_then(|n| n.parse().ok()).ok_or_else(bad)?
-        };
-        return if (0..=30).contains(&offset) { Ok(64 - offset) } else { Err(bad()) };
-    }
-    format!("SIG{plain}").parse::<nix::sys::signal::Signal>().map(|signal| signal as i32).map_err(|_| bad())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub(super) fn container(
 ) -> ContainerSpec {
     let namespaces = security::namespaces(project, service, problems);
     ContainerSpec {
+        noted: None,
         // The orchestrator gives each slot its name.
         name: String::new(),
         image: project.image_of(service),

@@ -37,10 +37,8 @@ pub async fn create(
             let tag = params.text("tag").filter(|_| parsed.digest().is_none());
             pull(state, reference(name, tag)?, options).await
         }
-        (None, Some("-")) => import(state, &params, body).await,
-        (None, Some(source)) => Err(ApiError::bad_request(format!(
-            "fromSrc={source}: only - is supported; fetch the archive and send it as the request's body"
-        ))),
+        (None, Some("-")) => import(state, &params, Source::Body(body)).await,
+        (None, Some(source)) => import(state, &params, Source::Address(address(source)?)).await,
         (None, None) => Err(ApiError::bad_request("fromImage or fromSrc must be given")),
     }
 }
@@ -109,16 +107,46 @@ pub async fn pull_for(
     Ok(image)
 }
 
-async fn import(state: State, params: &Params, body: Body) -> Result<Response, ApiError> {
+/// Where the archive of an import comes from.
+enum Source {
+    Body(Body),
+    Address(String),
+}
+
+/// An address without a scheme is one of HTTP, as for Docker.
+fn address(source: &str) -> Result<String, ApiError> {
+    match source.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(source.to_owned()),
+        Some((scheme, _)) => {
+            Err(ApiError::bad_request(format!("cannot import from {source}: {scheme:?} is neither http nor https")))
+        }
+        None => Ok(format!("http://{source}")),
+    }
+}
+
+async fn import(state: State, params: &Params, source: Source) -> Result<Response, ApiError> {
     let name = params.text("repo").map(|repo| reference(repo, params.text("tag"))).transpose()?;
     let options = ImportOptions {
         reference: name.clone(),
         changes: params.all("changes").filter(|line| !line.is_empty()).map(str::to_owned).collect(),
-        message: params.text("message").map(str::to_owned),
+        message: match (params.text("message"), &source) {
+            (None, Source::Address(address)) => Some(format!("Imported from {address}")),
+            (message, _) => message.map(str::to_owned),
+        },
         platform: platform(params)?,
     };
     let work = async move {
-        let image = state.engine.images().import(reader(body), options).await?;
+        let images = state.engine.images();
+        let image = match source {
+            Source::Body(body) => images.import(reader(body), options).await?,
+            Source::Address(address) => {
+                let dir = state.builds.scratch()?;
+                let file = dir.path().join("archive");
+                images.fetch(&address, None, &file, &|_, _| ()).await?;
+                let archive = fs_err::tokio::File::open(&file).await.map_err(hoist_engine::EngineError::from)?;
+                images.import(archive, options).await?
+            }
+        };
         let shown = name.map_or_else(|| image.id.to_string(), |name| name.familiar());
         publish_with(&state, "import", (&image.id.to_string(), &shown), &image);
         Ok(image)
@@ -132,6 +160,13 @@ async fn import(state: State, params: &Params, body: Body) -> Result<Response, A
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_to_import_from() {
+        assert_eq!(address("example.com/a.tar").unwrap(), "http://example.com/a.tar");
+        assert_eq!(address("https://example.com/a.tar").unwrap(), "https://example.com/a.tar");
+        assert!(address("ftp://example.com/a.tar").unwrap_err().message.contains("\"ftp\""));
+    }
 
     #[test]
     fn tags_and_digests() {

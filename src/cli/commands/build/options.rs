@@ -270,11 +270,7 @@ pub fn host(entry: &str) -> Result<(String, String), Failure> {
 }
 
 fn ulimit(entry: &str) -> Result<Ulimit, Failure> {
-    let wrong = || Failure::usage(format!("invalid value '{entry}' for '--ulimit': expected NAME=SOFT[:HARD]"));
-    let (name, limits) = entry.split_once('=').ok_or_else(wrong)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
-    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
+    entry.parse().map_err(|error| Failure::usage(format!("invalid value {entry:?} for --ulimit: {error}")))
 }
 
 /// `id=…,src=FILE`, `id=…,env=NAME`; an id alone is a variable, or a file of that name.

@@ -16,7 +16,7 @@ struct Committed {
 
 /// Makes an image of a container's changes and prints its id.
 pub async fn run(cx: &Context, args: CommitArgs) -> Outcome {
-    let (repository, tag) = args.image.as_deref().map(name::split).unwrap_or_default();
+    let (repository, tag) = args.image.as_deref().map(name::checked).transpose()?.unwrap_or_default();
     let mut request = cx
         .client
         .post("/commit")

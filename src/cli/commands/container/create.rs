@@ -60,13 +60,12 @@ pub async fn run(cx: &Context, args: CreateArgs) -> Outcome {
         Err(failure) if failure.is_not_found() && flags.lifecycle.pull == PullWhen::Missing && is_image(&failure) => {
             cx.printer.say(format!("image {} is not here yet", config.image));
             if let Err(failure) = pull::fetch(cx, &config.image, platform, mode).await {
-                return Err(hints::images(cx, failure.code(Failure::USAGE), &config.image).await);
+                return Err(hints::images(cx, failure, &config.image).await);
             }
             create().await
         }
         other => other,
     };
-    let created = created.map_err(|failure| failure.code(Failure::USAGE));
     let created = match created {
         Ok(created) => created,
         Err(failure) => return Err(hints::images(cx, failure, &config.image).await),

@@ -11,7 +11,7 @@ use crate::cli::{
 
 /// Makes an image of a file system in a tar archive; prints its id.
 pub async fn run(cx: &Context, args: ImportArgs) -> Outcome {
-    let (repository, tag) = args.image.as_deref().map(name::split).unwrap_or_default();
+    let (repository, tag) = args.image.as_deref().map(name::checked).transpose()?.unwrap_or_default();
     let remote = args.source.starts_with("http://") || args.source.starts_with("https://");
     let mut request = cx
         .client

@@ -1,6 +1,6 @@
 //! `service create`.
 
-use super::{Files, parse, shared};
+use super::{super::resources::ulimit, Files, parse, shared};
 use crate::{
     api::dto::{Empty, service as dto},
     cli::{
@@ -46,7 +46,7 @@ pub fn create(args: &CreateArgs, files: &Files, around: &Surroundings) -> Result
         secrets: args.secret.iter().map(|text| files.secret("secret", text)).collect::<Result<_, _>>()?,
         configs: args.config.iter().map(|text| files.config("config", text)).collect::<Result<_, _>>()?,
         sysctls: key_values("sysctl", &args.sysctl, '=')?,
-        ulimits: args.ulimit.iter().map(|text| parse::ulimit("ulimit", text)).collect::<Result<_, _>>()?,
+        ulimits: args.ulimit.iter().map(|text| ulimit("ulimit", text)).collect::<Result<_, _>>()?,
         ..dto::ContainerSpec::default()
     });
     spec.task_template.networks =

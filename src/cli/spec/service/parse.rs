@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use hoist_proto::unit;
 
 use crate::{
-    api::dto::{
-        host_config::Ulimit,
-        service::{DiscreteResource, FileTarget, GenericResource, NetworkTarget, PortConfig, Preference, Spread},
-    },
+    api::dto::service::{DiscreteResource, FileTarget, GenericResource, NetworkTarget, PortConfig, Preference, Spread},
     cli::spec::SpecError,
 };
 
@@ -165,15 +162,6 @@ pub fn generic(flag: &'static str, text: &str) -> Result<GenericResource, SpecEr
         }),
         _ => Err(SpecError::value(flag, text, "expected KIND=COUNT, such as gpu=2")),
     }
-}
-
-/// `NAME=SOFT[:HARD]`.
-pub fn ulimit(flag: &'static str, text: &str) -> Result<Ulimit, SpecError> {
-    let fail = || SpecError::value(flag, text, "expected NAME=SOFT[:HARD]");
-    let (name, limits) = text.split_once('=').ok_or_else(fail)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let number = |text: &str| text.parse::<i64>().map_err(|_| fail());
-    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
 }
 
 /// `NAME:ADDRESS` as the line `ADDRESS NAME`.

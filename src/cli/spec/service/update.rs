@@ -1,6 +1,6 @@
 //! `service update`: what is there, changed.
 
-use super::{Files, parse, shared, words};
+use super::{super::resources::ulimit, Files, parse, shared, words};
 use crate::{
     api::dto::service::{self as dto, ContainerSpec, ServiceSpec},
     cli::{
@@ -109,7 +109,7 @@ fn container(
     });
     spec.sysctls.retain(|key, _| !args.sysctl_rm.contains(key));
     spec.sysctls.extend(key_values("sysctl-add", &args.sysctl_add, '=')?);
-    let ulimits = parsed(&args.ulimit_add, |text| parse::ulimit("ulimit-add", text))?;
+    let ulimits = parsed(&args.ulimit_add, |text| ulimit("ulimit-add", text))?;
     spec.ulimits
         .retain(|have| !args.ulimit_rm.contains(&have.name) && !ulimits.iter().any(|new| new.name == have.name));
     spec.ulimits.extend(ulimits);
