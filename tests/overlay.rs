@@ -148,6 +148,78 @@ fn a_network_is_made_by_hand_and_holds_what_is_given_out() {
 }
 
 #[test]
+fn an_encrypted_network_spans_the_machines_and_outlives_their_daemons() {
+    let mut cluster = two();
+    let manager = &cluster.hosts[0];
+    manager.write(
+        "compose.yaml",
+        &format!(
+            "
+name: quiet
+networks:
+  default: {{ driver_opts: {{ encrypted: 'true' }} }}
+services:
+  near:
+    image: busybox
+    command: [sh, -c, '{SERVER}']
+    stop_grace_period: 0s
+    deploy: {{ placement: {{ constraints: [node.role==manager] }} }}
+  far:
+    image: busybox
+    command: [sh, -c, '{SERVER}']
+    stop_grace_period: 0s
+    deploy: {{ placement: {{ constraints: [node.role==worker] }} }}
+"
+        ),
+    );
+    manager.hoist(&["up", "-d"]).ok();
+    let shown =
+        manager.hoist(&["network", "inspect", "-f", "{{.Driver}} {{.Options.encrypted}}", "quiet_default"]).ok();
+    assert_eq!(shown.trim(), "overlay true");
+    let (near, far) = (container(&cluster, 0, "quiet_near"), container(&cluster, 1, "quiet_far"));
+    // By the service's address and by the task's own, each from the other machine.
+    let talk = |cluster: &Cluster| {
+        [(0, &near, "far", &far), (1, &far, "near", &near)].into_iter().all(|(at, from, name, to)| {
+            [name.to_owned(), format!("tasks.{name}")].iter().all(|name| {
+                let ask = format!("nc -w 2 {name} 80 </dev/null");
+                until(|| {
+                    let answer = cluster.hosts[at].hoist(&["exec", from, "sh", "-c", &ask]).stdout;
+                    answer.trim() == to.get(..12).unwrap()
+                })
+            })
+        })
+    };
+    assert!(talk(&cluster));
+    let forwards = |cluster: &Cluster, at: usize| cluster.hosts[at].other("bridge", &["fdb", "show"]).stdout;
+    for at in 0..2 {
+        let all = forwards(&cluster, at);
+        assert!(all.contains("dst fd") && !all.contains("dst 10."), "to inner addresses only: {all}");
+        assert!(cluster.hosts[at].other("ip", &["-br", "link"]).stdout.contains("hsv-"));
+    }
+
+    // Where this program encrypts, a daemon that starts again has another key, and everybody hears of it.
+    cluster.hosts[1].kill_daemon();
+    cluster.hosts[1].start_daemon();
+    assert!(talk(&cluster));
+
+    let manager = &cluster.hosts[0];
+    let refused = manager.hoist(&["network", "create", "-d", "overlay", "--opt", "encrypted=perhaps", "odd"]).fails(1);
+    assert!(refused.contains("driver option encrypted=\"perhaps\": expected true or false"), "{refused}");
+    manager.hoist(&["network", "create", "-d", "overlay", "--opt", "encrypted", "--attachable", "open"]).ok();
+    let serve = ["run", "-d", "--name", "by-hand", "--network", "open", "busybox", "sh", "-c", SERVER];
+    cluster.hosts[1].hoist(&serve).ok();
+    let ask = "for i in 1 2 3 4 5 6 7 8 9; do nc -w 1 by-hand 80 </dev/null && break; sleep 1; done";
+    let answer = manager.hoist(&["run", "--rm", "--network", "open", "busybox", "sh", "-c", ask]).stdout;
+    assert!(!answer.trim().is_empty());
+    cluster.hosts[1].hoist(&["rm", "-f", "by-hand"]).ok();
+
+    manager.hoist(&["down"]).ok();
+    let gone = |at: usize| !cluster.hosts[at].other("ip", &["-br", "link"]).stdout.contains("hsv-");
+    assert!(until(|| manager.hoist(&["network", "rm", "open"]).code == 0));
+    assert!(until(|| gone(0) && gone(1)), "nothing of it is left on either machine");
+}
+
+#[test]
 fn containers_of_people_come_to_networks_that_span_machines() {
     let cluster = two();
     let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);

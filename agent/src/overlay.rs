@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use hoist_network::{MeshPort, Networks, Peer};
+use hoist_network::{MeshPort, Networks, NodeKey, Peer};
 use hoist_proto::{
     id::{NetworkId, NodeId, TaskId},
     spec::{ClusterNetwork, NetworkMember, Node, Protocol, VirtualService},
@@ -125,9 +125,14 @@ impl Overlays {
 
 /// A member as the network's own words have it. The node's own containers are known better by the engine.
 fn peer(member: NetworkMember, own: &NodeId) -> Peer {
+    let key = member.node_key.as_deref().and_then(|text| {
+        let key = text.parse::<NodeKey>();
+        key.inspect_err(|error| tracing::error!(%error, node = %member.node, "nothing is sent there")).ok()
+    });
     Peer {
         id: member.id,
         node: (member.node != *own).then_some(member.node_address),
+        key,
         mac: None,
         addresses: member.addresses,
         names: member.names,

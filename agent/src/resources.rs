@@ -7,7 +7,7 @@ use hoist_engine::Engine;
 use hoist_network::Overlay;
 use hoist_proto::{
     id::{NetworkId, VolumeId},
-    spec::{ClusterNetwork, ClusterVolume, OVERLAY},
+    spec::{ClusterNetwork, ClusterVolume, ENCRYPTED, OVERLAY},
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -281,6 +281,11 @@ fn network_spec(record: &ClusterNetwork, overlay: bool) -> Result<hoist_network:
             aux_addresses: pool.aux_addresses.clone(),
         });
     }
+    let mut options = spec.options.clone();
+    if spec.driver == OVERLAY && !overlay {
+        // Nothing leaves the machine.
+        options.remove(ENCRYPTED);
+    }
     let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
     Ok(hoist_network::NetworkSpec {
         name: spec.name.clone(),
@@ -299,7 +304,7 @@ fn network_spec(record: &ClusterNetwork, overlay: bool) -> Result<hoist_network:
             options: spec.ipam.options.clone(),
             config,
         },
-        options: spec.options.clone(),
+        options,
         labels: spec.labels.clone(),
         ..hoist_network::NetworkSpec::default()
     })

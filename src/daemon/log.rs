@@ -31,11 +31,14 @@ pub fn set_level(settings: &DaemonSettings) {
     }
 }
 
+/// It calls it an error when another machine does not answer for a while.
+const QUIET: &str = "boringtun=off";
+
 fn directives(settings: &DaemonSettings) -> String {
     match if settings.debug { "debug" } else { settings.log_level.as_filter() } {
         // What libraries say below that would bury our own words.
-        level @ ("debug" | "trace") => format!("info,hoist={level}"),
-        level => level.to_owned(),
+        level @ ("debug" | "trace") => format!("info,hoist={level},{QUIET}"),
+        level => format!("{level},{QUIET}"),
     }
 }
 

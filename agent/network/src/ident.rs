@@ -20,7 +20,8 @@ pub(crate) fn random_u32() -> u32 {
     u32::from_ne_bytes(bytes)
 }
 
-fn fill(bytes: &mut [u8]) {
+/// Random bytes, good for keys.
+pub(crate) fn fill(bytes: &mut [u8]) {
     let mut filled = 0;
     while filled < bytes.len() {
         match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {

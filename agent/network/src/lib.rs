@@ -2,7 +2,7 @@
 //!
 //! Everything is done by netlink: links, addresses and routes through rtnetlink, the firewall and
 //! the address translation through nftables in a table of our own. No helper program is called and
-//! no process stands in the path of a packet.
+//! no process stands in the path of a packet, but where encryption is asked of a kernel without WireGuard.
 //!
 //! [`Networks`] is the door. [`model`] has the words it speaks, [`files`] makes the contents of a
 //! container's `/etc/resolv.conf` and `/etc/hosts`. This crate does not know what a container is
@@ -23,6 +23,7 @@ mod networks;
 pub mod options;
 mod ports;
 mod sandbox;
+mod secure;
 mod settings;
 mod store;
 pub mod subnet;
@@ -35,4 +36,5 @@ pub use model::{
 pub use netns::{connect, connect_here};
 pub use networks::Networks;
 pub use options::{DnsOptions, Options, Pool};
+pub use secure::{BadKey, NodeKey};
 pub use subnet::Subnet;

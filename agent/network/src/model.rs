@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use hoist_proto::spec;
 use serde::{Deserialize, Serialize};
 
+use crate::secure::NodeKey;
 use crate::subnet::Subnet;
 
 /// What a person asks of a new network.
@@ -134,6 +136,9 @@ pub struct Peer {
     pub id: String,
     /// The address of the machine that it runs on; none for this machine, whose containers are known better here.
     pub node: Option<IpAddr>,
+    /// The key of that machine. Without one nothing is sent there on an encrypted network.
+    #[serde(default)]
+    pub key: Option<NodeKey>,
     /// Its link address; absent when it is the one that the address stands for, as is usual.
     #[serde(default)]
     pub mac: Option<MacAddress>,
@@ -190,6 +195,13 @@ impl Network {
         let name = if v6 { "DefaultGatewayIPv6" } else { "DefaultGatewayIPv4" };
         let named = self.ipam(v6).and_then(|c| c.aux_addresses.get(name).copied());
         named.or_else(|| self.gateway(v6))
+    }
+
+    /// Whether what goes to other machines is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        let option = self.spec.options.get(spec::ENCRYPTED);
+        // A word that is not understood was refused when the network was made.
+        self.overlay.is_some() && option.is_some_and(|value| spec::encrypted(value) != Some(false))
     }
 
     /// `bridge`, `host` and `none`, which every machine has and nobody can remove.

@@ -15,6 +15,7 @@ use crate::model::{
     PublishedPort, Sandbox, VirtualService,
 };
 use crate::options::Options;
+use crate::secure::NodeKey;
 
 /// The networks of one daemon. A clone is the same networks.
 ///
@@ -72,6 +73,12 @@ impl Networks {
     /// Says what of the specification cannot be; nothing is left behind.
     pub async fn create(&self, spec: NetworkSpec) -> Result<Network, Error> {
         self.with(move |core| core.create(spec)).await
+    }
+
+    /// The public key by which other machines encrypt what they send to this one, see [`Peer::key`]. It stays the same
+    /// as long as this lives.
+    pub async fn node_key(&self) -> NodeKey {
+        self.with(|core| core.node_key()).await
     }
 
     /// Makes this machine's part of a network that spans machines. Subnets and gateways are the

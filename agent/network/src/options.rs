@@ -44,6 +44,8 @@ pub struct Options {
     /// Whether what the kernel cannot lead to a container is carried by this process: calls to `::1`, and calls by
     /// IPv6 to a container that has only IPv4.
     pub relays: bool,
+    /// Whether encrypted networks use the kernel's WireGuard where it has one; else packets are encrypted in this process.
+    pub kernel_wireguard: bool,
     /// How many namespaces are kept ready.
     pub ready_sandboxes: usize,
     /// Name service.
@@ -69,6 +71,7 @@ impl Options {
             mtu: None,
             ports: None,
             relays: true,
+            kernel_wireguard: true,
             ready_sandboxes: 4,
             dns: DnsOptions::default(),
         }

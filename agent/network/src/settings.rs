@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use hoist_proto::spec::ENCRYPTED;
+
 use crate::error::Error;
 use crate::model::NetworkSpec;
 
@@ -21,6 +23,8 @@ pub(crate) struct BridgeSettings {
     pub(crate) interface_prefix: String,
     /// The bridge itself gets no IPv4 address.
     pub(crate) inhibit_ipv4: bool,
+    /// What goes to other machines is encrypted.
+    pub(crate) encrypted: bool,
 }
 
 impl BridgeSettings {
@@ -33,6 +37,7 @@ impl BridgeSettings {
             host_ip: None,
             interface_prefix: "eth".into(),
             inhibit_ipv4: false,
+            encrypted: false,
         };
         for (option, value) in &spec.options {
             let wrong = |reason: &str| Error::DriverOption {
@@ -69,8 +74,9 @@ impl BridgeSettings {
                 }
                 // The identifier itself comes with the cluster's decision.
                 "com.docker.network.driver.overlay.vxlanid_list" if spec.driver == "overlay" => {}
-                "encrypted" if spec.driver == "overlay" => {
-                    return Err(wrong("encryption of traffic between machines is not supported"));
+                ENCRYPTED if spec.driver == "overlay" => {
+                    settings.encrypted =
+                        hoist_proto::spec::encrypted(value).ok_or_else(|| wrong("expected true or false"))?;
                 }
                 _ => return Err(wrong(&format!("unknown option of the {} driver", spec.driver))),
             }

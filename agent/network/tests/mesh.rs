@@ -33,6 +33,7 @@ fn a_machine(node: &str, own: &str) -> Peer {
     Peer {
         id: format!("node-{node}"),
         node: Some(node.parse().unwrap()),
+        key: None,
         mac: None,
         addresses: vec![own.parse().unwrap()],
         names: Vec::new(),
@@ -46,6 +47,7 @@ fn task(name: &str, node: Option<(&str, &str)>, address: &str) -> Peer {
     Peer {
         id: name.into(),
         node: node.map(|(node, _)| node.parse().unwrap()),
+        key: None,
         mac: None,
         addresses: vec![address.parse().unwrap()],
         names: Vec::new(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use hoist_proto::{
     id::NetworkId,
-    spec::{ClusterNetwork, Meta, NetworkSpec, OVERLAY},
+    spec::{ClusterNetwork, ENCRYPTED, Meta, NetworkSpec, OVERLAY, encrypted},
 };
 use hoist_store::{StoreError, Tables};
 
@@ -34,6 +34,10 @@ impl Control {
             .update(|tx| {
                 if spec.driver != OVERLAY {
                     return Err(ControlError::Refused(format!("driver {:?} does not span nodes", spec.driver)));
+                }
+                if let Some(value) = spec.options.get(ENCRYPTED).filter(|value| encrypted(value).is_none()) {
+                    let reason = format!("driver option {ENCRYPTED}={value:?}: expected true or false");
+                    return Err(ControlError::Refused(reason));
                 }
                 // What cannot be is said now; what is open is filled in by the allocator.
                 allocator::plan(tx, &spec, None, 0).map_err(ControlError::Refused)?;

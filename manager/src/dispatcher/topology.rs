@@ -96,8 +96,12 @@ pub(super) fn stale<'a>(
                 tables.tasks_of(&service.id).for_each(|task| note_task(&mut all, task));
             }
         } else if let Some((before, after)) = event.of::<Node>() {
-            let seen =
-                |node: Option<&Arc<Node>>| node.map(|node| (node.status.state, node.data_path(), node.mesh_address));
+            let seen = |node: Option<&Arc<Node>>| {
+                node.map(|node| {
+                    let key = node.description.tunnel_key.clone();
+                    (node.status.state, node.data_path(), node.mesh_address, key)
+                })
+            };
             if seen(before) == seen(after) {
                 continue;
             }
@@ -193,7 +197,7 @@ impl Topology {
         }
         for id in nodes {
             let Some(network) = mesh.as_ref().filter(|mesh| self.networks.contains(*mesh)) else { break };
-            let now = tables.nodes().get(&id).and_then(|node| node_member(node, network));
+            let now = tables.nodes().get(&id).and_then(|node| node_member(tables, node, network));
             differ(&mut self.members, (network.clone(), format!("{NODE}{id}")), now, member_item, &mut changes);
         }
         changes
@@ -211,6 +215,7 @@ fn by_hand(tables: &Tables, attachment: &Attachment) -> Option<NetworkMember> {
         network: attachment.network.clone(),
         node: node.id.clone(),
         node_address: node.data_path()?,
+        node_key: key_of(tables, node, &attachment.network),
         addresses: attachment.addresses.clone(),
         names: attachment.names.clone(),
         service: None,
@@ -220,19 +225,26 @@ fn by_hand(tables: &Tables, attachment: &Attachment) -> Option<NetworkMember> {
 }
 
 /// A node's own place on the routing mesh.
-fn node_member(node: &Node, network: &NetworkId) -> Option<NetworkMember> {
+fn node_member(tables: &Tables, node: &Node, network: &NetworkId) -> Option<NetworkMember> {
     let address = node.mesh_address?;
     Some(NetworkMember {
         id: format!("{NODE}{}", node.id),
         network: network.clone(),
         node: node.id.clone(),
         node_address: node.data_path()?,
+        node_key: key_of(tables, node, network),
         addresses: vec![address],
         names: Vec::new(),
         service: None,
         via: Some(address),
         serving: false,
     })
+}
+
+/// By which key a node's packets are encrypted, on a network that wants it.
+fn key_of(tables: &Tables, node: &Node, network: &NetworkId) -> Option<String> {
+    let encrypted = tables.get::<ClusterNetwork>(network).is_some_and(|network| network.is_encrypted());
+    node.description.tunnel_key.clone().filter(|_| encrypted)
 }
 
 /// Makes one thing what it is now, and notes the difference.
@@ -323,6 +335,7 @@ fn member(tables: &Tables, task: &Task, network: &NetworkId) -> Option<NetworkMe
         network: network.clone(),
         node: node.id.clone(),
         node_address: node.data_path()?,
+        node_key: key_of(tables, node, network),
         addresses: given.addresses.clone(),
         names,
         service: behind.map(|service| service.id.clone()),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceKind, Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec};
+use super::{DeviceKind, ENCRYPTED, Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec, encrypted};
 use crate::id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId};
 
 /// A machine of the cluster.
@@ -92,6 +92,9 @@ pub struct NodeDescription {
     /// Its devices, of which tasks are given some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceKind>,
+    /// The public key by which others encrypt what they send it on encrypted networks; older agents have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_key: Option<String>,
     /// By which root its certificate was issued.
     pub tls: Option<NodeTls>,
 }
@@ -151,6 +154,12 @@ impl ClusterNetwork {
     /// Whether it spans nodes.
     pub fn spans_nodes(&self) -> bool {
         !self.external && self.spec.driver == OVERLAY
+    }
+
+    /// Whether what its nodes send each other is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        let option = self.spec.options.get(ENCRYPTED);
+        self.spans_nodes() && option.is_some_and(|value| encrypted(value) != Some(false))
     }
 }
 

@@ -12,6 +12,17 @@ use crate::id::{AttachmentId, NetworkId, NodeId, ServiceId};
 
 /// The driver of networks that span nodes.
 pub const OVERLAY: &str = "overlay";
+/// The option of such a network by which what nodes send each other is encrypted.
+pub const ENCRYPTED: &str = "encrypted";
+
+/// What that option says: its name alone means yes. None for what is not understood.
+pub fn encrypted(value: &str) -> Option<bool> {
+    match value {
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
 
 /// A network as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +150,9 @@ pub struct NetworkMember {
     pub node: NodeId,
     /// Where its node's tunnels end.
     pub node_address: IpAddr,
+    /// On an encrypted network: its node's public key. Nothing is sent to a node without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_key: Option<String>,
     pub addresses: Vec<IpAddr>,
     /// All names that are answered for it, its container's first.
     pub names: Vec<String>,

@@ -15,9 +15,10 @@ mod overlay;
 mod publish;
 mod restore;
 mod route;
+mod secure;
 mod sysctl;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::netlink::{Refusal, Rtnl};
 use crate::options::{Options, Pool as AddressPool};
 use crate::ports::Ports;
 use crate::sandbox::{Pair, Pool, ResolverSockets};
+use crate::secure::{PrivateKey, Secure};
 use crate::settings::BridgeSettings;
 use crate::store::{Record, Store};
 
@@ -49,6 +51,12 @@ pub(crate) struct Core {
     pool: Pool,
     directory: Arc<Directory>,
     mesh: mesh::Mesh,
+    /// This machine's own, for encrypted networks.
+    key: PrivateKey,
+    /// Their way to other machines, as long as there are any.
+    secure: Option<Secure>,
+    /// Those of an earlier daemon that nobody has told of yet, by their ids.
+    untold: BTreeSet<String>,
 }
 
 /// A network at work.
@@ -124,6 +132,9 @@ impl Core {
             pool: Pool::start(options.ready_sandboxes).map_err(open)?,
             directory,
             mesh: mesh::Mesh::default(),
+            key: PrivateKey::random(),
+            secure: None,
+            untold: BTreeSet::new(),
             options,
         };
         Ok(core)

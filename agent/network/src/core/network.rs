@@ -159,7 +159,8 @@ impl Core {
                 .map_err(refused("remove the firewall rules of the routing mesh"))?;
         }
         let rules = self.change_firewall(|f| f.remove_bridge(&bridge.rules));
-        let link = self.remove_bridge(&network, &bridge.settings);
+        let left = bridge.tunnel.as_ref().map_or(Ok(()), |tunnel| self.leave_encrypted(&network, tunnel));
+        let link = left.and(self.remove_bridge(&network, &bridge.settings));
         rules.map_err(refused(format!("remove the firewall rules of network {}", network.spec.name)))?;
         link.map(|()| network)
     }

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::secure::{Machines, change_encrypted};
 use super::{Core, Kind, bridge, refused, refused_batch};
 use crate::dns::Directory;
 use crate::error::Error;
 use crate::firewall::Machine;
 use crate::model::{MacAddress, Network, Overlay, Peer, VirtualService};
 use crate::netlink::{Batch, Refusal, Rtnl};
+use crate::secure::{self, NodeKey};
 use crate::settings::BridgeSettings;
 
 /// What VXLAN puts around a frame: Ethernet, IP, UDP and its own header.
@@ -35,9 +37,20 @@ pub(super) struct Tunnel {
     told: Told,
 }
 
+/// What a call changes.
+#[derive(Debug, Default)]
+struct Changes {
+    steps: Vec<Step>,
+    /// Services whose members are others now.
+    unbalanced: BTreeSet<String>,
+    machines: Machines,
+}
+
 /// What the kernel knows of a tunnel's far side.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
+    /// Machines are reached by their inner addresses only.
+    encrypted: bool,
     /// Behind which machine a link address lies.
     forwards: BTreeMap<MacAddress, IpAddr>,
     neighbours: BTreeMap<IpAddr, MacAddress>,
@@ -61,6 +74,7 @@ fn as_peer(service: &VirtualService) -> Peer {
     Peer {
         id: format!("service {}", service.id),
         node: None,
+        key: None,
         mac: None,
         addresses: service.addresses.clone(),
         names: service.names.clone(),
@@ -71,39 +85,29 @@ fn as_peer(service: &VirtualService) -> Peer {
 }
 
 impl Tunnel {
-    fn announce(
-        &mut self,
-        network: &Network,
-        directory: &Directory,
-        peer: Peer,
-        steps: &mut Vec<Step>,
-        unbalanced: &mut BTreeSet<String>,
-    ) {
+    fn announce(&mut self, network: &Network, directory: &Directory, peer: Peer, changes: &mut Changes) {
         if peer.node.is_some() {
             directory.learn(&network.id, &network.spec.name, &peer);
             directory.set_healthy(&peer.id, peer.serving);
         }
-        self.told.come(&peer, steps);
+        if let Some(machine) = self.encrypted_machine(&peer) {
+            changes.machines.come.push(machine);
+        }
+        self.told.come(&peer, &mut changes.steps);
         if let Some(service) = peer.service.as_ref().filter(|_| peer.serving) {
             self.serving.entry(service.clone()).or_default().insert(peer.id.clone());
-            unbalanced.insert(service.clone());
+            changes.unbalanced.insert(service.clone());
         }
         self.peers.insert(peer.id.clone(), peer);
     }
 
-    fn withdraw(
-        &mut self,
-        network: &Network,
-        directory: &Directory,
-        peer: &Peer,
-        steps: &mut Vec<Step>,
-        unbalanced: &mut BTreeSet<String>,
-    ) {
+    fn withdraw(&mut self, network: &Network, directory: &Directory, peer: &Peer, changes: &mut Changes) {
         if peer.node.is_some() {
             directory.forget(&network.id, peer);
             directory.set_healthy(&peer.id, true);
         }
-        self.told.go(peer, steps);
+        changes.machines.gone.extend(self.encrypted_machine(peer).map(|(key, _)| key));
+        self.told.go(peer, &mut changes.steps);
         if let Some(service) = &peer.service
             && let Some(serving) = self.serving.get_mut(service)
             && serving.remove(&peer.id)
@@ -111,8 +115,18 @@ impl Tunnel {
             if serving.is_empty() {
                 self.serving.remove(service);
             }
-            unbalanced.insert(service.clone());
+            changes.unbalanced.insert(service.clone());
         }
+    }
+
+    /// Through which machine's key a peer is reached, on an encrypted network.
+    fn encrypted_machine(&self, peer: &Peer) -> Option<(NodeKey, IpAddr)> {
+        peer.key.zip(peer.node).filter(|_| self.told.encrypted)
+    }
+
+    /// The keys of the machines of all peers, once for each peer.
+    pub(super) fn keys(&self) -> Vec<NodeKey> {
+        self.peers.values().filter_map(|peer| self.encrypted_machine(peer)).map(|(key, _)| key).collect()
     }
 }
 
@@ -128,8 +142,14 @@ fn mac_of(peer: &Peer) -> Option<MacAddress> {
 }
 
 impl Told {
+    /// The address to which the peer's packets are sent. There is none for one without a key where all is encrypted.
+    fn machine_of(&self, peer: &Peer) -> Option<IpAddr> {
+        let node = peer.node?;
+        if self.encrypted { peer.key.map(|key| key.inner().into()) } else { Some(node) }
+    }
+
     fn come(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
-        let Some((mac, node)) = mac_of(peer).zip(peer.node) else { return };
+        let Some((mac, node)) = mac_of(peer).zip(self.machine_of(peer)) else { return };
         if self.forwards.insert(mac, node) != Some(node) {
             steps.push(Step::Forward(mac, node));
         }
@@ -148,7 +168,7 @@ impl Told {
 
     /// Only what is still the peer's own: its address may be another's meanwhile.
     fn go(&mut self, peer: &Peer, steps: &mut Vec<Step>) {
-        let Some((mac, node)) = mac_of(peer).zip(peer.node) else { return };
+        let Some((mac, node)) = mac_of(peer).zip(self.machine_of(peer)) else { return };
         for address in &peer.addresses {
             if self.neighbours.get(address) == Some(&mac) {
                 self.neighbours.remove(address);
@@ -176,6 +196,23 @@ impl Core {
     /// Leaves room in each packet for what the tunnel puts around it.
     pub(super) fn fit_tunnel(&mut self, network: &Network, settings: &mut BridgeSettings) -> Result<(), Error> {
         let Some(overlay) = &network.overlay else { return Ok(()) };
+        let outer = self.outer_mtu(network, overlay)?;
+        let around = if settings.encrypted {
+            AROUND_IPV6 + secure::around(overlay.local)
+        } else if overlay.local.is_ipv6() {
+            AROUND_IPV6
+        } else {
+            AROUND_IPV4
+        };
+        // A person who names an MTU may know of a path that is narrower than the first link.
+        if !network.spec.options.contains_key("com.docker.network.driver.mtu") {
+            settings.mtu = Some(settings.mtu.unwrap_or(outer).min(outer.saturating_sub(around)));
+        }
+        Ok(())
+    }
+
+    /// What one packet carries on the link by which the machine reaches others.
+    pub(super) fn outer_mtu(&mut self, network: &Network, overlay: &Overlay) -> Result<u32, Error> {
         let action = || format!("look up the interface with address {}", overlay.local);
         let addresses = self.rtnl.addresses().map_err(refused(action()))?;
         let Some((index, ..)) = addresses.into_iter().find(|(_, address, _)| *address == overlay.local) else {
@@ -185,13 +222,7 @@ impl Core {
             });
         };
         let links = self.rtnl.links().map_err(refused(action()))?;
-        let outer = links.iter().find(|l| l.index == index).map_or(1500, |l| l.mtu.min(65535));
-        let around = if overlay.local.is_ipv6() { AROUND_IPV6 } else { AROUND_IPV4 };
-        // A person who names an MTU may know of a path that is narrower than the first link.
-        if !network.spec.options.contains_key("com.docker.network.driver.mtu") {
-            settings.mtu = Some(settings.mtu.unwrap_or(outer).min(outer.saturating_sub(around)));
-        }
-        Ok(())
+        Ok(links.iter().find(|l| l.index == index).map_or(1500, |l| l.mtu.min(65535)))
     }
 
     /// Makes the tunnel, or takes over the one that is there with all that the kernel knows of it.
@@ -204,7 +235,10 @@ impl Core {
     ) -> Result<Tunnel, Error> {
         let name = link_name(network);
         let action = || format!("set up the tunnel {name} of network {}", network.spec.name);
-        let mut told = Told::default();
+        let mut told = Told { encrypted: settings.encrypted, ..Told::default() };
+        if settings.encrypted {
+            self.ensure_encrypted_link(network, overlay, &name, settings)?;
+        }
         if overlay.mesh {
             told.hosts = self.rtnl.neighbours(bridge).map_err(refused(action()))?.into_iter().collect();
         }
@@ -214,13 +248,13 @@ impl Core {
             link.index
         } else {
             let mut batch = Batch::default();
-            batch.add_tunnel(&name, overlay, settings.mtu);
-            batch.set_alias(&name, &bridge::label(&self.options.instance, &network.id));
+            batch.add_tunnel(&name, overlay, settings.mtu, None);
             self.rtnl.send(batch).map_err(refused_batch(action()))?;
             let made = self.rtnl.link(&name).map_err(refused(action()))?;
             made.ok_or_else(|| Error::Interface { name: name.clone(), reason: "it vanished".into() })?.index
         };
         let mut batch = Batch::default();
+        batch.set_alias(&name, &bridge::label(&self.options.instance, &network.id));
         batch.no_automatic_ipv6(&name);
         batch.set_master(&name, bridge);
         batch.set_up(&name);
@@ -232,25 +266,24 @@ impl Core {
     pub(super) fn remove_tunnel(&mut self, network: &Network) -> Result<(), Error> {
         let name = link_name(network);
         let action = || format!("remove the tunnel {name} of network {}", network.spec.name);
-        if self.rtnl.link(&name).map_err(refused(action()))?.is_none() {
-            return Ok(());
+        if self.rtnl.link(&name).map_err(refused(action()))?.is_some() {
+            let mut batch = Batch::default();
+            batch.delete_link(&name);
+            self.rtnl.send(batch).map_err(refused_batch(action()))?;
         }
-        let mut batch = Batch::default();
-        batch.delete_link(&name);
-        self.rtnl.send(batch).map_err(refused_batch(action()))
+        self.drop_unused_secure()
     }
 
     pub(crate) fn change_peers(&mut self, network: &str, come: Vec<Peer>, gone: &[String]) -> Result<(), Error> {
         let network = self.find(network)?.network.clone();
-        let Self { networks, rtnl, directory, .. } = self;
+        let Self { networks, rtnl, directory, secure, .. } = self;
         let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), &network)?;
-        let mut steps = Vec::new();
-        let mut unbalanced = BTreeSet::new();
+        let mut changes = Changes::default();
         let (mut machines, mut lost) = (Vec::new(), Vec::new());
         for id in gone {
             if let Some(peer) = tunnel.peers.remove(id) {
                 lost.extend(machine(&peer));
-                tunnel.withdraw(&network, directory, &peer, &mut steps, &mut unbalanced);
+                tunnel.withdraw(&network, directory, &peer, &mut changes);
             }
         }
         for peer in come {
@@ -260,14 +293,17 @@ impl Core {
             machines.extend(machine(&peer));
             if let Some(before) = tunnel.peers.remove(&peer.id) {
                 lost.extend(machine(&before).filter(|before| machine(&peer) != Some(*before)));
-                tunnel.withdraw(&network, directory, &before, &mut steps, &mut unbalanced);
+                tunnel.withdraw(&network, directory, &before, &mut changes);
             }
-            tunnel.announce(&network, directory, peer, &mut steps, &mut unbalanced);
+            tunnel.announce(&network, directory, peer, &mut changes);
         }
-        let told = tell(rtnl, tunnel, &steps)
+        // Whom packets are encrypted for is told before there are any.
+        let met = secure.as_mut().map_or(Ok(()), |secure| change_encrypted(secure, &network, &changes.machines));
+        let told = tell(rtnl, tunnel, &changes.steps)
             .map_err(refused(format!("change the far side of network {}", network.spec.name)));
+        let told = met.and(told);
         let told = told.and(self.change_machines(&network, &machines, &lost));
-        told.and(self.balance(&network.id, &unbalanced))
+        told.and(self.balance(&network.id, &changes.unbalanced))
     }
 
     pub(crate) fn replace_peers(&mut self, name: &str, all: Vec<Peer>) -> Result<(), Error> {
@@ -279,6 +315,7 @@ impl Core {
         if network.overlay.is_some_and(|overlay| overlay.mesh) {
             self.sweep_machines()?;
         }
+        self.told_encrypted(&network)?;
         self.sweep(&network)
     }
 
@@ -331,7 +368,7 @@ impl Core {
     fn sweep(&mut self, network: &Network) -> Result<(), Error> {
         let Self { networks, rtnl, .. } = self;
         let tunnel = tunnel(networks.get_mut(&network.id).map(|n| &mut n.kind), network)?;
-        let mut wanted = Told::default();
+        let mut wanted = Told { encrypted: tunnel.told.encrypted, ..Told::default() };
         tunnel.peers.values().for_each(|peer| wanted.come(peer, &mut Vec::new()));
         let stale = tunnel.told.neighbours.iter().filter(|(a, _)| !wanted.neighbours.contains_key(a));
         let mut steps: Vec<Step> = stale.map(|(a, mac)| Step::NoNeighbour(*a, *mac)).collect();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::endpoint::{pools, set_port};
 use super::network::{bridge_of, is_direct};
 use super::publish::forwards;
+use super::secure::PIN;
 use super::{Container, Core, Kind, Live, Net, bridge, refused, refused_batch};
 use crate::error::Error;
 use crate::firewall::{BridgeRules, Forward, MeshRules};
@@ -22,6 +23,7 @@ const DEFAULT: &str = "bridge";
 impl Core {
     /// Networks from their files, containers from their records, rules from both.
     pub(crate) fn restore(&mut self) -> Result<(), Error> {
+        self.adopt_secure()?;
         for network in self.store.load_networks()? {
             let built = if network.spec.config_only {
                 Ok(Net { network: network.clone(), kind: Kind::Config })
@@ -39,8 +41,12 @@ impl Core {
                 tracing::error!(network = network.spec.name, reason, "the network cannot be made again");
                 Net { network: network.clone(), kind: Kind::Unusable(reason) }
             });
+            if network.is_encrypted() {
+                self.untold.insert(network.id.clone());
+            }
             self.networks.insert(network.id.clone(), net);
         }
+        self.drop_unused_secure()?;
         // Empty of containers at first: the predefined networks need a table to go into.
         self.rebuild_firewall()?;
         self.predefine()?;
@@ -242,7 +248,7 @@ impl Core {
             result = result.and(self.release(&container));
         }
         for name in self.store.namespaces()? {
-            if !self.containers.contains_key(&name) {
+            if !self.containers.contains_key(&name) && name != PIN {
                 let path = self.store.namespace(&name);
                 let unpinned = netns::unpin(&path).map_err(|source| Error::Namespace { path, action: "unpin", source });
                 result = result.and(unpinned);
@@ -260,7 +266,11 @@ impl Core {
                 batch.delete_link(&link.name);
             }
         }
-        if batch.is_empty() { Ok(()) } else { self.rtnl.send(batch).map_err(refused_batch("remove bridges")) }
+        match self.rtnl.send(batch) {
+            // What led through an encrypted tunnel goes with it, at any moment.
+            Err((_, refusal)) if refusal.errno == nix::errno::Errno::ENODEV => Ok(()),
+            sent => sent.map_err(refused_batch("remove bridges")),
+        }
     }
 
     /// What a person should know about the host.

@@ -208,6 +208,18 @@ impl Batch {
         self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
     }
 
+    /// An interface of the kernel's WireGuard that is born in another namespace, without key and down. Its own packets
+    /// are those of the socket's namespace.
+    pub(crate) fn add_wireguard(&mut self, name: &str, namespace: BorrowedFd<'_>) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::NetNsFd(namespace.as_raw_fd()),
+            LinkAttribute::LinkInfo(vec![Info::Kind(InfoKind::Wireguard)]),
+        ];
+        self.push(libc::RTM_NEWLINK, CREATE, |out| emit(&message, out));
+    }
+
     /// No IPv6 address comes into being by itself on this link: a bridge's port has no use for one.
     pub(crate) fn no_automatic_ipv6(&mut self, name: &str) {
         self.set(

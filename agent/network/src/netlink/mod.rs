@@ -5,6 +5,7 @@
 //! [`Batch`] puts many requests into one.
 
 mod attributes;
+mod generic;
 mod link;
 mod neighbour;
 mod route;
@@ -12,6 +13,7 @@ mod rule;
 mod socket;
 
 pub(crate) use attributes::{Attributes, attributes};
+pub(crate) use generic::Generic;
 pub(crate) use link::{IpVlanFlags, IpVlanMode, MacvlanMode, Overlaid, OverlaidLink, Rtnl, VethEnd};
 pub(crate) use rule::{MAIN, Matches, RoutingRule};
 pub(crate) use socket::{Batch, Family, Refusal, Socket};

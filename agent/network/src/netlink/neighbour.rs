@@ -2,6 +2,7 @@
 //! machine it lies.
 
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use netlink_packet_core::Parseable;
 use netlink_packet_route::AddressFamily;
@@ -84,7 +85,9 @@ impl Rtnl {
 impl Batch {
     /// A VXLAN tunnel that learns nothing: it sends to whom it was told of, and answers for them
     /// who asks for their link addresses, so that no such question leaves the machine.
-    pub(crate) fn add_tunnel(&mut self, name: &str, overlay: &Overlay, mtu: Option<u32>) {
+    ///
+    /// It sends and receives in the namespace of the socket, wherever it is born.
+    pub(crate) fn add_tunnel(&mut self, name: &str, overlay: &Overlay, mtu: Option<u32>, born_in: Option<&dyn AsFd>) {
         let local = match overlay.local {
             IpAddr::V4(address) => InfoVxlan::Local(address),
             IpAddr::V6(address) => InfoVxlan::Local6(address),
@@ -99,11 +102,16 @@ impl Batch {
         if overlay.local.is_ipv4() {
             data.push(InfoVxlan::UDPCsum(false));
         }
+        if born_in.is_some() {
+            // The tunnel that it leads through has a better checksum.
+            data.extend([InfoVxlan::UDPZeroCsumTX(true), InfoVxlan::UDPZeroCsumRX(true)]);
+        }
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::LinkInfo(vec![Info::Kind(InfoKind::Vxlan), Info::Data(InfoData::Vxlan(data))]),
         ];
+        message.attributes.extend(born_in.map(|namespace| LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd())));
         message.attributes.extend(mtu.map(LinkAttribute::Mtu));
         self.push(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, |out| emit(&message, out));
     }

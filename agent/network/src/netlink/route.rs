@@ -1,6 +1,6 @@
 //! The requests of rtnetlink that concern routes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::Parseable;
 use netlink_packet_route::AddressFamily;
@@ -63,6 +63,25 @@ impl Batch {
         let message = default_route(index, gateway);
         self.push(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, |out| emit(&message, out));
     }
+
+    /// All of these addresses are behind the link.
+    pub(crate) fn set_link_route(&mut self, index: u32, destination: Ipv6Addr, prefix: u8) {
+        let message = link_route(index, destination, prefix);
+        self.push(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, |out| emit(&message, out));
+    }
+}
+
+fn link_route(index: u32, destination: Ipv6Addr, prefix: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = prefix;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Boot;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    message.attributes =
+        vec![RouteAttribute::Destination(RouteAddress::Inet6(destination)), RouteAttribute::Oif(index)];
+    message
 }
 
 fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {

@@ -25,6 +25,7 @@ const SEND_BUFFER: usize = 8 << 20;
 pub(crate) enum Family {
     Route,
     Netfilter,
+    Generic,
 }
 
 /// The kernel's "no" to one request of a batch.
@@ -150,6 +151,7 @@ impl Socket {
         let protocol = match family {
             Family::Route => SockProtocol::NetlinkRoute,
             Family::Netfilter => SockProtocol::NetlinkNetFilter,
+            Family::Generic => SockProtocol::NetlinkGeneric,
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         // Kernels before 4.12 and 4.20 lack these options; then errors have no words and dumps no filters.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod line;
 pub mod other;
 
 use std::fs::File;

@@ -27,11 +27,17 @@ impl Drop for Other {
 
 impl Other {
     pub fn new(root: PathBuf) -> Self {
+        Self::with(root, |_| {})
+    }
+
+    /// One whose daemon is set up otherwise.
+    pub fn with(root: PathBuf, change: impl FnOnce(&mut Options) + Send) -> Self {
         let inside = Inside::neighbour(&format!("{NEAR}/24"), &format!("{FAR}/24"));
         let (runtime, networks) = inside.run(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let mut options = Options::new(root.join("data"), root.join("run"));
             options.dns.servers = vec!["127.0.0.1".parse().unwrap()];
+            change(&mut options);
             let networks = runtime.block_on(Networks::open(options)).unwrap();
             (runtime, networks)
         });
