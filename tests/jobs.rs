@@ -167,7 +167,7 @@ fn a_job_comes_again_and_again() {
 
 #[test]
 fn ports_of_a_job_come_to_the_caller() {
-    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::io::{BufRead as _, BufReader};
 
     let host = Host::new();
     host.busybox();
@@ -184,16 +184,7 @@ fn ports_of_a_job_come_to_the_caller() {
     let told = lines.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
     let address = told.split(' ').next().unwrap().to_owned();
     assert!(told.ends_with("is port 8888 of the job"), "{told}");
-    let mut answer = String::new();
-    let asked = wait_until(|| {
-        answer.clear();
-        let stream = std::net::TcpStream::connect(&address);
-        stream.is_ok_and(|mut stream| {
-            let _ = stream.write_all(b"GET /page HTTP/1.0\r\n\r\n");
-            stream.read_to_string(&mut answer).is_ok() && !answer.is_empty()
-        })
-    });
-    assert!(asked && answer.ends_with("hello from rank 0\n"), "{answer:?}");
+    assert_eq!(host.get(&format!("http://{address}/page")), "hello from rank 0\n");
     // Nothing is published on the machine, and another port is forwarded afterwards.
     assert_eq!(host.hoist(&["ps", "--format", "{{.Ports}}"]).ok().trim(), "");
     assert!(host.hoist(&["job", "forward", "1", "53/udp"]).fails(125).contains("only TCP"));

@@ -169,7 +169,9 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
                 waits.push(job);
             }
         }
-        self.forecast(&waits);
+        if input.policy.forecast {
+            self.forecast(&waits);
+        }
         self.out
     }
 

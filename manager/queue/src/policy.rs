@@ -3,7 +3,7 @@
 use crate::{Account, Millis};
 
 /// Rules for the whole lab.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// A job gains one step of priority for so much waiting; 0 is never.
     pub aging: Millis,
@@ -13,11 +13,13 @@ pub struct Policy {
     pub backfill: bool,
     /// Accounts that have used less go first; else first come, first served.
     pub fair: bool,
+    /// Those behind the first in line are told when they are expected to start.
+    pub forecast: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { aging: 24 * 3_600_000, aging_steps: 10, backfill: true, fair: true }
+        Self { aging: 24 * 3_600_000, aging_steps: 10, backfill: true, fair: true, forecast: true }
     }
 }
 

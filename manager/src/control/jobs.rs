@@ -401,7 +401,9 @@ fn devices(spec: &mut JobSpec) -> Result<(), ControlError> {
     for request in spec.each.all_requests() {
         let looked_at =
             hoist_choice::Request::of(&request).map_err(|error| ControlError::invalid(error.to_string()))?;
-        if looked_at.which == hoist_choice::Which::All {
+        let all = |name: &String| name == "all" || name.ends_with("=all");
+        let names_all = request.device_ids.iter().any(all);
+        if names_all || looked_at.which == hoist_choice::Which::All {
             return Err(ControlError::invalid(
                 "a job asks for a number of devices or for these ones, not for all: layout whole-nodes takes nodes with \
                  all their devices",

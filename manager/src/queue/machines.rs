@@ -1,6 +1,10 @@
 //! The nodes' devices, and the jobs' requests for them, as the queue counts them.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
 
 use hoist_choice::{Request, Which, offer};
 use hoist_proto::spec::{AssignedDevice, DeviceKind, DeviceRequest, JobResources, Node};
@@ -50,12 +54,14 @@ impl Wants {
 
 fn want(request: &DeviceRequest) -> Want {
     let looked_at = Request::of(request).unwrap_or_default();
-    let count = match &looked_at.which {
-        Which::Count(count) => *count,
-        Which::Names(names) => u32::try_from(names.len()).unwrap_or(u32::MAX),
-        Which::All => 1,
+    // Several names may be one device's: what is looked for by its names is one thing, and weighs as many as it names.
+    let (count, devices) = match &looked_at.which {
+        Which::Count(count) => (*count, 1),
+        Which::Names(names) => (1, names.iter().collect::<BTreeSet<_>>().len()),
+        Which::All => (1, 1),
     };
-    Want { count, what: request.what(), weight: looked_at.share.map_or(1.0, |share| share.fraction) }
+    let part = looked_at.share.map_or(1.0, |share| share.fraction);
+    Want { count, what: request.what(), weight: devices as f64 * part }
 }
 
 /// How many devices the requests are about; a part of one counts as such.

@@ -198,6 +198,33 @@ async fn jobs_get_the_model_or_the_share_that_they_ask_for() {
 }
 
 #[tokio::test]
+async fn devices_by_their_names_are_waited_for() {
+    let lab = Lab::new(2, 3).await;
+    let these = |names: &[&str]| {
+        let ids = names.iter().map(|name| (*name).to_owned()).collect();
+        DeviceRequest { count: None, device_ids: ids, options: Default::default(), ..wish(1, "", "") }
+    };
+    lab.submit("ann", asking("twice named", &[these(&["1", "1"])])).await;
+    lab.submit("ann", asking("the other's", &[these(&["1"])])).await;
+    lab.submit("ann", asking("waits", &[these(&["0", "1"])])).await;
+    lab.run().await;
+    assert_eq!(
+        lab.text(),
+        "1 twice named running\n2 the other's running\n\
+         3 waits pending (waits for 1 gpu (0, 1): 2 nodes have too little free)\n"
+    );
+    lab.finish("2", 0).await;
+    let tasks = lab.control.job_tasks("waits").unwrap();
+    assert_eq!(tasks[0].devices.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["0", "1"]);
+    let refused = |request| async {
+        let request = JobRequest { spec: asking("bad", &[request]), ..JobRequest::default() };
+        lab.control.submit(caller("ann"), request).await.unwrap_err().to_string()
+    };
+    assert!(refused(these(&["all"])).await.contains("not for all"));
+    assert!(refused(these(&["7"])).await.contains("no node has"), "there is none of that name");
+}
+
+#[tokio::test]
 async fn a_job_comes_again_and_again_and_not_while_the_last_one_runs() {
     let lab = Lab::new(1, 4).await;
     let cron = |name: &str, schedule: &str, no_overlap| CronSpec {
