@@ -313,9 +313,19 @@ fn full_queue(shapes: &[Shape]) {
             policy: &Policy::default(),
         };
         let before = Instant::now();
+        let without = plan(&Input { policy: &Policy { forecast: false, ..Policy::default() }, ..input.clone() });
+        let bare = before.elapsed().as_secs_f64();
+        let before = Instant::now();
         let plan = plan(&input);
         let took = before.elapsed().as_secs_f64();
-        println!("pass ({pass}): {:.1} ms, {} start, {} wait", took * 1e3, plan.starts.len(), plan.stays.len());
+        assert_eq!(without.starts, plan.starts);
+        println!(
+            "pass ({pass}): {:.1} ms, {:.1} ms without forecasts, {} start, {} wait",
+            took * 1e3,
+            bare * 1e3,
+            plan.starts.len(),
+            plan.stays.len()
+        );
         started_all += plan.starts.len() as f64 / took;
         let starts: BTreeMap<u32, Vec<_>> = plan.starts.into_iter().map(|start| (start.id, start.on)).collect();
         for job in waiting.extract_if(.., |job| starts.contains_key(&job.id)) {

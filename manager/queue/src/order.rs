@@ -5,7 +5,7 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
 };
 
 use crate::{Account, Lab, Millis, Policy, Shape, Usages, Waiting};
@@ -94,10 +94,14 @@ fn take_turns<I>(
     places: &[usize],
     ordered: &mut Vec<usize>,
 ) {
-    let mut groups: BTreeMap<Option<&String>, BTreeMap<&Account, VecDeque<usize>>> = BTreeMap::new();
+    // Most jobs are of few accounts: their names are looked at once for each, and compared only between them.
+    let mut by_account: HashMap<&Account, VecDeque<usize>> = HashMap::new();
     for place in places {
-        let account = &waiting[*place].account;
-        groups.entry(account.project.as_ref()).or_default().entry(account).or_default().push_back(*place);
+        by_account.entry(&waiting[*place].account).or_default().push_back(*place);
+    }
+    let mut groups: BTreeMap<Option<&String>, BTreeMap<&Account, VecDeque<usize>>> = BTreeMap::new();
+    for (account, jobs) in by_account {
+        groups.entry(account.project.as_ref()).or_default().insert(account, jobs);
     }
     let mut projects: Vec<Project<'_>> = Vec::new();
     let mut heap = BinaryHeap::new();

@@ -151,7 +151,7 @@ impl<'a, I: Clone + Eq + Hash + Ord> Pass<'a, I> {
             started: Vec::new(),
             failed: HashSet::new(),
             hopeless: HashMap::new(),
-            out: Plan { starts: Vec::new(), preempt: Vec::new(), stays: Vec::new() },
+            out: Plan { starts: Vec::new(), preempt: Vec::new(), stays: Vec::with_capacity(input.waiting.len()) },
         }
     }
 
