@@ -3,7 +3,6 @@
 use hoist_proto::spec::{Job, Submitted};
 
 use super::{
-    called,
     change::ended,
     follow, forward,
     forward::Forward,
@@ -37,6 +36,9 @@ async fn send(cx: &Context, request: &hoist_proto::spec::JobRequest) -> Result<S
     let answer = cx.client.post("/hoist/v1/jobs").json(request)?.read::<Submitted>().await;
     answer.map_err(|error| Failure::from(error).code(Failure::USAGE))
 }
+
+/// How soon the end of a job is known whose container has ended.
+const ENDS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// All that a container writes, to its end.
 fn all_of(container: String) -> LogsArgs {
@@ -82,9 +84,10 @@ pub async fn run(cx: &Context, args: RunArgs) -> Outcome {
             let to = container.clone();
             let attach = AttachArgs { detach_keys: None, no_stdin: !stdin, sig_proxy: true, logs: true, container: to };
             if let Err(failure) = Box::pin(container::attach::run(cx, attach)).await {
-                // One that has ended already has nothing more to say than what it wrote.
-                let ended = called(cx, &job).await?.iter().all(|job| job.status.state.is_final());
-                if !ended {
+                // One that has ended meanwhile has nothing more to say than what it wrote; that it has is told soon.
+                let path = format!("{}/wait", path(&job));
+                let ended = tokio::time::timeout(ENDS, cx.client.post(path).read::<Vec<Job>>()).await;
+                if !matches!(ended, Ok(Ok(_))) {
                     return Err(failure);
                 }
                 container::logs::run(cx, all_of(container)).await?;
