@@ -275,15 +275,15 @@ pub trait Worker: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> impl Future<Output = Result<i32, BuildError>> + Send;
 
-    /// How a file's content begins, uncompressed if it is compressed, up to 512 bytes; nothing if it cannot be
-    /// uncompressed. The file is read from its beginning, and given back so that it can be again.
+    /// How a file's content begins, uncompressed if it is compressed, up to 512 bytes; `None` if it cannot
+    /// be uncompressed. The file is read from its beginning, and given back so that it can be again.
     ///
     /// # Errors
     /// Those of reading the file.
     fn beginning(
         &self,
         file: std::fs::File,
-    ) -> impl Future<Output = Result<(std::fs::File, Vec<u8>), BuildError>> + Send;
+    ) -> impl Future<Output = Result<(std::fs::File, Option<Vec<u8>>), BuildError>> + Send;
 
     /// Unpacks a tar archive, compressed or not, below a directory of an open tree.
     ///

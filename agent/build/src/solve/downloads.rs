@@ -110,10 +110,11 @@ impl<W: Worker> Solve<W> {
         Ok(Download { url: remote.url.clone(), name: name.to_owned(), file, digest, modified, unpack: remote.unpack })
     }
 
-    /// Whether a file is a tar archive, compressed or not, and the file itself. Its content says so, never its name.
+    /// Whether a file is a tar archive, compressed or not, and the file itself. Its content says so, never its name; what
+    /// is damaged is taken for one, as somebody should hear of it.
     pub(super) async fn archive(&self, file: std::fs::File) -> Result<(std::fs::File, bool), BuildError> {
         let (file, start) = self.shared.worker.beginning(file).await?;
-        Ok((file, is_archive(&start)))
+        Ok((file, start.is_none_or(|start| is_archive(&start))))
     }
 
     /// Puts a download into a tree.

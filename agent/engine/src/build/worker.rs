@@ -202,16 +202,13 @@ impl Worker for BuildWorker {
         super::run::run((&self.engine, &self.turns), request, draft, output, cancel).await.map_err(engine_error)
     }
 
-    async fn beginning(&self, mut file: std::fs::File) -> Result<(std::fs::File, Vec<u8>), BuildError> {
+    async fn beginning(&self, mut file: std::fs::File) -> Result<(std::fs::File, Option<Vec<u8>>), BuildError> {
         let work = move || {
             let mut start = Vec::new();
             let reader = BufReader::with_capacity(64 << 10, &file);
             let read = hoist_image::decompress(reader).and_then(|plain| plain.take(512).read_to_end(&mut start));
-            if read.is_err() {
-                start.clear();
-            }
             file.rewind().map_err(|error| BuildError::io("read", Path::new("archive"), error))?;
-            Ok((file, start))
+            Ok((file, read.is_ok().then_some(start)))
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| BuildError::Engine(error.to_string()))?
     }
