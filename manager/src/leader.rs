@@ -96,6 +96,7 @@ impl Leadership {
         let mut status = self.status.clone();
         loop {
             let led = tokio::select! {
+                biased;
                 () = cancel.cancelled() => return Ok(()),
                 led = status.wait_for(|status| status.leads) => match led {
                     Ok(led) => *led,
@@ -122,6 +123,7 @@ impl Leadership {
             };
             tokio::pin!(work);
             let ended = tokio::select! {
+                biased;
                 ended = &mut work => ended,
                 () = over(&mut status, led.term) => {
                     token.cancel();

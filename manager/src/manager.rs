@@ -12,7 +12,7 @@ use hoist_proto::{
 use hoist_raft::{Alone, Begin, Raft, StartError};
 use hoist_store::{Store, StoreError};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 
 use crate::{
@@ -81,6 +81,24 @@ pub struct Manager {
     /// Ends with the first error.
     running: JoinSet<Result<(), ManagerError>>,
     cancel: CancellationToken,
+    /// What is dropped without a stop ends as well.
+    _ends: DropGuard,
+}
+
+/// What a manager runs on.
+struct Opened {
+    raft: Raft,
+    store: Store,
+    peers: Option<Peers>,
+    callers: Callers,
+    cancel: CancellationToken,
+}
+
+/// What is this machine's.
+struct Own {
+    node: NodeId,
+    hostname: String,
+    images: Arc<dyn ImageSource>,
 }
 
 impl std::fmt::Debug for Manager {
@@ -100,7 +118,13 @@ impl Manager {
             Some(membership) => (membership.begin, Callers::Certified),
             None => (Begin::Alone, Callers::Own),
         };
-        let raft_config = hoist_raft::Config { dir: config.dir, begin, key: config.log_key, restore: config.restore };
+        let raft_config = hoist_raft::Config {
+            dir: config.dir,
+            begin,
+            key: config.log_key,
+            restore: config.restore,
+            simulated: None,
+        };
         let (raft, peers) = match config.cluster {
             None => (Raft::start(raft_config, store.clone(), Alone).await?, None),
             Some(membership) => {
@@ -111,12 +135,31 @@ impl Manager {
                 (raft, Some(peers))
             }
         };
+        let own = Own { node: config.node, hostname: config.hostname, images: config.images };
+        Self::begin(Opened { raft, store, peers, callers, cancel }, own).await
+    }
+
+    /// The same on a raft node that runs already, and that carries its messages by itself; whoever comes is believed to
+    /// be the node that it says. For simulations.
+    pub async fn over(
+        raft: Raft,
+        store: Store,
+        node: NodeId,
+        hostname: String,
+        images: Arc<dyn ImageSource>,
+    ) -> Result<Self, ManagerError> {
+        let opened = Opened { raft, store, peers: None, callers: Callers::Own, cancel: CancellationToken::new() };
+        Self::begin(opened, Own { node, hostname, images }).await
+    }
+
+    async fn begin(opened: Opened, own: Own) -> Result<Self, ManagerError> {
+        let Opened { raft, store, peers, callers, cancel } = opened;
         let lookup = peers.clone();
         let lookup = Arc::new(move |id| lookup.as_ref().and_then(|peers: &Peers| peers.address(id)));
         let leadership = Leadership::new(&raft, lookup);
         let progress = Progress::default();
         let dispatcher = Dispatcher::new(store.clone(), progress.clone(), leadership.clone(), callers);
-        let control = Control::new(store.clone(), progress, config.node.clone(), config.images, cancel.child_token());
+        let control = Control::new(store.clone(), progress, own.node.clone(), own.images, cancel.child_token());
         let mut running = JoinSet::new();
         if let Some(peers) = peers.clone() {
             let (store, cancel) = (store.clone(), cancel.child_token());
@@ -131,15 +174,17 @@ impl Manager {
             store: store.clone(),
             raft: raft.clone(),
             dispatcher: dispatcher.clone(),
-            node: config.node,
-            hostname: config.hostname,
+            node: own.node,
+            hostname: own.hostname,
         };
         let (leading, token) = (leadership.clone(), cancel.child_token());
         running.spawn(async move { leading.run(|token| loops.begin(token), token).await });
-        let mut manager = Self { store, raft, control, dispatcher, leadership, peers, running, cancel };
+        let ends = cancel.clone().drop_guard();
+        let mut manager = Self { store, raft, control, dispatcher, leadership, peers, running, cancel, _ends: ends };
         if alone {
             let leads = manager.leadership.clone();
             tokio::select! {
+                biased;
                 () = leads.begun() => {}
                 error = manager.failed() => return Err(error),
             }

@@ -58,6 +58,7 @@ pub(crate) async fn run(store: Store, raft: Raft, cancel: CancellationToken) -> 
         let until = tokio::time::Instant::now() + pause;
         loop {
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => return Ok(()),
                 () = tokio::time::sleep_until(until) => break,
                 wake = watch.next() => match wake {

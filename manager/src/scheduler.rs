@@ -80,6 +80,7 @@ pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), S
             continue;
         }
         tokio::select! {
+            biased;
             () = cancel.cancelled() => return Ok(()),
             wake = watch.next() => match wake {
                 Wake::Commits(commits) => {
@@ -143,6 +144,7 @@ fn place(
     let now: Timestamp = tx.now();
     match snapshot.place(task) {
         Ok(placed) => tx.modify::<Task>(&task.id, |task| {
+            tracing::debug!(task = task.name, node = %placed.node, devices = placed.devices.len(), "placed");
             task.node = Some(placed.node);
             task.devices = placed.devices;
             task.status.state = TaskState::Assigned;

@@ -3,7 +3,7 @@
 //! Engine objects (containers, networks, images) carry 64 hexadecimal digits as Docker's do;
 //! cluster objects (services, tasks, nodes) carry 25 characters of base 36 as Swarm's do.
 
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, cell::RefCell, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,23 @@ pub struct InvalidId {
     expected: &'static str,
 }
 
+thread_local! {
+    /// Where this thread's ids come from in a simulation.
+    static SEQUENCE: RefCell<Option<fastrand::Rng>> = const { RefCell::new(None) };
+}
+
+/// From now on the ids that this thread makes follow from the seed, so that a simulation can be run again; with `None`
+/// they are nobody's to foresee again. They must never leave the process then.
+pub fn follow_from(seed: Option<u64>) {
+    SEQUENCE.set(seed.map(fastrand::Rng::with_seed));
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    let foreseen = SEQUENCE.with_borrow_mut(|sequence| sequence.as_mut().map(|rng| rng.fill(&mut bytes)).is_some());
+    if foreseen {
+        return bytes;
+    }
     let mut filled = 0;
     while filled < N {
         // getrandom(2) with no flags fails only when interrupted before the pool is ready.
@@ -158,6 +173,19 @@ id_type!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_follow_from_a_seed_on_one_thread_only() {
+        let draw = || {
+            follow_from(Some(7));
+            let ids = (TaskId::random(), ContainerId::random());
+            follow_from(None);
+            ids
+        };
+        assert_eq!(draw(), draw());
+        follow_from(Some(7));
+        assert_ne!(std::thread::spawn(TaskId::random).join().unwrap(), TaskId::random());
+    }
 
     #[test]
     fn a_random_id_parses_as_its_own_kind() {

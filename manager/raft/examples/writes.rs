@@ -111,7 +111,7 @@ async fn three(dir: &Path) -> (Vec<Raft>, Store) {
     for id in 1..=3 {
         let store = Store::new(clock::system());
         let begin = if id == 1 { Begin::Alone } else { Begin::Joining(id) };
-        let config = hoist_raft::Config { dir: dir.join(id.to_string()), begin, key: None, restore: None };
+        let config = hoist_raft::Config { dir: dir.join(id.to_string()), begin, ..hoist_raft::Config::default() };
         let raft = Raft::start(config, store.clone(), wires.clone()).await.unwrap();
         wires.0.lock().unwrap().insert(id, raft.clone());
         first.get_or_insert(store);

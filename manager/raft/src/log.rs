@@ -13,7 +13,7 @@ use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::{Begin, LogError, seal::Seal};
+use crate::{Begin, Disk, LogError, seal::Seal};
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const SINGLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("singles");
@@ -100,9 +100,25 @@ impl Log {
         Ok(log)
     }
 
+    /// The log on a disk in memory.
+    pub(crate) fn on(disk: &Disk, begin: Begin) -> Result<Self, LogError> {
+        let path = PathBuf::from("disk");
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(disk.opened());
+        Self::checked(path, db, Seal::new(&[0; 32]), begin)
+    }
+
     fn open_file(path: PathBuf, seal: Seal, begin: Begin) -> Result<Self, LogError> {
-        let mut db =
-            Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|err| database_error(&path, err))?;
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create(&path);
+        Self::checked(path, db, seal, begin)
+    }
+
+    fn checked(
+        path: PathBuf,
+        opened: Result<Database, redb::DatabaseError>,
+        seal: Seal,
+        begin: Begin,
+    ) -> Result<Self, LogError> {
+        let mut db = opened.map_err(|err| database_error(&path, err))?;
         // A file that was closed in order is not checked by redb itself, and disks forget.
         match db.check_integrity() {
             Ok(true) => {}

@@ -17,7 +17,7 @@ use raft::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Begin, Config, Log, LogError, Member, StartError, Status, Transport, drain,
+    Begin, Config, Log, LogError, Member, Simulated, StartError, Status, Transport, drain,
     log::{Position, Write},
 };
 
@@ -27,6 +27,9 @@ pub const SNAPSHOT_INTERVAL: u64 = 2_000;
 const COMPACT_BYTES: usize = 2 << 20;
 /// Entries that stay after a snapshot, for followers that are a little behind.
 pub const ENTRIES_FOR_SLOW_FOLLOWERS: u64 = 100;
+const KEPT_IN_A_SIMULATION: u64 = 10;
+/// A follower waits for a leader so many ticks at least, and twice as many at most.
+const ELECTION_TICKS: usize = 10;
 /// The largest proposal.
 const MAX_PROPOSAL: usize = 32 << 20;
 
@@ -46,12 +49,18 @@ pub(crate) struct Node {
     /// A snapshot that is being made.
     compacting: Option<Receiver<Snapshot>>,
     next_proposal: u64,
+    simulated: Option<Simulated>,
+    /// So many were counted, in a simulation.
+    ticks: u64,
 }
 
 impl Node {
     /// Opens the log and brings the store to where the log's snapshot is.
     pub(crate) fn open(config: &Config, store: Store) -> Result<Self, StartError> {
-        let mut log = Log::open_with(&config.dir, config.begin, config.key.as_ref())?;
+        let mut log = match &config.simulated {
+            Some(simulated) => Log::on(&simulated.disk, config.begin)?,
+            None => Log::open_with(&config.dir, config.begin, config.key.as_ref())?,
+        };
         if log.snapshot.index > store.index() {
             store.restore(log.read_snapshot()?.get_data())?;
         }
@@ -64,9 +73,10 @@ impl Node {
         let applied = store.index().max(log.base.index);
         // The commit index is written lazily (see `run_ready`): what was applied was committed.
         log.hard.commit = log.hard.commit.max(applied.min(log.last()));
+        let simulated = config.simulated.clone();
         let config = raft::Config {
             id: log.identity.id,
-            election_tick: 10,
+            election_tick: ELECTION_TICKS,
             heartbeat_tick: 2,
             applied,
             max_size_per_msg: 1 << 20,
@@ -85,6 +95,8 @@ impl Node {
             joined: false,
             compacting: None,
             next_proposal: 1,
+            simulated,
+            ticks: 0,
         };
         if node.is_sole_voter() {
             node.raw.campaign().map_err(StartError::Raft)?;
@@ -108,6 +120,15 @@ impl Node {
     }
 
     pub(crate) fn tick(&mut self) {
+        if let Some(simulated) = &self.simulated {
+            // Raft draws its patience from the machine's chance; here it follows from the seed.
+            self.ticks += 1;
+            let raft = &mut self.raw.raft;
+            let span = 2 * ELECTION_TICKS;
+            let place = (raft.id << 40) ^ (raft.term << 16) ^ (self.ticks / span as u64);
+            let patience = fastrand::Rng::with_seed(simulated.seed ^ place).usize(ELECTION_TICKS..span);
+            raft.set_randomized_election_timeout(patience);
+        }
         self.raw.tick();
     }
 
@@ -357,6 +378,9 @@ impl Node {
         let applied = self.raw.raft.raft_log.applied;
         let log = self.raw.store();
         let since = applied.saturating_sub(log.snapshot.index.max(log.base.index));
+        if let Some(simulated) = &self.simulated {
+            return if since >= simulated.snapshot_interval { self.compact(KEPT_IN_A_SIMULATION) } else { Ok(()) };
+        }
         let is_much = since >= SNAPSHOT_INTERVAL || log.entry_bytes >= COMPACT_BYTES;
         if since == 0 || !is_much || log.entry_bytes < 2 * log.snapshot_bytes {
             return Ok(());

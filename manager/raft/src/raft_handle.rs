@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
+        mpsc::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -15,22 +15,22 @@ use raft::{
     SnapshotStatus,
     eraftpb::{ConfChangeV2, Message},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
-    Member, StartError, Status, Transport,
+    Disk, Member, StartError, Status, Transport,
     node::{Node, Waiter},
 };
 
 /// Raft's unit of time, when there are peers. An election takes ten to twenty of them.
-const TICK: Duration = Duration::from_millis(40);
+pub const TICK: Duration = Duration::from_millis(40);
 /// A log that failed is opened again after so long, whoever asks.
 const REOPEN: Duration = Duration::from_secs(1);
 /// So many requests share one write at most.
 const BATCH: usize = 256;
 
 /// Where and with whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// The directory of the log and its key.
     pub dir: PathBuf,
@@ -40,12 +40,26 @@ pub struct Config {
     pub key: Option<[u8; 32]>,
     /// A snapshot of tables with which a log that is not there yet begins, as that of a cluster of one under its id.
     pub restore: Option<Vec<u8>>,
+    /// For nodes that are driven by hand.
+    pub simulated: Option<Simulated>,
+}
+
+/// What takes the place of the machine in a simulation.
+#[derive(Debug, Clone)]
+pub struct Simulated {
+    /// Where the log is, instead of in a directory.
+    pub disk: Disk,
+    /// What chance follows from.
+    pub seed: u64,
+    /// After so many entries a snapshot is made.
+    pub snapshot_interval: u64,
 }
 
 /// How a new log begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Begin {
     /// As the log of a cluster of one.
+    #[default]
     Alone,
     /// Empty, under this id: the leader of a cluster fills it.
     Joining(u64),
@@ -70,6 +84,8 @@ enum Request {
 #[derive(Clone)]
 pub struct Raft {
     requests: Sender<Request>,
+    /// Of a node that is driven by hand: that there is something to do.
+    asked: Option<Arc<Notify>>,
     status: watch::Receiver<Status>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -94,19 +110,42 @@ impl Raft {
             .name("raft".into())
             .spawn(move || {
                 let transport = Box::new(transport);
-                Driver { config, store: for_thread, transport, node: None, report }.run(&receiver, ready);
+                let driver = Driver { config, store: for_thread, transport, node: None, report };
+                driver.run(&receiver, ready);
             })
             .map_err(StartError::Thread)?;
         started.await.unwrap_or(Err(StartError::Ended))?;
-        let raft = Self { requests, status, thread: Arc::new(Mutex::new(Some(thread))) };
+        let raft = Self { requests, asked: None, status, thread: Arc::new(Mutex::new(Some(thread))) };
         store.serve(Arc::new(raft.clone()));
         Ok(raft)
+    }
+
+    /// The same without a thread and without a clock: whoever has the [`Hand`] says when something is handled, and when
+    /// time goes by.
+    pub fn by_hand(config: Config, store: Store, transport: impl Transport) -> Result<(Self, Hand), StartError> {
+        let (requests, receiver) = channel();
+        let (report, status) = watch::channel(Status::default());
+        let asked = Arc::new(Notify::new());
+        let mut driver = Driver { config, store: store.clone(), transport: Box::new(transport), node: None, report };
+        driver.open()?;
+        driver.tell();
+        let raft = Self { requests, asked: Some(asked.clone()), status, thread: Arc::default() };
+        store.serve(Arc::new(raft.clone()));
+        Ok((raft, Hand { driver, requests: receiver, asked }))
+    }
+
+    fn send(&self, request: Request) -> Result<(), SendError<Request>> {
+        let sent = self.requests.send(request);
+        if let Some(asked) = &self.asked {
+            asked.notify_one();
+        }
+        sent
     }
 
     /// Hands in a message from a peer.
     pub fn step(&self, message: Message) {
         // A node that has ended takes no messages, as one that is down takes none.
-        let _ = self.requests.send(Request::Step(Box::new(message)));
+        let _ = self.send(Request::Step(Box::new(message)));
     }
 
     /// Who leads, as this manager knows it, and whenever that changes.
@@ -127,43 +166,43 @@ impl Raft {
     /// The managers as the leader sees them; on a follower what it knows without asking.
     pub async fn members(&self) -> Vec<Member> {
         let (sender, answer) = oneshot::channel();
-        let _ = self.requests.send(Request::Members(sender));
+        let _ = self.send(Request::Members(sender));
         answer.await.unwrap_or_default()
     }
 
     /// Asks the leader to hand over to another manager.
     pub fn transfer_to(&self, id: u64) {
-        let _ = self.requests.send(Request::Transfer(id));
+        let _ = self.send(Request::Transfer(id));
     }
 
     /// Tells that messages to a manager do not arrive.
     pub fn unreachable(&self, id: u64) {
-        let _ = self.requests.send(Request::Unreachable(id));
+        let _ = self.send(Request::Unreachable(id));
     }
 
     /// Tells what became of a snapshot that was sent.
     pub fn snapshot_sent(&self, to: u64, arrived: bool) {
-        let _ = self.requests.send(Request::SnapshotSent { to, arrived });
+        let _ = self.send(Request::SnapshotSent { to, arrived });
     }
 
     /// Prepares the log for managers that begin with nothing: they get a snapshot, not the first entries, for the
     /// first membership is in no entry.
     pub async fn welcome(&self) -> Result<(), StartError> {
         let (sender, answer) = oneshot::channel();
-        let _ = self.requests.send(Request::Welcome(sender));
+        let _ = self.send(Request::Welcome(sender));
         answer.await.unwrap_or(Err(StartError::Ended))
     }
 
     async fn ask(&self, request: impl FnOnce(Waiter) -> Request) -> Result<u64, ProposeError> {
         let (waiter, answer) = oneshot::channel();
-        let sent = self.requests.send(request(waiter));
+        let sent = self.send(request(waiter));
         sent.map_err(|_| ProposeError::Stopped)?;
         answer.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
     /// Ends the node; what was proposed before is still handled. Returns when the log is closed.
     pub async fn stop(&self) {
-        let _ = self.requests.send(Request::Stop);
+        let _ = self.send(Request::Stop);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && tokio::task::spawn_blocking(move || thread.join()).await.is_ok_and(|joined| joined.is_err())
@@ -176,7 +215,7 @@ impl Raft {
 impl Proposer for Raft {
     fn propose(&self, base: u64, changes: Vec<Change>) -> Proposal<'_> {
         let (waiter, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Propose { base, changes, waiter });
+        let sent = self.send(Request::Propose { base, changes, waiter });
         Box::pin(async move {
             sent.map_err(|_| ProposeError::Stopped)?;
             answer.await.unwrap_or(Err(ProposeError::Stopped))
@@ -192,6 +231,42 @@ struct Driver {
     /// `None` after a write failed; the next request opens the log again, and so does time.
     node: Option<Node>,
     report: watch::Sender<Status>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(node) = &mut self.node {
+            node.fail_waiting(&ProposeError::Stopped);
+        }
+    }
+}
+
+/// Drives a node that has no thread. Dropped it is as after a power cut: nothing is handled any more.
+pub struct Hand {
+    driver: Driver,
+    requests: Receiver<Request>,
+    asked: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hand").finish_non_exhaustive()
+    }
+}
+
+impl Hand {
+    /// Returns when something was asked for.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Handles what was asked for; `tick` says that one [`TICK`] has gone by. False when it was to stop.
+    pub fn turn(&mut self, tick: bool) -> bool {
+        if tick {
+            self.driver.reopen();
+        }
+        self.driver.turn(None, &self.requests, tick)
+    }
 }
 
 impl Driver {
@@ -214,35 +289,41 @@ impl Driver {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut stopping = false;
-            let mut batch: Vec<Request> = first.into_iter().collect();
-            while batch.len() < BATCH {
-                match requests.try_recv() {
-                    Ok(request) => batch.push(request),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            let is_time = Instant::now() >= next_tick;
+            let goes_on = self.turn(first, requests, is_time);
+            if is_time {
+                next_tick = Instant::now() + TICK;
             }
-            for request in batch {
-                stopping |= matches!(request, Request::Stop);
-                self.take(request);
-            }
-            if let Some(node) = &mut self.node {
-                if Instant::now() >= next_tick {
-                    node.tick();
-                    next_tick = Instant::now() + TICK;
-                }
-                if let Err(err) = node.run_ready(&mut *self.transport) {
-                    self.fail(&err);
-                }
-            }
-            self.tell();
-            if stopping {
+            if !goes_on {
                 break;
             }
         }
-        if let Some(mut node) = self.node {
-            node.fail_waiting(&ProposeError::Stopped);
+    }
+
+    /// Handles what was asked for, and what follows from it; false when it was to stop.
+    fn turn(&mut self, first: Option<Request>, requests: &Receiver<Request>, tick: bool) -> bool {
+        let mut stopping = false;
+        let mut batch: Vec<Request> = first.into_iter().collect();
+        while batch.len() < BATCH {
+            match requests.try_recv() {
+                Ok(request) => batch.push(request),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
         }
+        for request in batch {
+            stopping |= matches!(request, Request::Stop);
+            self.take(request);
+        }
+        if let Some(node) = &mut self.node {
+            if tick {
+                node.tick();
+            }
+            if let Err(err) = node.run_ready(&mut *self.transport) {
+                self.fail(&err);
+            }
+        }
+        self.tell();
+        !stopping
     }
 
     /// A node alone needs no clock: it sleeps until somebody asks for something.

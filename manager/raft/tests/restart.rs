@@ -26,13 +26,10 @@ fn service(name: &str) -> Service {
 
 async fn start(dir: &std::path::Path) -> (Raft, Store) {
     let store = Store::new(clock::system());
-    let raft = Raft::start(
-        Config { dir: dir.to_owned(), begin: Begin::Alone, key: None, restore: None },
-        store.clone(),
-        Alone,
-    )
-    .await
-    .unwrap();
+    let raft =
+        Raft::start(Config { dir: dir.to_owned(), begin: Begin::Alone, ..Config::default() }, store.clone(), Alone)
+            .await
+            .unwrap();
     (raft, store)
 }
 

@@ -37,6 +37,7 @@ pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), S
             continue;
         }
         tokio::select! {
+            biased;
             () = cancel.cancelled() => return Ok(()),
             wake = watch.next() => match wake {
                 Wake::Commits(commits) => commits.iter().for_each(|commit| memory.note(commit)),

@@ -50,6 +50,7 @@ pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), S
             tracing::info!("all nodes have certificates of the new root");
         }
         tokio::select! {
+            biased;
             () = cancel.cancelled() => return Ok(()),
             wake = watch.next() => if matches!(wake, Wake::Closed) { return Ok(()) },
         }

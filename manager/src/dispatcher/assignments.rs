@@ -53,6 +53,7 @@ pub(super) async fn feed(
     }
     loop {
         let news = tokio::select! {
+            biased;
             () = cancel.cancelled() => return,
             () = sender.closed() => return,
             news = mail.next() => news,

@@ -179,6 +179,7 @@ impl dispatcher_server::Dispatcher for Dispatcher {
             yield Ok(told.clone());
             loop {
                 tokio::select! {
+                    biased;
                     () = leads.cancelled() => break,
                     () = closed.cancelled() => break,
                     news = mail.next() => if !news.session { continue },
@@ -212,6 +213,7 @@ impl dispatcher_server::Dispatcher for Dispatcher {
             tokio::pin!(feed);
             loop {
                 tokio::select! {
+                    biased;
                     () = &mut feed => break,
                     message = messages.next() => match message {
                         Some(message) => yield Ok(message),

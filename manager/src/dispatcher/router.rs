@@ -223,6 +223,7 @@ impl Router {
         let ((), mut watch) = store.watch(everything);
         loop {
             let wake = tokio::select! {
+                biased;
                 () = cancel.cancelled() => return,
                 wake = watch.next() => wake,
             };

@@ -118,6 +118,7 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => {
                     self.sessions().clear();
                     return Ok(());

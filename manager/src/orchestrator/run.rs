@@ -180,6 +180,7 @@ pub(crate) async fn run(store: Store, cancel: CancellationToken) -> Result<(), S
         }
         let timer = sleep_until(store.clock().now(), retry.or(memory.next()));
         tokio::select! {
+            biased;
             () = cancel.cancelled() => return Ok(()),
             () = timer => match retry {
                 Some(_) => dirty = Dirty::everything(),

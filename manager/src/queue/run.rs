@@ -32,6 +32,7 @@ pub(crate) async fn run(store: Store, uses: Uses, cancel: CancellationToken) -> 
         tokio::pin!(timer);
         loop {
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => return Ok(()),
                 () = &mut timer => break,
                 wake = watch.next() => match wake {

@@ -269,7 +269,9 @@ pub(crate) fn parts(kind: &Kind, device: &Device, share: Option<&Share>) -> Resu
 
 fn free(view: &View<'_>, kind: &Kind, device: &Device, parts: Option<u32>) -> bool {
     let key = (kind.name.clone(), device.name.clone());
-    kind.open || view.ledger.free(&key, device.shares) >= parts.unwrap_or(device.shares)
+    // One that does not say in how many parts it can be shared is whole.
+    let shares = device.shares.max(1);
+    kind.open || view.ledger.free(&key, shares) >= parts.unwrap_or(shares)
 }
 
 fn had(view: &View<'_>, kind: &Kind, device: &Device) -> bool {

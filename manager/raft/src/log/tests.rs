@@ -1,15 +1,8 @@
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex},
-};
-
 use proptest::prelude::*;
 use raft::eraftpb::{Entry, HardState};
-use redb::{Database, StorageBackend};
 
 use super::{Log, Position, Write};
-use crate::{Begin, LogError, seal::Seal};
+use crate::{Begin, Disk, LogError};
 
 fn entry(index: u64, term: u64, data: &[u8]) -> Entry {
     Entry { index, term, data: data.to_vec().into(), ..Entry::default() }
@@ -118,84 +111,6 @@ fn damage_is_found_and_named() {
     assert!(refused > 20, "{refused}");
 }
 
-/// A disk that keeps what was synced, and of the rest what chance decides.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    state: Arc<Mutex<DiskState>>,
-}
-
-#[derive(Debug, Default)]
-struct DiskState {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    /// Writes since the last sync, in 512-byte sectors.
-    sectors: BTreeMap<u64, ()>,
-}
-
-impl Disk {
-    /// The disk after a power cut: each unsynced sector is old or new as the bits of `chance` say.
-    fn after_power_cut(&self, chance: &[bool]) -> Disk {
-        let state = self.state.lock().unwrap();
-        let mut bytes = state.synced.clone();
-        let longest = bytes.len().max(state.now.len());
-        if chance.first().copied().unwrap_or(false) {
-            bytes.resize(longest, 0);
-        }
-        for (n, sector) in state.sectors.keys().enumerate() {
-            if chance[n % chance.len()] {
-                let start = (*sector * 512) as usize;
-                let end = (start + 512).min(state.now.len()).min(bytes.len());
-                if start < end {
-                    bytes[start..end].copy_from_slice(&state.now[start..end]);
-                }
-            }
-        }
-        Disk { state: Arc::new(Mutex::new(DiskState { now: bytes.clone(), synced: bytes, sectors: BTreeMap::new() })) }
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.state.lock().unwrap().now.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state.lock().unwrap();
-        let start = offset as usize;
-        let from = state.now.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(from);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state.lock().unwrap().now.resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
-        state.synced = state.now.clone();
-        state.sectors.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
-        let (start, end) = (offset as usize, offset as usize + data.len());
-        state.now[start..end].copy_from_slice(data);
-        for sector in offset / 512..(offset + data.len() as u64).div_ceil(512) {
-            state.sectors.insert(sector, ());
-        }
-        Ok(())
-    }
-}
-
-fn log_on(disk: Disk) -> Result<Log, LogError> {
-    let db =
-        Database::builder().create_with_backend(disk).map_err(|err| super::database_error("disk".as_ref(), err))?;
-    Log::over("disk".into(), db, Seal::new(&[7; 32]), Begin::Alone)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     /// A power cut at any moment, with any part of the unsynced writes gone, loses nothing that was
@@ -207,7 +122,7 @@ proptest! {
         chance in proptest::collection::vec(any::<bool>(), 1..64),
     ) {
         let disk = Disk::default();
-        let mut log = log_on(disk.clone()).unwrap();
+        let mut log = Log::on(&disk, Begin::Alone).unwrap();
         for n in 1..=before {
             let e = [entry(n, 1, &vec![n as u8; size])];
             log.write(&Write { entries: &e, hard: Some(&hard(1, n)), ..Write::default() }).unwrap();
@@ -218,9 +133,9 @@ proptest! {
             let mut table = txn.open_table(super::ENTRIES).unwrap();
             table.insert(before + 1, log.seal.seal(&super::entry_place(before + 1), b"unfinished").as_slice()).unwrap();
         }
-        let broken = disk.after_power_cut(&chance);
+        let broken = disk.after_power_cut(&mut chance.iter().copied().cycle());
         drop(txn);
-        let again = log_on(broken).unwrap();
+        let again = Log::on(&broken, Begin::Alone).unwrap();
         prop_assert_eq!(again.entries.len() as u64, before);
         for e in &again.entries {
             prop_assert_eq!(e.data.to_vec(), vec![e.index as u8; size]);
