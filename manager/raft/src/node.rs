@@ -4,7 +4,7 @@
 //! committed, make the rest durable, send what had to wait for that.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::mpsc::{Receiver, TryRecvError, channel},
 };
 
@@ -40,9 +40,9 @@ pub(crate) type Waiter = oneshot::Sender<Result<u64, ProposeError>>;
 pub(crate) struct Node {
     raw: RawNode<Log>,
     store: Store,
-    waiting: HashMap<u64, Waiter>,
+    waiting: BTreeMap<u64, Waiter>,
     /// Reads that wait for the leader's word, and those that wait for entries to be applied.
-    reads: HashMap<u64, Waiter>,
+    reads: BTreeMap<u64, Waiter>,
     behind: Vec<(u64, Waiter)>,
     /// The membership is another than in the last snapshot. Who joins takes only a snapshot that it is in.
     joined: bool,
@@ -89,8 +89,8 @@ impl Node {
         let mut node = Self {
             raw,
             store,
-            waiting: HashMap::new(),
-            reads: HashMap::new(),
+            waiting: BTreeMap::new(),
+            reads: BTreeMap::new(),
             behind: Vec::new(),
             joined: false,
             compacting: None,
@@ -309,8 +309,8 @@ impl Node {
 
     /// Tells everybody who waits that nothing will come.
     pub(crate) fn fail_waiting(&mut self, err: &ProposeError) {
-        let reads = self.behind.drain(..).map(|(_, waiter)| waiter).chain(self.reads.drain().map(|(_, waiter)| waiter));
-        for waiter in self.waiting.drain().map(|(_, waiter)| waiter).chain(reads) {
+        let reads = std::mem::take(&mut self.behind).into_iter().chain(std::mem::take(&mut self.reads));
+        for (_, waiter) in std::mem::take(&mut self.waiting).into_iter().chain(reads) {
             let _ = waiter.send(Err(err.clone()));
         }
     }

@@ -182,6 +182,9 @@ fn runs(world: &World, tables: &Tables) -> Result<(), String> {
             if !found.insert(slot.clone()) {
                 return Err(format!("{} slot {} runs twice", slot.0, slot.1));
             }
+            if !local.task.spec.networks.is_empty() && local.task.addresses.is_empty() {
+                return Err(format!("{} slot {} runs without an address", slot.0, slot.1));
+            }
         }
     }
     if let Some((key, slot, _)) = found.difference(&expected).next() {

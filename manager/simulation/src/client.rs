@@ -6,8 +6,8 @@ use hoist_manager::control::{ControlError, RegistryAuthFrom, ServiceChange};
 use hoist_proto::{
     id::{ConfigId, JobId},
     spec::{
-        Availability, Caller, Config, ContainerSpec, JobRequest, JobResources, JobSpec, Lifecycle, Meta, ServiceMode,
-        ServiceRestart, ServiceSpec,
+        Availability, Caller, Config, ContainerSpec, JobRequest, JobResources, JobSpec, Lifecycle, Meta,
+        NetworkAttachment, ServiceMode, ServiceRestart, ServiceSpec,
     },
 };
 use hoist_store::{ProposeError, StoreError};
@@ -23,6 +23,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const REGISTERS: usize = 3;
+/// The network that all services are on.
+pub(crate) const NETWORK: &str = "net";
 /// The label by which containers that do the same are known.
 pub(crate) const KEY: &str = "simulation.key";
 
@@ -164,6 +166,8 @@ fn service(name: &str, replicas: u32, with_device: bool) -> ServiceSpec {
     };
     spec.task.container = container(name, None);
     spec.task.restart = Some(ServiceRestart { delay: Duration::from_millis(500), ..ServiceRestart::default() });
+    // Fewer addresses than there are tasks in a bad moment: some have to wait.
+    spec.task.container.networks.push(NetworkAttachment { network: NETWORK.into(), ..NetworkAttachment::default() });
     if with_device {
         spec.task.container.resources.reserved_generic.insert("gpu".into(), 1);
     }

@@ -10,8 +10,8 @@ use std::{
 use hoist_proto::{
     id::NodeId,
     spec::{
-        Availability, Cluster, Meta, NetworkSpec, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, RaftMember,
-        Role,
+        Availability, Cluster, IpamPool, IpamSpec, Meta, NetworkSpec, Node, NodeDescription, NodeSpec, NodeState,
+        NodeStatus, OVERLAY, RaftMember, Role,
     },
 };
 use hoist_store::StoreError;
@@ -243,7 +243,13 @@ impl World {
             }
         };
         timeout(CALM, all).await.map_err(|_| "the managers do not come together".to_owned())?;
-        let network = NetworkSpec { name: "net".into(), driver: "overlay".into(), ..NetworkSpec::default() };
+        let pool = IpamPool { subnet: Some("10.9.0.0/26".into()), ..IpamPool::default() };
+        let network = NetworkSpec {
+            name: client::NETWORK.into(),
+            driver: OVERLAY.into(),
+            ipam: IpamSpec { pools: vec![pool], ..IpamSpec::default() },
+            ..NetworkSpec::default()
+        };
         first.control.create_network(network).await.map_err(|error| error.to_string())?;
         Ok(())
     }

@@ -13,7 +13,7 @@ mod status;
 mod topology;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     progress: Progress,
     uses: Uses,
-    sessions: Mutex<HashMap<SessionId, Session>>,
+    sessions: Mutex<BTreeMap<SessionId, Session>>,
     changed: tokio::sync::Notify,
     router: router::Router,
     leadership: Leadership,
@@ -140,7 +140,7 @@ impl Dispatcher {
         DispatcherServer::new(self.clone()).max_decoding_message_size(64 << 20)
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Session>> {
+    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionId, Session>> {
         self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,7 +2,7 @@
 //! changes, however many nodes there are.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -46,9 +46,9 @@ pub(super) struct Router {
 
 #[derive(Debug, Default)]
 struct Boxes {
-    of: HashMap<NodeId, Vec<Arc<Letterbox>>>,
+    of: BTreeMap<NodeId, Vec<Arc<Letterbox>>>,
     /// Which nodes are on a network that spans nodes.
-    on: HashMap<NetworkId, HashSet<NodeId>>,
+    on: BTreeMap<NetworkId, BTreeSet<NodeId>>,
     /// Whether the routing mesh has a service, and with that every node its network.
     meshed: bool,
 }
@@ -128,7 +128,7 @@ impl Boxes {
     /// Tells what the commits changed to whom it concerns.
     fn route(&mut self, tables: &Tables, commits: &[Arc<Commit>]) {
         let events = || commits.iter().flat_map(|commit| &commit.events);
-        let mut own: HashSet<&NodeId> = HashSet::new();
+        let mut own: BTreeSet<&NodeId> = BTreeSet::new();
         let (mut all_own, mut all_sessions) = (false, false);
         for event in events() {
             if let Some((before, after)) = event.of::<Task>() {

@@ -3,7 +3,7 @@
 //! Each member and each virtual service is a thing of its own, so that what is told grows with the change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -66,9 +66,9 @@ pub(super) fn stale<'a>(
     tables: &Tables,
     mesh: Option<&NetworkId>,
     events: impl Iterator<Item = &'a Event>,
-) -> HashMap<NetworkId, Stale> {
-    let mut all = HashMap::<NetworkId, Stale>::new();
-    let note_task = |all: &mut HashMap<NetworkId, Stale>, task: &Task| {
+) -> BTreeMap<NetworkId, Stale> {
+    let mut all = BTreeMap::<NetworkId, Stale>::new();
+    let note_task = |all: &mut BTreeMap<NetworkId, Stale>, task: &Task| {
         for given in &task.addresses {
             all.entry(given.network.clone()).or_default().tasks.insert(task.id.clone());
         }
