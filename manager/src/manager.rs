@@ -19,7 +19,7 @@ use crate::{
     Progress, allocator,
     ca::{self, MembershipService},
     control::{Control, ImageSource},
-    dispatcher::{Callers, Dispatcher},
+    dispatcher::{Callers, Dispatcher, orphans},
     leader::Leadership,
     members, orchestrator,
     peers::{Peers, RaftService},
@@ -281,11 +281,13 @@ impl Loops {
         let mut loops = JoinSet::new();
         let store = &self.store;
         loops.spawn(named("orchestrator", orchestrator::run(store.clone(), token.clone())));
+        loops.spawn(named("rebalancing", orchestrator::rebalancing(store.clone(), token.clone())));
         loops.spawn(named("allocator", allocator::run(store.clone(), token.clone())));
         loops.spawn(named("scheduler", scheduler::run(store.clone(), token.clone())));
         loops.spawn(named("queue", queue::run(store.clone(), self.dispatcher.uses(), token.clone())));
         loops.spawn(named("members' loop", members::run(store.clone(), self.raft.clone(), token.clone())));
         loops.spawn(named("root's rotation", ca::rotate::run(store.clone(), token.clone())));
+        loops.spawn(named("orphans' loop", orphans::run(store.clone(), token.clone())));
         let (router, watchdog) = (self.dispatcher.clone(), self.dispatcher.clone());
         let routing = token.clone();
         loops.spawn(async move {

@@ -8,8 +8,8 @@ use std::{
 use hoist_proto::{
     id::NodeId,
     spec::{
-        Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Lifecycle, Node, Queue, Secret, Service,
-        ServiceMode, Task, TaskState,
+        Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Lifecycle, NetworkAddresses, Node, Queue,
+        Secret, Service, ServiceMode, Task, TaskState,
     },
 };
 use hoist_store::{Record, Tables};
@@ -85,18 +85,26 @@ fn key_of(task: &Task) -> String {
 
 /// No address and no device is given twice.
 fn records(tables: &Tables) -> Result<(), String> {
-    let mut holders: BTreeMap<String, &Task> = BTreeMap::new();
+    let mut holders: BTreeMap<String, String> = BTreeMap::new();
+    let of = |given: &NetworkAddresses| {
+        let network = given.network.short().to_owned();
+        given.addresses.iter().map(move |address| format!("address {address} on network {network}")).collect::<Vec<_>>()
+    };
+    for service in tables.services().iter() {
+        for what in service.virtual_ips.iter().flat_map(of) {
+            if let Some(other) = holders.insert(what.clone(), service.spec.name.clone()) {
+                return Err(format!("{what} is given twice: to {other} and to {}", service.spec.name));
+            }
+        }
+    }
     for task in tables.tasks().iter().filter(|task| !task.status.state.is_final()) {
-        let addresses = task.addresses.iter().flat_map(|given| {
-            given.addresses.iter().map(|address| format!("address {address} on network {}", given.network.short()))
-        });
         let devices = task.devices.iter().map(|device| {
             let node = task.node.as_ref().map(NodeId::short).unwrap_or_default();
             format!("device {} {} of node {node}", device.kind, device.name)
         });
-        for what in addresses.chain(devices) {
-            if let Some(other) = holders.insert(what.clone(), task) {
-                return Err(format!("{what} is given twice: to {} and to {}", described(other), described(task)));
+        for what in task.addresses.iter().flat_map(of).chain(devices) {
+            if let Some(other) = holders.insert(what.clone(), described(task)) {
+                return Err(format!("{what} is given twice: to {other} and to {}", described(task)));
             }
         }
     }

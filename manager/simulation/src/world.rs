@@ -11,7 +11,7 @@ use hoist_proto::{
     id::NodeId,
     spec::{
         Availability, Cluster, IpamPool, IpamSpec, Meta, NetworkSpec, Node, NodeDescription, NodeSpec, NodeState,
-        NodeStatus, OVERLAY, RaftMember, Role,
+        NodeStatus, OVERLAY, Pki, RaftMember, Role,
     },
 };
 use hoist_store::StoreError;
@@ -212,7 +212,18 @@ impl World {
             .update(|tx| {
                 let id = tx.cluster().map(|cluster| cluster.id.clone());
                 if let Some(id) = id {
-                    tx.modify::<Cluster>(&id, |cluster| cluster.spec.heartbeat = HEARTBEAT)?;
+                    tx.modify::<Cluster>(&id, |cluster| {
+                        cluster.spec.heartbeat = HEARTBEAT;
+                        // Of several nodes, so that networks span them; nobody asks for certificates here.
+                        cluster.pki = Some(Pki {
+                            root: String::new(),
+                            key: String::new(),
+                            worker_secret: String::new(),
+                            manager_secret: String::new(),
+                            rotation: None,
+                            unlock_key: None,
+                        });
+                    })?;
                 }
                 for machine in &self.machines {
                     let mut node = node(&machine.node, Role::Manager, NodeDescription::default());
@@ -263,7 +274,7 @@ fn node(id: &NodeId, role: Role, description: NodeDescription) -> Node {
         description,
         status: NodeStatus { state: NodeState::Unknown, ..NodeStatus::default() },
         manager: role == Role::Manager,
-        address: String::new(),
+        address: "192.0.2.1:2377".into(),
         data_address: String::new(),
         raft: None,
         mesh_address: None,

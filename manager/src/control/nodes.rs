@@ -1,12 +1,13 @@
 //! Questions and wishes about nodes.
 
 use hoist_proto::{
-    id::{NodeId, TaskId},
-    spec::{Attachment, Node, NodeSpec, NodeState, Role, Task, TaskState},
+    id::NodeId,
+    spec::{Attachment, Node, NodeSpec, NodeState, Role, Task},
 };
 use hoist_store::{Index, Tables};
 
 use super::{Control, ControlError};
+use crate::dispatcher::orphans::give_up;
 
 impl Control {
     /// All nodes.
@@ -67,17 +68,7 @@ impl Control {
                 if node.status.state == NodeState::Ready && !force {
                     return Err(ControlError::Precondition(format!("node {id} is not down and can't be removed")));
                 }
-                // Nobody will say any more what became of its tasks: others take their places, and their addresses.
-                let now = tx.now();
-                let left: Vec<TaskId> =
-                    tx.tasks_on(id).filter(|task| !task.status.state.is_final()).map(|task| task.id.clone()).collect();
-                for task in left {
-                    tx.modify::<Task>(&task, |task| {
-                        task.status.state = TaskState::Orphaned;
-                        task.status.at = now;
-                        task.status.message = "its node was removed".into();
-                    })?;
-                }
+                give_up(tx, id, "its node was removed")?;
                 let by_hand = tx.attachments().by(Index::Node, id.as_str()).map(|one| one.id.clone());
                 for attachment in by_hand.collect::<Vec<_>>() {
                     tx.remove::<Attachment>(&attachment)?;
@@ -160,7 +151,8 @@ mod tests {
         world.clock.advance(std::time::Duration::from_secs(10));
         world.settle().await;
         let wanted = world.store.view(|tables| {
-            let wanted = |task: &&Arc<Task>| task.desired <= TaskState::Running && task.node.is_some();
+            let wanted =
+                |task: &&Arc<Task>| task.desired <= hoist_proto::spec::TaskState::Running && task.node.is_some();
             tables.tasks().iter().filter(wanted).filter(|task| task.node.as_ref() != Some(&lost)).count()
         });
         assert_eq!(wanted, 4);

@@ -3,17 +3,17 @@
 mod check;
 mod resolve;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use hoist_proto::{
-    id::{NodeId, ServiceId, TaskId},
-    spec::{Lifecycle, Meta, NodeState, Service, ServiceMode, ServiceSpec, Task, TaskState, UpdateState, UpdateStatus},
+    id::{NodeId, ServiceId},
+    spec::{Lifecycle, Meta, Service, ServiceMode, ServiceSpec, Task, UpdateState, UpdateStatus},
 };
-use hoist_scheduler::{Explanation, Needs, Snapshot, fits};
+use hoist_scheduler::{Explanation, Snapshot};
 use hoist_store::{Kind, StoreError, Tables, Tx};
 
 use super::{Control, ControlError, devices};
-use crate::{allocator::mesh, hash::spec_hash};
+use crate::{allocator::mesh, hash::spec_hash, orchestrator::rebalance};
 
 pub(super) use check::check_name;
 
@@ -158,21 +158,7 @@ impl Control {
                         "service {name} is not replicated: only replicated services have tasks that could be elsewhere"
                     )));
                 }
-                let moves = surplus(tx, &service);
-                if moves.is_empty() {
-                    return Ok(0);
-                }
-                for id in &moves {
-                    // Not what the service asks for any more: it is replaced as in an update.
-                    tx.modify::<Task>(id, |task| task.spec_hash = MOVED.into())?;
-                }
-                let started = tx.now();
-                tx.modify::<Service>(&service.id, |service| {
-                    let message = format!("{} tasks move to other nodes", moves.len());
-                    let state = UpdateState::Updating;
-                    service.update = Some(UpdateStatus { state, started, completed: None, message });
-                })?;
-                Ok(moves.len())
+                Ok(rebalance(tx, &service)?)
             })
             .await
     }
@@ -187,41 +173,6 @@ impl Control {
                 Ok(service)
             })
             .await
-    }
-}
-
-/// The digest of a task that is to be made anew elsewhere.
-const MOVED: &str = "moved";
-
-/// Tasks on nodes that have more of the service's than their share, as many as other nodes lack.
-fn surplus(tables: &Tables, service: &Service) -> Vec<TaskId> {
-    let probe = tables.tasks_of(&service.id).find(|task| task.desired == TaskState::Running);
-    let Some(probe) = probe else { return Vec::new() };
-    let needs = Needs::of(probe);
-    let mut counts: BTreeMap<NodeId, Vec<TaskId>> = tables
-        .nodes()
-        .iter()
-        .filter(|node| node.status.state == NodeState::Ready && fits(&needs, node))
-        .map(|node| (node.id.clone(), Vec::new()))
-        .collect();
-    for task in tables.tasks_of(&service.id).filter(|task| task.desired <= TaskState::Running) {
-        if let Some(tasks) = task.node.as_ref().and_then(|node| counts.get_mut(node)) {
-            tasks.push(task.id.clone());
-        }
-    }
-    let mut moves = Vec::new();
-    loop {
-        let fewest = counts.iter().min_by_key(|(_, tasks)| tasks.len()).map(|(id, tasks)| (id.clone(), tasks.len()));
-        let most = counts.iter().max_by_key(|(_, tasks)| tasks.len()).map(|(id, tasks)| (id.clone(), tasks.len()));
-        let (Some((to, few)), Some((from, many))) = (fewest, most) else { return moves };
-        if many <= few + 1 {
-            return moves;
-        }
-        let Some(task) = counts.get_mut(&from).and_then(Vec::pop) else { return moves };
-        if let Some(tasks) = counts.get_mut(&to) {
-            tasks.insert(0, task.clone());
-        }
-        moves.push(task);
     }
 }
 

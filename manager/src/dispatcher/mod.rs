@@ -7,6 +7,7 @@ mod assignments;
 mod attach;
 mod holders;
 mod news;
+pub(crate) mod orphans;
 mod router;
 mod session;
 mod status;

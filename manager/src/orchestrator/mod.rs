@@ -9,6 +9,7 @@ mod dependency;
 mod instance;
 mod job;
 mod reaper;
+mod rebalance;
 mod restart;
 mod run;
 mod slot;
@@ -18,10 +19,14 @@ mod update;
 pub(crate) use decide::decide;
 pub(crate) use dependency::{Condition, dependency_state, waited_for};
 pub(crate) use instance::{container_name, new_task};
+#[cfg(test)]
+pub(crate) use rebalance::by_policy;
+pub(crate) use rebalance::{rebalance, run as rebalancing};
 pub(crate) use restart::{Verdict, verdict};
 #[cfg(test)]
 pub(crate) use run::pass_over_all;
 pub(crate) use run::run;
+
 pub(crate) use step::{Decision, Step};
 
 #[cfg(test)]

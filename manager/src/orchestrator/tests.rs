@@ -374,3 +374,47 @@ fn one_container_a_slot(world: &World) {
     });
     assert!(names.values().all(|count| *count == 1), "{}", world.describe());
 }
+
+/// How many of its tasks run on each node.
+fn spread_of(world: &World, service: &str) -> Vec<usize> {
+    let mut counts: std::collections::BTreeMap<_, usize> = Default::default();
+    world.store.view(|tables| {
+        for task in tables.tasks().iter().filter(|task| task.service_name.ends_with(service)) {
+            if task.status.state == TaskState::Running && task.desired == TaskState::Running {
+                *counts.entry(task.node.clone()).or_default() += 1;
+            }
+        }
+    });
+    counts.into_values().collect()
+}
+
+#[tokio::test]
+async fn tasks_move_to_a_node_that_comes_back_when_their_service_asks_for_it() {
+    let world = World::new(2).await;
+    let services = "
+services:
+  moves: {image: moves, deploy: {replicas: 4, labels: {hoist.rebalance: auto}}}
+  stays: {image: stays, deploy: {replicas: 4}}
+";
+    let nodes: Vec<_> = world.store.view(|tables| tables.nodes().iter().map(|node| node.id.clone()).collect());
+    let drain = async |availability| {
+        let change = world
+            .store
+            .update(|tx| tx.modify::<hoist_proto::spec::Node>(&nodes[1], |node| node.spec.availability = availability));
+        change.await.map_err(|error: StoreError| error).unwrap();
+    };
+    drain(hoist_proto::spec::Availability::Drain).await;
+    world.up(services).await;
+    world.run().await;
+    assert_eq!((spread_of(&world, "moves"), spread_of(&world, "stays")), (vec![4], vec![4]));
+    assert!(!super::by_policy(&world.store).await.unwrap());
+    world.run().await;
+    assert_eq!(spread_of(&world, "moves"), [4], "there is nowhere to go");
+    drain(hoist_proto::spec::Availability::Active).await;
+    super::by_policy(&world.store).await.unwrap();
+    world.run().await;
+    assert_eq!((spread_of(&world, "moves"), spread_of(&world, "stays")), (vec![2, 2], vec![4]));
+    let before = world.store.index();
+    assert!(!super::by_policy(&world.store).await.unwrap());
+    assert_eq!(world.store.index(), before, "what is even stays as it is");
+}

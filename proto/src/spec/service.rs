@@ -223,6 +223,33 @@ impl PlacementStrategy {
     }
 }
 
+/// Whether tasks of a replicated service move to nodes that come, or come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rebalance {
+    /// When somebody asks for it.
+    #[default]
+    OnRequest,
+    /// By itself, within the service's update settings.
+    Auto,
+}
+
+impl Rebalance {
+    /// The label of a service that says it: `auto` or `on-request`.
+    pub const LABEL: &str = "hoist.rebalance";
+
+    /// What a service's labels say.
+    ///
+    /// # Errors
+    /// The value that is neither.
+    pub fn of_labels(labels: &BTreeMap<String, String>) -> Result<Self, String> {
+        match labels.get(Self::LABEL).map(String::as_str) {
+            None | Some("on-request") => Ok(Self::OnRequest),
+            Some("auto") => Ok(Self::Auto),
+            Some(other) => Err(format!("label {}={other:?} is neither auto nor on-request", Self::LABEL)),
+        }
+    }
+}
+
 /// How tasks are replaced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::ListFormat;
+use super::{ListFormat, service::TaskList};
 
 // `hoist node …`
 #[derive(Debug, Subcommand)]
@@ -62,20 +62,8 @@ pub struct LsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hoist node ps worker1")]
 pub struct PsArgs {
-    /// Only those that match, such as desired-state=running
-    #[arg(short, long = "filter", value_name = "KEY=VALUE")]
-    pub filters: Vec<String>,
     #[command(flatten)]
-    pub format: ListFormat,
-    /// Show ids instead of names
-    #[arg(long)]
-    pub no_resolve: bool,
-    /// Do not cut ids
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Show ids only
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub list: TaskList,
     #[arg(value_name = "self|NODE")]
     pub nodes: Vec<String>,
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hoist_compose::model::{self, Deploy, Service};
 use hoist_proto::spec::{
-    EndpointMode, FailureAction, Placement, PlacementStrategy, RestartCondition, ServiceMode, ServiceRestart,
-    UpdateConfig, UpdateOrder,
+    EndpointMode, FailureAction, Placement, PlacementStrategy, Rebalance, RestartCondition, ServiceMode,
+    ServiceRestart, UpdateConfig, UpdateOrder,
 };
 use hoist_scheduler::Constraint;
 
@@ -77,13 +77,17 @@ pub(super) fn placement(service: &Service, problems: &mut Problems) -> Placement
             problems.add(&service.name, format!("deploy.{error}"));
         }
     }
+    let labels = super::container::pairs(&deploy.labels);
+    if let Err(why) = Rebalance::of_labels(&labels) {
+        problems.add(&service.name, format!("deploy.labels: {why}"));
+    }
     Placement {
         constraints: placement.constraints.clone(),
         spread: placement.preferences.iter().filter_map(|preference| preference.spread.clone()).collect(),
         max_replicas_per_node: (placement.max_replicas_per_node > 0)
             .then(|| u32::try_from(placement.max_replicas_per_node).unwrap_or(u32::MAX)),
         platforms: Vec::new(),
-        strategy: PlacementStrategy::of_labels(&super::container::pairs(&deploy.labels)).unwrap_or_else(|why| {
+        strategy: PlacementStrategy::of_labels(&labels).unwrap_or_else(|why| {
             problems.add(&service.name, format!("deploy.labels: {why}"));
             PlacementStrategy::default()
         }),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hoist_proto::spec::{EndpointMode, PublishMode, RestartCondition, ServiceSpec, UpdateConfig};
+use hoist_proto::spec::{EndpointMode, PublishMode, Rebalance, RestartCondition, ServiceSpec, UpdateConfig};
 use hoist_scheduler::Constraint;
 
 use crate::control::ControlError;
@@ -20,6 +20,9 @@ pub(super) fn check(spec: &ServiceSpec) -> Result<(), ControlError> {
         if let Err(error) = constraint.parse::<Constraint>() {
             return refuse(error.to_string());
         }
+    }
+    if let Err(why) = Rebalance::of_labels(&spec.labels) {
+        return refuse(why);
     }
     let job = spec.mode.is_job();
     if job && (spec.update.is_some() || spec.rollback.is_some()) {
