@@ -153,8 +153,13 @@ async fn over(status: &mut watch::Receiver<RaftStatus>, term: u64) {
     let _ = status.wait_for(|status| !status.leads || status.term != term).await;
 }
 
-/// Whether a loop ended because its manager leads no more.
+/// Whether a loop ended because its manager leads no more. Loops wait for a log that cannot be written; before they have
+/// begun, it is the next term that finds it writable.
 fn is_deposed(error: &ManagerError) -> bool {
+    if let ManagerError::Bootstrap(StoreError::Propose(ProposeError::Storage(why))) = error {
+        tracing::error!("this manager cannot begin to lead: {why}");
+        return true;
+    }
     let (ManagerError::Loop(_, error) | ManagerError::Bootstrap(error)) = error else { return false };
     matches!(error, StoreError::Propose(ProposeError::NotLeader { .. } | ProposeError::Dropped | ProposeError::Stopped))
 }

@@ -31,7 +31,7 @@ pub enum ProposeError {
     /// Leadership was lost while the proposal was under way: it may or may not have been committed.
     #[error("leadership was lost before the change was committed")]
     Dropped,
-    /// The log could not be written; nothing was changed.
+    /// The log could not be written. Of several managers others may have had it before: it may yet be committed.
     #[error("cannot write the cluster's log: {0}")]
     Storage(String),
     /// The proposal is larger than the log takes.
