@@ -43,6 +43,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "hoist-queue",
         ],
     ),
+    ("hoist-simulation", &["hoist-proto", "hoist-store", "hoist-raft", "hoist-manager"]),
     (
         "hoist-agent",
         &[
