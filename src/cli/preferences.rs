@@ -152,7 +152,9 @@ impl Preferences {
                 list(&mut args.format, args.quiet, &self.services_format);
             }
             C::Node { command: NodeCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.nodes_format),
-            C::Node { command: NodeCommand::Ps(args) } => list(&mut args.list.format, args.list.quiet, &self.tasks_format),
+            C::Node { command: NodeCommand::Ps(args) } => {
+                list(&mut args.list.format, args.list.quiet, &self.tasks_format)
+            }
             C::Secret { command: SecretCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.secret_format),
             C::Config { command: ConfigCommand::Ls(args) } => list(&mut args.format, args.quiet, &self.config_format),
             _ => {}
