@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::cluster::{Cluster, address, until};
 
 #[test]
@@ -140,6 +142,30 @@ fn the_root_is_replaced_while_all_runs() {
     };
     cluster.wait_for(0, 2, 1);
     assert!(until(|| (0..2).all(|at| trust(at).trim() == next.trim())), "{}\n{}", trust(0), trust(1));
+}
+
+#[test]
+fn certificates_of_a_minute_are_renewed_while_all_runs() {
+    let mut cluster = Cluster::new(2);
+    cluster.init(&["--cert-expiry", "1m"]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    cluster.hosts.iter().for_each(|host| host.busybox());
+    let serial = |cluster: &Cluster, at: usize| {
+        let certificate = cluster.hosts[at].data_root().join("cluster/node.crt");
+        let done =
+            cluster.hosts[at].other("openssl", &["x509", "-noout", "-serial", "-in", certificate.to_str().unwrap()]);
+        done.ok()
+    };
+    let (began, first) = (Instant::now(), [serial(&cluster, 0), serial(&cluster, 1)]);
+    assert!(until(|| (0..2).all(|at| serial(&cluster, at) != first[at])), "not renewed: {first:?}");
+    // When the first ones are good no more, what was opened with them still is, and what is opened anew is too.
+    std::thread::sleep(Duration::from_secs(65).saturating_sub(began.elapsed()));
+    let create = ["service", "create", "--name", "web", "--mode", "global", "--stop-grace-period", "0s"];
+    cluster.hosts[0].hoist(&[&create[..], &["busybox", "sh", "-c", "hostname; exec sleep 600"]].concat()).ok();
+    cluster.hosts[1].restart_with(&[]);
+    cluster.wait_for(0, 2, 1);
+    assert!(until(|| cluster.hosts[0].hoist(&["service", "logs", "web"]).stdout.lines().count() == 2));
 }
 
 #[test]
