@@ -199,7 +199,7 @@ impl Agent {
                     None => return Status::unavailable("the dispatcher closed the session"),
                 },
                 () = tokio::time::sleep_until(beat) => {
-                    let request = HeartbeatRequest { session_id: id.clone() };
+                    let request = HeartbeatRequest { session_id: id.clone(), ..HeartbeatRequest::default() };
                     let answer =
                         line.call(async |dispatcher: Dispatcher| dispatcher.heartbeat(Request::new(request)).await).await;
                     match answer {
