@@ -7,7 +7,7 @@ use hoist_proto::{
     id::{ConfigId, JobId},
     spec::{
         Availability, Caller, Config, ContainerSpec, JobRequest, JobResources, JobSpec, Lifecycle, Meta,
-        NetworkAttachment, ServiceMode, ServiceRestart, ServiceSpec,
+        NetworkAttachment, Rebalance, ServiceMode, ServiceRestart, ServiceSpec,
     },
 };
 use hoist_store::{ProposeError, StoreError};
@@ -198,7 +198,10 @@ pub(crate) async fn of_services(world: Rc<World>, host: Host) {
             let name = format!("service{}", world.next_value());
             let (replicas, with_device) = (1 + world.chance.below(4) as u32, world.chance.is(200));
             // Two on each node, and four nodes that may be there or not.
-            let spec = service(&name, if with_device { 1 } else { replicas }, with_device);
+            let mut spec = service(&name, if with_device { 1 } else { replicas }, with_device);
+            if world.chance.is(300) {
+                spec.labels.insert(Rebalance::LABEL.into(), "auto".into());
+            }
             world.known.borrow_mut().services.insert(name.clone(), None);
             let made = ask(&world, host, machine, async |manager: Reached| manager.control.create_service(spec).await);
             let is_there = match made.await {
