@@ -250,7 +250,7 @@ fn packets_that_come_in_the_clear_do_not_get_in() {
         let line = Line::listen(&two.other.inside, "eth0");
         assert_eq!(two.send_secret(), SECRET);
         assert!(line.heard(PORT));
-        assert!(line.carried(SECRET.as_bytes()), "the line is heard");
+        assert!(line.carries(SECRET.as_bytes()), "the line is heard");
         two.other.end();
     });
 }

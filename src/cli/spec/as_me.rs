@@ -60,8 +60,9 @@ pub fn apply(config: &mut Config, host: &mut HostConfig, around: &Surroundings) 
     let me = Me::of(around, &around.absolute(Path::new(".")))?;
     config.user = me.user;
     host.group_add.get_or_insert_default().extend(me.groups);
-    let binds = me.directories.iter().map(|dir| format!("{dir}:{dir}"));
-    host.binds.get_or_insert_default().extend(binds);
+    for dir in &me.directories {
+        host.binds.get_or_insert_default().push(format!("{dir}:{dir}"));
+    }
     if config.working_dir.is_empty() {
         config.working_dir = me.working_dir.unwrap_or_default();
     }

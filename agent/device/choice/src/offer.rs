@@ -126,7 +126,10 @@ mod tests {
         kinds
     }
 
-    fn places(options: &[(&str, &str)], count: i64, ids: &[&str]) -> Vec<(usize, Vec<(usize, usize, u32)>)> {
+    /// Kind, device and parts of one place.
+    type Place = (usize, usize, u32);
+
+    fn places(options: &[(&str, &str)], count: i64, ids: &[&str]) -> Vec<(usize, Vec<Place>)> {
         let request = DeviceRequest {
             count: (count != 0).then_some(count),
             device_ids: ids.iter().map(|id| (*id).to_owned()).collect(),

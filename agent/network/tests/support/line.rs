@@ -52,6 +52,11 @@ impl Line {
         self.count(|frame| frame.windows(bytes.len()).any(|window| window == bytes)) > 0
     }
 
+    /// Waits until a frame with these bytes was heard.
+    pub fn carries(&self, bytes: &[u8]) -> bool {
+        within(|| self.carried(bytes))
+    }
+
     /// The UDP datagrams to a port, by IPv4 and IPv6.
     pub fn datagrams(&self, port: u16) -> usize {
         self.count(|frame| {
@@ -70,15 +75,19 @@ impl Line {
 
     /// Waits until a frame to this UDP port was heard.
     pub fn heard(&self, port: u16) -> bool {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.datagrams(port) == 0 {
-            if Instant::now() > until {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        true
+        within(|| self.datagrams(port) > 0)
     }
+}
+
+fn within(so: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 impl Drop for Line {
