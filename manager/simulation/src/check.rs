@@ -98,7 +98,9 @@ fn records(tables: &Tables) -> Result<(), String> {
         }
     }
     for task in tables.tasks().iter().filter(|task| !task.status.state.is_final()) {
-        let devices = task.devices.iter().map(|device| {
+        // Those of a task that has not been placed yet are what its job would like to have.
+        let placed = task.status.state >= TaskState::Assigned;
+        let devices = task.devices.iter().filter(|_| placed).map(|device| {
             let node = task.node.as_ref().map(NodeId::short).unwrap_or_default();
             format!("device {} {} of node {node}", device.kind, device.name)
         });
