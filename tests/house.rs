@@ -71,6 +71,16 @@ fn metadata() -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
 }
 
+/// With a second one `cargo run` would not know which is meant.
+#[test]
+fn there_is_one_binary() {
+    let metadata = metadata();
+    let targets =
+        metadata["packages"].as_array().unwrap().iter().flat_map(|package| package["targets"].as_array().unwrap());
+    let binaries = targets.filter(|target| target["kind"].as_array().unwrap().iter().any(|kind| kind == "bin"));
+    assert_eq!(binaries.map(|target| target["name"].as_str().unwrap()).collect::<Vec<_>>(), ["hoist"]);
+}
+
 #[test]
 fn imports_run_down_only() {
     let house: BTreeMap<&str, &[&str]> = HOUSE.iter().copied().collect();

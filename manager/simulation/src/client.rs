@@ -4,10 +4,10 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use hoist_manager::control::{ControlError, RegistryAuthFrom, ServiceChange};
 use hoist_proto::{
-    id::{ConfigId, JobId},
+    id::{ConfigId, JobId, NodeId},
     spec::{
         Availability, Caller, Config, ContainerSpec, JobRequest, JobResources, JobSpec, Lifecycle, Meta,
-        NetworkAttachment, Rebalance, ServiceMode, ServiceRestart, ServiceSpec,
+        NetworkAttachment, NodeSpec, Rebalance, ServiceMode, ServiceRestart, ServiceSpec,
     },
 };
 use hoist_store::{ProposeError, StoreError};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     agent::ENDS_AFTER,
     linear::{Action, Operation},
-    machine::Reached,
+    machine::{Machine, Reached},
     network::Host,
     world::World,
 };
@@ -82,7 +82,7 @@ async fn ask<T>(
 
 /// A manager of which one of the others said that it leads, or any.
 fn some_manager(world: &World) -> Host {
-    let leads = |machine: &crate::machine::Machine| machine.reached().is_some_and(|reached| reached.leadership.leads());
+    let leads = |machine: &Machine| machine.reached().is_some_and(|reached| reached.leadership.leads());
     let leaders: Vec<Host> =
         world.machines.iter().filter(|machine| leads(machine)).map(|machine| machine.host).collect();
     if leaders.is_empty() || world.chance.is(50) {
@@ -188,12 +188,7 @@ pub(crate) async fn of_services(world: Rc<World>, host: Host) {
             // All come back in the end.
             let agent = world.agents[world.chance.below(world.agents.len())].clone();
             let availability = *world.chance.one(&[Availability::Active, Availability::Active, Availability::Drain]);
-            let set = ask(&world, host, machine, async |manager: Reached| {
-                let node = manager.control.node(agent.node.as_str())?;
-                let spec = hoist_proto::spec::NodeSpec { availability, ..node.spec.clone() };
-                manager.control.update_node(agent.node.as_str(), None, spec).await
-            });
-            let _ = set.await;
+            let _ = ask(&world, host, machine, async |manager| set(&manager, &agent.node, availability).await).await;
         } else if there.len() < 2 || (what < 4 && there.len() < 6) {
             let name = format!("service{}", world.next_value());
             let (replicas, with_device) = (1 + world.chance.below(4) as u32, world.chance.is(200));
@@ -243,6 +238,30 @@ pub(crate) async fn of_services(world: Rc<World>, host: Host) {
                 });
                 let _ = changed.await;
             }
+        }
+    }
+}
+
+async fn set(manager: &Reached, node: &NodeId, availability: Availability) -> Result<(), ControlError> {
+    let there = manager.control.node(node.as_str())?;
+    let spec = NodeSpec { availability, ..there.spec.clone() };
+    manager.control.update_node(node.as_str(), None, spec).await
+}
+
+/// Lets all nodes take work again, whoever leads.
+pub(crate) async fn open_all(world: &World) {
+    for agent in &world.agents {
+        loop {
+            let leader = world.machines.iter().filter_map(Machine::reached).find(|reached| reached.leadership.leads());
+            if let Some(leader) = leader
+                && let Ok(Ok(())) = timeout(PATIENCE, set(&leader, &agent.node, Availability::Active)).await
+            {
+                break;
+            }
+            if !world.is_well() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
         }
     }
 }

@@ -105,7 +105,12 @@ impl World {
 
     /// Whether clients ask and things break.
     pub(crate) fn goes_on(&self) -> bool {
-        self.goes_on.get() && self.failure.borrow().is_none()
+        self.goes_on.get() && self.is_well()
+    }
+
+    /// Whether all has held so far.
+    pub(crate) fn is_well(&self) -> bool {
+        self.failure.borrow().is_none()
     }
 
     pub(crate) fn micros(&self) -> u64 {
@@ -170,7 +175,7 @@ impl World {
         tokio::task::spawn_local(faults::run(self.clone()));
         let mut watch = check::Watch::default();
         let until = Instant::now() + setup.faults;
-        while Instant::now() < until && self.failure.borrow().is_none() {
+        while Instant::now() < until && self.is_well() {
             sleep(LOOK).await;
             watch.look(self);
         }
@@ -178,8 +183,9 @@ impl World {
         // What was being done has ended by then.
         sleep(Duration::from_secs(6)).await;
         faults::end(self).await;
+        client::open_all(self).await;
         let until = Instant::now() + CALM;
-        while self.failure.borrow().is_none() {
+        while self.is_well() {
             sleep(LOOK).await;
             watch.look(self);
             match check::at_rest(self) {

@@ -12,31 +12,33 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
-/// Those that Linux has.
-const NAMES: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
+impl Ulimit {
+    /// Those that can be named, as Docker has them.
+    pub const NAMES: [&str; 15] = [
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ];
+}
 
 /// Why a text is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUlimit {
     #[error("expected NAME=SOFT[:HARD]")]
     Form,
-    #[error("{0:?} is not one of {names}", names = NAMES.join(", "))]
+    #[error("{0:?} is not one of {names}", names = Ulimit::NAMES.join(", "))]
     Name(String),
     #[error("{0:?} is not a number")]
     Number(String),
@@ -49,7 +51,7 @@ impl FromStr for Ulimit {
     type Err = BadUlimit;
     fn from_str(text: &str) -> Result<Self, BadUlimit> {
         let (name, limits) = text.split_once('=').ok_or(BadUlimit::Form)?;
-        if !NAMES.contains(&name) {
+        if !Self::NAMES.contains(&name) {
             return Err(BadUlimit::Name(name.to_owned()));
         }
         let number = |text: &str| match text {

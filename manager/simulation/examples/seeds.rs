@@ -1,5 +1,5 @@
-//! Runs the simulation for many seeds: `cargo run --release -p hoist-simulation -- --seeds 1000 [--from N] [--managers N]
-//! [--agents N] [--seconds N]`; one seed with its log: `RUST_LOG=info … -- --seeds 1 --from N`.
+//! Runs the simulation for many seeds: `cargo run --release -p hoist-simulation --example seeds -- --seeds 1000
+//! [--from N] [--managers N] [--agents N] [--seconds N]`; one seed with its log: `RUST_LOG=info … --seeds 1 --from N`.
 #![allow(clippy::print_stdout)] // it reports
 
 use std::{
