@@ -28,6 +28,19 @@ pub fn truth(key: &str, value: &str) -> Result<bool, String> {
 }
 
 impl ImageAttributes {
+    /// The keys that there are, but for annotations.
+    pub const KEYS: [&str; 9] = [
+        "name",
+        "push",
+        "push-by-digest",
+        "name-canonical",
+        "oci-mediatypes",
+        "rewrite-timestamp",
+        "compression",
+        "force-compression",
+        "compression-level",
+    ];
+
     /// Reads one; false if it is none of an image's.
     ///
     /// # Errors
@@ -209,6 +222,8 @@ mod tests {
         assert_eq!((how.annotations["a"].as_str(), how.index_annotations["b"].as_str()), ("1", "2"));
         assert_eq!(how.layers.compression, Some(Compression::Gzip));
         assert!(!ImageAttributes::default().read("dest", "x").unwrap());
+        // Each is known, whatever becomes of the value.
+        assert!(ImageAttributes::KEYS.iter().all(|key| ImageAttributes::default().read(key, "x") != Ok(false)));
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub struct DrainArgs {
     #[arg(long, value_name = "NODE")]
     pub node: Option<String>,
     /// What is told to who asks for it
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub reason: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     #[arg(value_name = "KIND=NAME", required = true)]
     pub devices: Vec<String>,
 }

@@ -40,7 +40,8 @@ pub fn gpus(text: &str) -> Result<DeviceRequest, SpecError> {
             }
             other => {
                 return Err(fail(format!(
-                    "unknown field {other:?}: there are count, device, driver, capabilities and options"
+                    "unknown field {other:?}: there are count, device, driver, capabilities and options; what narrows the \
+                     choice, such as a model, is said as \"options=model=h100\", with its quotes"
                 )));
             }
         }

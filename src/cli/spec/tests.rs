@@ -129,6 +129,7 @@ fn storage() {
         ("--mount type=bind,dst=/a", "needs src"),
         ("--mount type=volume,dst=/a,tmpfs-size=1m", "fields of type tmpfs"),
         ("--mount dst=/a,colour=red", "unknown field \"colour\""),
+        ("--gpus model=h100", "is said as \"options=model=h100\""),
     ] {
         let error = error(&format!("hoist run {line} x"));
         assert!(error.contains(want), "{line}: {error}");

@@ -9,7 +9,10 @@ use crate::{
         build::OutputOrder,
         build_output::{ImageAttributes, truth},
     },
-    cli::failure::Failure,
+    cli::{
+        failure::Failure,
+        suggest::{did_you_mean, nearest},
+    },
 };
 
 /// One output: what the daemon is asked, and where it goes here.
@@ -125,7 +128,11 @@ fn destination(entry: &str, epoch: bool) -> Result<Destination, String> {
             return Err(match key.as_str() {
                 "platform-split" => "platform-split is not supported: several platforms have a directory each".into(),
                 "attestation-prefix" => "attestation-prefix is not supported: attestations are kept with images".into(),
-                _ => format!("the key {key} is not supported for type={kind}"),
+                _ => {
+                    let near = if files { Vec::new() } else { nearest(key, ImageAttributes::KEYS) };
+                    let hint = did_you_mean(&near).map(|hint| format!("; {hint}")).unwrap_or_default();
+                    format!("the key {key} is not supported for type={kind}{hint}")
+                }
             });
         }
     }
@@ -183,6 +190,7 @@ mod tests {
             ("type=registry", "cannot be pushed"),
             ("type=tar,name=x", "the key name is not supported for type=tar"),
             ("type=local,dest=x,platform-split=false", "platform-split is not supported"),
+            ("type=image,compresion=zstd", "type=image; did you mean compression?"),
             ("type=image,tar=false", "tar=false is for"),
             ("type=image,compression=zstd", "kept here is not compressed"),
         ] {

@@ -9,7 +9,7 @@ use super::device::{Listed, names, split, text};
 use crate::cli::{
     Context, Outcome,
     args::gpu::{GpuCommand, Which},
-    commands::each::each,
+    commands::{each::each, node},
     failure::Failure,
 };
 
@@ -18,7 +18,7 @@ pub async fn run(cx: &Context, command: GpuCommand) -> Outcome {
         GpuCommand::Ls(args) => ls::run(cx, args).await,
         GpuCommand::Top(args) => top::run(cx, args).await,
         GpuCommand::Drain(args) => {
-            let body = json!({ "Reason": args.reason });
+            let body = json!({ "Reason": args.reason.unwrap_or_default() });
             change(cx, "aside", args.node.as_deref(), &args.devices, &body).await
         }
         GpuCommand::Return(args) => change(cx, "return", args.node.as_deref(), &args.devices, &json!({})).await,
@@ -39,6 +39,11 @@ async fn change(cx: &Context, verb: &str, node: Option<&str>, devices: &[String]
 
 /// The devices of all nodes; of this one alone where it is no manager.
 async fn list(cx: &Context, which: &Which) -> Result<Vec<Value>, Failure> {
+    // A name that no node has is a mistake, and not a node without GPUs.
+    let node = match &which.node {
+        Some(name) => Some(cx.client.get(node::path(name)).read::<Value>().await?["ID"].clone()),
+        None => None,
+    };
     let asked = cx.client.get("/hoist/v1/devices").query("nodes", "all").read::<Listed>().await;
     let listed = match asked {
         Ok(listed) => listed,
@@ -52,13 +57,8 @@ async fn list(cx: &Context, which: &Which) -> Result<Vec<Value>, Failure> {
         cx.printer.warn(warning);
     }
     let is_gpu = |device: &Value| device["Capabilities"].as_array().into_iter().flatten().any(|one| one == "gpu");
-    let wanted = |device: &Value| {
-        (which.all || is_gpu(device))
-            && which
-                .node
-                .as_ref()
-                .is_none_or(|node| [text(device, "Node"), text(device, "NodeID")].contains(&node.as_str()))
-    };
+    let wanted =
+        |device: &Value| (which.all || is_gpu(device)) && node.as_ref().is_none_or(|node| device["NodeID"] == *node);
     Ok(listed.devices.into_iter().filter(wanted).collect())
 }
 
