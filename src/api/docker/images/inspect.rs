@@ -158,9 +158,3 @@ pub async fn history(state: State, name: &str, params: Params) -> Result<Json<Ve
             .collect(),
     ))
 }
-
-/// Attestations are kept in an index beside an image; only the image itself is kept here.
-pub async fn attestations(state: State, name: &str) -> Result<Json<Value>, ApiError> {
-    state.engine.images().get(name).await?;
-    Ok(Json(json!([])))
-}

@@ -39,7 +39,8 @@ pub async fn named(
             .map(IntoResponse::into_response),
         ("GET", "history") => inspect::history(state, name, params).await.map(IntoResponse::into_response),
         ("GET", "get") => archive::save(state, vec![name.to_owned()], params).await,
-        ("GET", "attestations") => inspect::attestations(state, name).await.map(IntoResponse::into_response),
+        // They are in an index beside an image, and only the image is kept: an empty list would say that it has none.
+        ("GET", "attestations") => Err(ApiError::not_implemented("attestations of images are not kept")),
         ("POST", "tag") => remove::tag(state, name, params).await.map(IntoResponse::into_response),
         ("POST", "push") => push::push(state, name, &headers, params).await,
         _ => Err(page_not_found()),
