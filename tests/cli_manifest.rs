@@ -111,3 +111,52 @@ fn what_cannot_be_is_refused() {
     let text = manifest(&host, &["create", "other:1", &list]).fails(1);
     assert!(text.contains("is a manifest list"), "{text}");
 }
+
+#[test]
+fn a_name_keeps_its_platforms_and_dockers_own_client_sees_them() {
+    let host = Host::new();
+    host.write("context/Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n");
+    for arch in ["amd64", "arm64", "s390x"] {
+        host.write(&format!("context/{arch}"), arch);
+    }
+    let docker = |args: &[&str]| host.other("docker", args);
+    let platforms = ["--platform", "linux/amd64,linux/arm64,linux/s390x"];
+    host.hoist(&[&["build", "-q", "-t", "multi:1"][..], &platforms, &["context"]].concat()).ok();
+    let tree = |shown: &str| -> Vec<String> {
+        let lines = shown.lines().filter_map(|line| line.split_once("─ ")).map(|(_, rest)| rest);
+        lines.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
+    };
+    let multi = |shown: String| {
+        let from = shown.find("multi:1").unwrap_or_else(|| panic!("{shown}"));
+        tree(shown[from..].split("\nhoist/").next().unwrap())
+    };
+    let all = ["linux/amd64", "linux/arm64", "linux/s390x"];
+    assert_eq!(multi(host.hoist(&["images", "--tree"]).ok()), all);
+    assert_eq!(multi(docker(&["images", "--tree"]).ok()), all);
+    assert_eq!(host.hoist(&["images", "-q", "multi"]).ok().lines().count(), 1);
+    let arch = ["image", "inspect", "-f", "{{.Architecture}}", "--platform", "linux/s390x", "multi:1"];
+    assert_eq!((docker(&arch).ok(), host.hoist(&arch).ok()), ("s390x\n".into(), "s390x\n".into()));
+    // A container of another platform than this machine's is of that platform's image.
+    docker(&["create", "--platform", "linux/arm64", "--name", "other", "multi:1", "/x"]).ok();
+    host.hoist(&["cp", "other:/arch", "arch"]).ok();
+    assert_eq!(std::fs::read_to_string(host.path().join("arch")).unwrap(), "arm64");
+    let used = docker(&["rmi", "--platform", "linux/arm64", "multi:1"]).fails(1);
+    assert!(used.contains("image is being used by stopped container"), "{used}");
+    docker(&["rm", "other"]).ok();
+
+    host.hoist(&["save", "-o", "all.tar", "multi:1"]).ok();
+    docker(&["save", "--platform", "linux/arm64", "-o", "arm64.tar", "multi:1"]).ok();
+    docker(&["rmi", "--platform", "linux/arm64", "multi:1"]).ok();
+    assert_eq!(multi(docker(&["images", "--tree"]).ok()), ["linux/amd64", "linux/s390x"]);
+    let lacks = host.hoist(&["save", "--platform", "linux/arm64", "-o", "no.tar", "multi:1"]).fails(1);
+    assert!(lacks.contains("multi:1 has no image for linux/arm64; it offers linux/amd64, linux/s390x"), "{lacks}");
+    host.hoist(&["rmi", "multi:1"]).ok();
+    docker(&["load", "-i", "arm64.tar"]).ok();
+    assert_eq!(multi(host.hoist(&["images", "--tree"]).ok()), ["linux/arm64"]);
+    let lacks = docker(&["load", "--platform", "linux/ppc64le", "-i", "all.tar"]).fails(1);
+    assert!(lacks.contains("has no image for linux/ppc64le"), "{lacks}");
+    docker(&["load", "-i", "all.tar"]).ok();
+    assert_eq!(multi(docker(&["images", "--tree"]).ok()), all);
+    host.hoist(&["rmi", "multi:1"]).ok();
+    assert_eq!(host.hoist(&["images", "-aq", "--filter", "reference=multi"]).ok(), "");
+}

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Host;
+use support::{Host, run};
 
 fn said(host: &Host, args: &[&str]) -> String {
     let done = host.hoist(args);
@@ -253,6 +253,16 @@ fn commands_end_with_docker_s_codes() {
     host.hoist(&["ps", "--nope"]).fails(125);
     host.hoist(&["create", "--name", "web", "busybox"]).fails(1);
     host.hoist(&["run", "--name", "web", "busybox"]).fails(125);
+    // The same mistakes made with Docker's own client.
+    let mut differ = Vec::new();
+    for line in include_str!("data/mistakes.txt").lines().filter(|line| !line.starts_with('#')) {
+        let code = |program: &str| run(host.command("sh").args(["-c", &format!("{program} {line} </dev/null")])).code;
+        let (ours, theirs) = (code(env!("CARGO_BIN_EXE_hoist")), code("docker"));
+        if ours != theirs {
+            differ.push(format!("{line}: {ours}, not {theirs}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert_eq!(host.hoist(&["run", "--rm=true", "-i=false", "-t=0", "busybox", "echo", "-a=true"]).ok(), "-a=true\n");
 }
 

@@ -41,7 +41,7 @@ pub fn image_archive(data: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     runtime.block_on(async {
         let images = Images::open(place.path(), Options::default()).await.expect("an empty store opens");
-        if let Ok(loaded) = images.load(std::io::Cursor::new(data), std::sync::Arc::new(())).await {
+        if let Ok(loaded) = images.load(std::io::Cursor::new(data), Vec::new(), std::sync::Arc::new(())).await {
             for image in loaded {
                 images.get(&image.id.to_string()).await.expect("what was loaded is there");
             }

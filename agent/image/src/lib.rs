@@ -75,7 +75,7 @@ pub use images::{
     ChangeKind, CommitOptions, ContainerUse, Found, HistoryEntry, Hold, Image, ImagePeer, ImageSummary, Images,
     ImportOptions, IndexForm, IndexImage, LayerArchive, LayerCompression, LayerForm, ListFilter, LoadedImage, Options,
     PeerBlob, PeerManifest, Proxies, PruneOptions, PruneReport, PullOptions, PullPolicy, PushOptions, Pushed,
-    RemoveOptions, Removed, SaveFormat, Snapshot,
+    RemoveOptions, Removed, SaveFormat, Snapshot, Variant,
 };
 pub use manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
 pub use pipeline::decompress;

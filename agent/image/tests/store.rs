@@ -27,7 +27,7 @@ async fn save(images: &Images, names: &[&str], format: SaveFormat) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     let writer = tokio::fs::File::create(file.path()).await.unwrap();
     let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
-    images.save(&names, writer, format).await.unwrap();
+    images.save(&names, &[], writer, format).await.unwrap();
     fs_err::read(file.path()).unwrap()
 }
 
@@ -153,7 +153,8 @@ async fn what_is_saved_is_loaded() {
                 sh(&format!("{compress} archive > packed && mv packed archive"), store.dir.path());
             }
             let other = Store::new().await;
-            let loaded = other.images.load(tokio::fs::File::open(&file).await.unwrap(), Arc::new(())).await.unwrap();
+            let loaded =
+                other.images.load(tokio::fs::File::open(&file).await.unwrap(), Vec::new(), Arc::new(())).await.unwrap();
             let found = loaded.iter().find(|l| l.id == one.id).unwrap();
             assert_eq!(found.names, ["one:latest", "one:v2"], "{format:?} {compress}");
             let again = other.images.get(&two.id.to_string()).await.unwrap();
@@ -183,7 +184,7 @@ async fn what_is_saved_is_loaded() {
         let other = Store::new().await;
         let loaded = other
             .images
-            .load(tokio::fs::File::open(store.dir.path().join(file)).await.unwrap(), Arc::new(()))
+            .load(tokio::fs::File::open(store.dir.path().join(file)).await.unwrap(), Vec::new(), Arc::new(()))
             .await
             .unwrap();
         assert_eq!(loaded[0].names, [name], "{file}");
@@ -226,14 +227,14 @@ async fn bad_archives_leave_nothing() {
         ("nothing", vec![("other", File, b"x")]),
         ("oci layout without blobs", vec![("index.json", File, br#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}"#)]),
     ] {
-        let result = store.images.load(Cursor::new(archive_of(&files)), Arc::new(())).await;
+        let result = store.images.load(Cursor::new(archive_of(&files)), Vec::new(), Arc::new(())).await;
         assert!(result.is_err(), "{what}: {result:?}");
         assert!(store.images.list(&ListFilter::default()).await.unwrap().is_empty(), "{what}");
         assert!(store.names("blobs/sha256").is_empty() && store.names("snapshots/l").is_empty(), "{what}");
     }
     assert!(!Path::new("/escape").exists() && !store.dir.path().join("escape").exists());
     for garbage in [noise(9, 5000), b"\x1f\x8bgarbage".to_vec(), b"BZh91AY&SY".to_vec(), Vec::new()] {
-        assert!(store.images.load(Cursor::new(garbage), Arc::new(())).await.is_err());
+        assert!(store.images.load(Cursor::new(garbage), Vec::new(), Arc::new(())).await.is_err());
     }
     assert_eq!(store.partial(), 0);
 }

@@ -33,6 +33,31 @@ async fn spec(machine: &Machine) -> (hoist_network::Networks, Inside) {
 }
 
 #[test]
+fn a_bridge_that_somebody_removed_is_made_again() {
+    machine(async |machine| {
+        let (networks, _inside) = spec(&machine).await;
+        let before = ip("-o addr show type bridge");
+        let names: Vec<&str> = before.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        for name in std::collections::BTreeSet::from_iter(names) {
+            ip(&format!("link delete {name}"));
+        }
+        assert_eq!(ip("-o addr show type bridge"), "");
+        let other = networks.attach("other", on("bridge", "other")).await.unwrap();
+        let third = networks.attach("third", on("app", "third")).await.unwrap();
+        // Who was on it is on it again, and reached.
+        for sandbox in [&other.sandbox, &third.sandbox] {
+            let inside = Inside::new(&sandbox.path);
+            let web = if sandbox == &other.sandbox { "172.17.0.2:80" } else { "172.18.0.2:80" };
+            assert!(inside.reaches(web), "{web} from {}", inside.ip("-o -4 addr"));
+        }
+        assert!(ask("127.0.0.1:8080").is_ok());
+        for container in ["web", "other", "third"] {
+            networks.release(container).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn the_next_daemon_finds_everything() {
     machine(async |machine| {
         let (networks, inside) = spec(&machine).await;

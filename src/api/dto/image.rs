@@ -22,6 +22,45 @@ pub struct Summary {
     /// Up to version 1.43.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_size: Option<i64>,
+    /// From version 1.47 on, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<Manifest>>,
+}
+
+/// `ImageManifestSummary`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Manifest {
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its fields are OCI's, and so are their names.
+    pub descriptor: hoist_image::Descriptor,
+    pub available: bool,
+    pub kind: &'static str,
+    pub size: ManifestSize,
+    pub image_data: ManifestImage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ManifestSize {
+    pub content: u64,
+    /// With what is unpacked.
+    pub total: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ManifestImage {
+    pub platform: hoist_image::Platform,
+    pub containers: Vec<String>,
+    pub size: Unpacked,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Unpacked {
+    pub unpacked: u64,
 }
 
 /// `ImageInspect`.
@@ -57,6 +96,9 @@ pub struct Inspect {
     pub graph_driver: super::container::GraphDriver,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
+    /// From version 1.48 on, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<Manifest>>,
     pub metadata: Metadata,
 }
 

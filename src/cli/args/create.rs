@@ -261,6 +261,9 @@ pub struct ResourceFlags {
     /// GPUs: all, a number, or device=ID,…
     #[arg(long = "gpus", value_name = "GPUS")]
     pub gpus: Option<String>,
+    /// Limit of the kernel's memory
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub kernel_memory: Option<String>,
     /// How readily it swaps, 0 to 100
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub memory_swappiness: Option<i64>,

@@ -36,6 +36,9 @@ pub struct CreateArgs {
     /// Option for the driver
     #[arg(short, long = "opt", value_name = "KEY=VALUE")]
     pub opts: Vec<String>,
+    /// Name, as old scripts give it
+    #[arg(long = "name", value_name = "NAME", hide = true)]
+    pub old_name: Option<String>,
     /// Name; a random one when none is given
     #[arg(value_name = "VOLUME")]
     pub name: Option<String>,

@@ -14,7 +14,7 @@ pub fn parse(flag: &str, text: &str) -> Result<String, Failure> {
 
 fn parse_at(flag: &str, text: &str, now: Timestamp) -> Result<String, Failure> {
     let fail = || {
-        Failure::usage(format!(
+        Failure::new(format!(
             "invalid value {text:?} for --{flag}: expected a time, such as 2026-01-02T13:23:37Z, or an age, such as 42m"
         ))
     };

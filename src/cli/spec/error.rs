@@ -27,6 +27,11 @@ impl SpecError {
     pub fn conflict(flag: &'static str, reason: &'static str) -> Self {
         Self::Conflict { flag, reason }
     }
+
+    /// For commands whose mistakes Docker finds only when it carries them out, and ends with 1.
+    pub fn found_late(self) -> Failure {
+        Failure::from(self).code(1)
+    }
 }
 
 impl From<SpecError> for Failure {

@@ -7,9 +7,12 @@ use crate::{
     api::dto::host_config::{
         DeviceMapping, DeviceRequest, HostConfig, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
     },
-    cli::args::{
-        container::UpdateArgs,
-        create::{ResourceFlags, UpdatableLimits},
+    cli::{
+        args::{
+            container::UpdateArgs,
+            create::{ResourceFlags, UpdatableLimits},
+        },
+        failure::Failure,
     },
 };
 
@@ -46,6 +49,9 @@ pub fn apply(flags: &ResourceFlags, host: &mut HostConfig) -> Result<(), SpecErr
     }
     host.device_requests = (!requests.is_empty()).then_some(requests);
     host.device_cgroup_rules = (!flags.device_cgroup_rule.is_empty()).then(|| flags.device_cgroup_rule.clone());
+    if flags.kernel_memory.is_some() {
+        return Err(SpecError::unsupported("kernel-memory", "the kernel counts it with the rest: use --memory"));
+    }
     if let Some(value) = flags.memory_swappiness.filter(|value| *value != -1) {
         if !(0..=100).contains(&value) {
             return Err(SpecError::value("memory-swappiness", &value.to_string(), "expected 0 to 100"));
@@ -96,15 +102,15 @@ fn limits(flags: &UpdatableLimits, host: &mut HostConfig) -> Result<(), SpecErro
 /// The body of `POST /containers/{id}/update`.
 ///
 /// # Errors
-/// [`SpecError`], naming the flag and its value.
-pub fn update(args: &UpdateArgs) -> Result<HostConfig, SpecError> {
+/// The flag and its value.
+pub fn update(args: &UpdateArgs) -> Result<HostConfig, Failure> {
     let mut host = HostConfig::default();
     limits(&args.limits, &mut host)?;
     if let Some(policy) = &args.restart {
-        host.restart_policy = restart_policy(policy)?;
+        host.restart_policy = restart_policy(policy).map_err(SpecError::found_late)?;
     }
     if host == HostConfig::default() {
-        return Err(SpecError::conflict("memory", "you must say what to change, such as --memory or --restart"));
+        return Err(Failure::new("nothing to change was given").hint("such as --memory 1g or --restart always"));
     }
     Ok(host)
 }

@@ -69,7 +69,7 @@ impl BuildWorker {
         let platform = platform.map_err(|error| EngineError::InvalidParameter(error.to_string()))?;
         // An id, or the beginning of one, is no name at a registry.
         if !request.pull
-            && let Ok(image) = self.images().get(&request.reference).await
+            && let Ok(image) = self.images().get_for(&request.reference, platform.as_ref()).await
             && platform.as_ref().is_none_or(|platform| image.config.platform() == *platform)
         {
             return Ok(image);
@@ -308,6 +308,7 @@ impl Worker for BuildWorker {
             auth: credentials(&auth, reference.domain()),
             layers: caches::form(layers),
             by_digest: push == Push::Digest,
+            ..PushOptions::default()
         };
         let pushed = self.images().push(&reference, options, progress(report)).await.map_err(engine_error)?;
         Ok(pushed.digest.to_string())

@@ -55,8 +55,7 @@ impl Inner {
     ) -> Result<Created> {
         let warnings = check(&spec)?;
         self.choose_runtime(&mut spec)?;
-        let image = self.options.images.get(&spec.image).await?;
-        suits(&spec, &image)?;
+        let image = self.options.images.get_for(&spec.image, platform(&spec)?.as_ref()).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let effective = effective(&spec, &image.config.config, id, &host)?;
         // Wrong limits and profiles are told now, not at the first start.
@@ -202,26 +201,10 @@ fn storage_size(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
     Ok(size)
 }
 
-/// Whether an image that is here is for the platform that was asked for.
-fn suits(spec: &ContainerSpec, image: &hoist_image::Image) -> Result<()> {
-    let Some(wanted) = spec.platform.as_deref().filter(|wanted| !wanted.is_empty()) else { return Ok(()) };
-    let wanted: hoist_image::Platform =
-        wanted.parse().map_err(|error: hoist_image::PlatformError| EngineError::InvalidParameter(error.to_string()))?;
-    let config = &image.config;
-    let offered = hoist_image::Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone(),
-        ..wanted.clone()
-    };
-    if offered.os.is_empty() || wanted.suits(&offered).is_some() {
-        return Ok(());
-    }
-    Err(EngineError::Image(hoist_image::Error::NoPlatform {
-        reference: spec.image.clone(),
-        platform: wanted.to_string(),
-        offered: vec![offered.to_string()],
-    }))
+/// The platform that was asked for.
+fn platform(spec: &ContainerSpec) -> Result<Option<hoist_image::Platform>> {
+    let wanted = spec.platform.as_deref().filter(|wanted| !wanted.is_empty()).map(str::parse).transpose();
+    wanted.map_err(|error: hoist_image::PlatformError| EngineError::InvalidParameter(error.to_string()))
 }
 
 /// What can be seen to be wrong from the spec alone. Answers warnings.

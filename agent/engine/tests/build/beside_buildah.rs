@@ -205,7 +205,7 @@ pub fn buildah_makes_the_same_images() {
         nix::mount::mount(Some("tmpfs"), &place, Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>).unwrap();
         let archive = m.root().join("base.tar");
         let file = tokio::fs::File::create(&archive).await.unwrap();
-        engine.images().save(&["busybox".into()], file, hoist_image::SaveFormat::Docker).await.unwrap();
+        engine.images().save(&["busybox".into()], &[], file, hoist_image::SaveFormat::Docker).await.unwrap();
         let id = buildah(m.root(), &["pull", "-q", &format!("docker-archive:{}", archive.display())]);
         buildah(m.root(), &["tag", &id, "localhost/base"]);
         let mut wrong = Vec::new();

@@ -51,7 +51,7 @@ pub fn results_go_where_they_are_asked() {
         // An archive is no image of the engine's, until it is loaded.
         assert!(engine.images().get("out:1").await.is_err());
         let archive = tokio::fs::File::open(place.join("docker.tar")).await.unwrap();
-        engine.images().load(archive, std::sync::Arc::new(())).await.unwrap();
+        engine.images().load(archive, Vec::new(), std::sync::Arc::new(())).await.unwrap();
         assert_eq!(engine.images().get("out:1").await.unwrap().config.history.len(), 2);
         let mut unknown = request(&file, &dir);
         unknown.cache_to.push(CacheLocation { kind: "gha".into(), options: BTreeMap::new() });

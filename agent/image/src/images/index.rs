@@ -1,7 +1,7 @@
 //! Images for several platforms under one name, and what is said about them (attestations).
 //!
-//! Here a name stands for one image: this machine's, or else the first of the index. The index is kept beside it, under
-//! the name, with all that a push must send: its layers are compressed when it is made, so that its digest is final.
+//! The name of an index stands for this machine's image, or else the first. The index is kept beside it, under the name,
+//! with all that a push must send: its layers are compressed when it is made, so that its digest is final.
 
 use std::collections::BTreeMap;
 
@@ -66,9 +66,15 @@ pub(super) struct Prepared {
     pub pins: Vec<Pin>,
 }
 
+/// An index whose blobs are all here, and whose images are recorded.
+pub(super) struct FoundIndex {
+    pub descriptor: Descriptor,
+    pub members: Vec<IndexMember>,
+    pub extra: Vec<Descriptor>,
+}
+
 pub(super) struct Member {
     pub id: ImageId,
-    platform: Platform,
     chain: Vec<Digest>,
     pub portable: Portable,
     /// It was an image before.
@@ -87,60 +93,60 @@ impl Images {
         form: IndexForm,
     ) -> Result<(Image, Descriptor), Error> {
         let prepared = self.prepare_index(images, names, form).await?;
-        let host = Platform::host();
-        let suits = |member: &&Member| host.suits(&member.platform).is_some();
-        let chosen = prepared.members.iter().find(suits).or(prepared.members.first());
-        let primary = chosen.ok_or_else(|| Error::invalid("an index", "has no image"))?;
-        let (id, manifest) = (primary.id.clone(), primary.portable.descriptor.clone());
-        for name in names {
-            self.tag(&id.to_string(), name).await?;
+        let members = prepared.members.iter().map(|member| IndexMember {
+            id: member.id.clone(),
+            manifest: member.portable.descriptor.clone(),
+            chain: member.chain.clone(),
+        });
+        let extra = prepared.extra.iter().map(|(descriptor, _)| descriptor).chain(&prepared.own_layers).cloned();
+        let found =
+            FoundIndex { descriptor: prepared.descriptor.clone(), members: members.collect(), extra: extra.collect() };
+        let id = self.record_index(found, names).await?;
+        if names.is_empty() {
+            // Nobody could ask for the others.
+            let others: Vec<ImageId> = loose(&prepared).filter(|other| **other != id).cloned().collect();
+            self.forget_nameless(&others).await?;
         }
+        drop(prepared.pins);
+        self.sync_in_background();
+        let image = self.image(&self.inner.state.view(), &id)?;
+        Ok((image, prepared.descriptor))
+    }
+
+    /// Records an index whose images are recorded, under its names. Returns the image that the names stand for.
+    pub(super) async fn record_index(&self, found: FoundIndex, names: &[Reference]) -> Result<ImageId, Error> {
+        let FoundIndex { descriptor, members, extra } = found;
+        // The first of equals: the order of an index is its publisher's preference.
+        let best = members.iter().map(|member| self.rank(&member.id)).max();
+        let primary = members.iter().find(|member| Some(self.rank(&member.id)) == best);
+        let primary = primary.ok_or_else(|| Error::invalid("an index", "has no image"))?.id.clone();
         let record = IndexRecord {
-            descriptor: prepared.descriptor.clone(),
-            primary: id.clone(),
-            members: prepared
-                .members
-                .iter()
-                .map(|member| IndexMember {
-                    id: member.id.clone(),
-                    manifest: member.portable.descriptor.clone(),
-                    chain: member.chain.clone(),
-                })
-                .collect(),
-            extra: prepared
-                .extra
-                .iter()
-                .map(|(descriptor, _)| descriptor)
-                .chain(&prepared.own_layers)
-                .cloned()
-                .collect(),
+            descriptor,
+            primary: primary.clone(),
+            members,
+            extra,
             unsynced: Some(self.inner.epoch.clone()),
         };
-        let others: Vec<ImageId> = loose(&prepared).filter(|other| **other != id).cloned().collect();
         self.inner
             .state
             .update(|state| {
+                for member in &record.members {
+                    // Without a name yet, somebody may have pruned it.
+                    let image = state.images.get_mut(&member.id);
+                    let image = image.ok_or_else(|| Error::NotFound(member.id.to_string()))?;
+                    image.manifest = member.manifest.clone();
+                }
                 for name in names {
-                    state.indexes.insert(name.clone().with_default_tag().to_string(), record.clone());
-                }
-                if let Some(image) = state.images.get_mut(&id) {
-                    image.manifest = manifest;
-                    let digest = &prepared.descriptor.digest;
-                    image.digests.extend(names.iter().map(|name| name.with_digest(digest.clone()).to_string()));
-                }
-                for other in &others {
-                    // With a name it would be somebody's.
-                    if state.images.get(other).is_some_and(|i| i.names.is_empty() && i.digests.is_empty()) {
-                        state.images.remove(other);
+                    let name = name.clone().with_default_tag();
+                    for name in [name.to_string(), name.with_digest(record.descriptor.digest.clone()).to_string()] {
+                        state.call(&primary, &name);
+                        state.indexes.insert(name, record.clone());
                     }
                 }
                 Ok(())
             })
             .await?;
-        drop(prepared.pins);
-        self.sync_in_background();
-        let image = self.image(&self.inner.state.view(), &id)?;
-        Ok((image, prepared.descriptor))
+        Ok(primary)
     }
 
     /// Writes an index and its images as an OCI layout, and keeps none of it. Returns the first image's id and the
@@ -158,20 +164,30 @@ impl Images {
         let prepared = self.prepare_index(images, names, form).await?;
         let written = self.write_index(&prepared, names, writer).await;
         let unneeded: Vec<ImageId> = loose(&prepared).cloned().collect();
-        self.inner
-            .state
-            .update(|state| {
-                let named = |i: &crate::store::ImageRecord| !i.names.is_empty() || !i.digests.is_empty();
-                state.images.retain(|id, image| !unneeded.contains(id) || named(image));
-                Ok(())
-            })
-            .await?;
+        self.forget_nameless(&unneeded).await?;
         let first = prepared.members.first().map(|member| member.id.clone());
         let digest = prepared.descriptor.digest.clone();
         drop(prepared);
         self.collect().await?;
         written?;
         Ok((first.ok_or_else(|| Error::invalid("an index", "has no image"))?, digest))
+    }
+
+    async fn forget_nameless(&self, unneeded: &[ImageId]) -> Result<(), Error> {
+        self.inner
+            .state
+            .update(|state| {
+                // With a name, or as a further platform of one, it would be somebody's.
+                let further: Vec<ImageId> = state.further().into_iter().cloned().collect();
+                state.images.retain(|id, image| {
+                    !unneeded.contains(id)
+                        || !image.names.is_empty()
+                        || !image.digests.is_empty()
+                        || further.contains(id)
+                });
+                Ok(())
+            })
+            .await
     }
 
     async fn prepare_index(
@@ -217,7 +233,7 @@ impl Images {
             if !attestations.is_empty() {
                 notes.push(attest(&portable.descriptor.digest, &platform, names, &attestations, &mut extra)?);
             }
-            members.push(Member { id, platform, chain, portable, known });
+            members.push(Member { id, chain, portable, known });
         }
         // As BuildKit has it: the images first, then what is said about them.
         entries.extend(notes);

@@ -12,6 +12,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::SyncIoBridge;
 
 use super::export::OUT;
+use super::index::FoundIndex;
 use super::layers::Wanted;
 use super::pull::wanted_layers;
 use super::{Images, LoadedImage, blocking};
@@ -23,7 +24,7 @@ use crate::pipeline::{Compression, decompress};
 use crate::platform::Platform;
 use crate::progress::{Phase, Progress, PullEvent};
 use crate::reference::Reference;
-use crate::store::{Blobs, MAX_DOCUMENT, Pin, Pins};
+use crate::store::{Blobs, IndexMember, MAX_DOCUMENT, Pin, Pins};
 use crate::tarball::{EntryKind, TarError, TarReader};
 
 /// More files than that are no archive of images.
@@ -58,23 +59,37 @@ struct Contents {
 /// An image that was found, before it is recorded.
 struct Candidate {
     manifest: Manifest,
+    /// The manifest as the archive has it.
+    original: Option<Descriptor>,
     config: Vec<u8>,
+    platform: Platform,
     wanted: Vec<Wanted>,
+}
+
+/// What the archive has under some names: an image, or some of an index.
+struct Group {
+    images: Vec<Candidate>,
+    /// The index, and its blobs that no image has.
+    index: Option<(Descriptor, Vec<Descriptor>)>,
     names: Vec<Reference>,
 }
 
 impl Images {
-    /// Takes in all images of an archive (Docker's or OCI's, plain, gzip or zstd).
+    /// Takes in all images of an archive (Docker's or OCI's, plain, gzip or zstd); with platforms, only those for them.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`] for a name that has nothing for the platforms; what is wrong with the archive.
     pub async fn load(
         &self,
         reader: impl AsyncRead + Send + Unpin + 'static,
+        platforms: Vec<Platform>,
         progress: Arc<dyn Progress>,
     ) -> Result<Vec<LoadedImage>, Error> {
         let bridge = SyncIoBridge::new(reader);
         let (blobs, pins) = (self.inner.blobs.clone(), self.inner.pins.clone());
         let read = blocking(move || read(BufReader::with_capacity(OUT, bridge), &blobs, &pins, &*progress)).await;
         let result = match read {
-            Ok(contents) => self.take(&contents).await,
+            Ok(contents) => self.take(&contents, &platforms).await,
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -84,10 +99,15 @@ impl Images {
         result
     }
 
-    async fn take(&self, contents: &Contents) -> Result<Vec<LoadedImage>, Error> {
-        let candidates = match (contents.get("manifest.json"), contents.get("index.json")) {
+    async fn take(&self, contents: &Contents, platforms: &[Platform]) -> Result<Vec<LoadedImage>, Error> {
+        let layout = contents.get("index.json").map(|index| self.document::<Index>(index, "index.json")).transpose()?;
+        let mut groups = match (contents.get("manifest.json"), layout) {
+            // Docker's list knows of one platform of each name.
+            (_, Some(layout)) if layout.manifests.iter().any(|entry| media_type::is_index(&entry.media_type)) => {
+                self.oci_images(contents, &layout)?
+            }
             (Some(manifest), _) => self.docker_images(contents, manifest)?,
-            (None, Some(index)) => self.oci_images(contents, index)?,
+            (None, Some(layout)) => self.oci_images(contents, &layout)?,
             (None, None) => {
                 return Err(Error::invalid(
                     "the archive",
@@ -95,22 +115,41 @@ impl Images {
                 ));
             }
         };
-        let mut loaded = Vec::new();
-        for candidate in candidates {
-            let Candidate { manifest, config, wanted, names } = candidate;
-            let mut image = self.add_image(&manifest, &config, &wanted, names.first(), None).await?;
-            for name in names.iter().skip(1) {
-                self.tag(&image.id.to_string(), name).await?;
+        if !platforms.is_empty() {
+            for group in &mut groups {
+                group.only(platforms)?;
             }
-            image.repo_tags = names.iter().map(|n| n.clone().with_default_tag().familiar()).collect();
-            loaded.push(LoadedImage { id: image.id, names: image.repo_tags });
+        }
+        let mut loaded = Vec::new();
+        for Group { images, index, names } in groups {
+            let mut members = Vec::new();
+            let name = names.first().filter(|_| images.len() == 1);
+            for Candidate { manifest, original, config, wanted, .. } in &images {
+                let image = self.add_image(manifest, config, wanted, name, None).await?;
+                let chain = self.inner.state.view().images.get(&image.id).map(|i| i.chain.clone()).unwrap_or_default();
+                members.push(IndexMember { id: image.id, manifest: original.clone().unwrap_or(image.manifest), chain });
+            }
+            let Some(first) = members.first() else { continue };
+            let id = match index {
+                Some((descriptor, extra)) if members.len() > 1 || !extra.is_empty() => {
+                    self.record_index(FoundIndex { descriptor, members, extra }, &names).await?
+                }
+                _ => {
+                    for name in &names {
+                        self.tag(&first.id.to_string(), name).await?;
+                    }
+                    first.id.clone()
+                }
+            };
+            let names = names.into_iter().map(|name| name.with_default_tag().familiar()).collect();
+            loaded.push(LoadedImage { id, names });
         }
         Ok(loaded)
     }
 
-    fn docker_images(&self, contents: &Contents, manifest: &Stored) -> Result<Vec<Candidate>, Error> {
+    fn docker_images(&self, contents: &Contents, manifest: &Stored) -> Result<Vec<Group>, Error> {
         let images: Vec<DockerImage> = self.document(manifest, "manifest.json")?;
-        let mut candidates = Vec::new();
+        let mut groups = Vec::new();
         for image in images {
             let stored = contents.find(&image.config)?;
             let config_bytes = self.inner.blobs.read(&stored.digest)?;
@@ -134,9 +173,16 @@ impl Images {
             let manifest = self.original(contents, &manifest).unwrap_or(manifest);
             let names =
                 image.repo_tags.unwrap_or_default().iter().map(|n| Reference::parse(n)).collect::<Result<_, _>>()?;
-            candidates.push(Candidate { manifest, config: config_bytes, wanted, names });
+            let candidate = Candidate {
+                original: None,
+                platform: config.platform().normalised(),
+                config: config_bytes,
+                manifest,
+                wanted,
+            };
+            groups.push(Group { images: vec![candidate], index: None, names });
         }
-        Ok(candidates)
+        Ok(groups)
     }
 
     /// Newer archives also hold the manifest that the image came with: then it keeps its digest.
@@ -156,39 +202,25 @@ impl Images {
         })
     }
 
-    fn oci_images(&self, contents: &Contents, index: &Stored) -> Result<Vec<Candidate>, Error> {
-        let index: Index = self.document(index, "index.json")?;
-        let mut candidates: Vec<Candidate> = Vec::new();
+    fn oci_images(&self, contents: &Contents, index: &Index) -> Result<Vec<Group>, Error> {
+        let mut groups: Vec<(Digest, Group)> = Vec::new();
         for entry in &index.manifests {
             let name = name_of(entry);
-            let Some(manifest) = self.oci_manifest(contents, entry, 0)? else { continue };
-            if let Some(known) = candidates.iter_mut().find(|c| c.manifest == manifest) {
+            if let Some((_, known)) = groups.iter_mut().find(|(digest, _)| *digest == entry.digest) {
                 known.names.extend(name);
                 continue;
             }
-            let what = format!("manifest {}", entry.digest);
-            let missing = |digest: &Digest| Error::invalid(&what, format!("the archive lacks its blob {digest}"));
-            let config = contents.blob(&manifest.config.digest).ok_or_else(|| missing(&manifest.config.digest))?;
-            let config_bytes = self.inner.blobs.read(&config.digest)?;
-            let parsed = parse_config(&config_bytes, &what)?;
-            for layer in &manifest.layers {
-                let stored = contents.blob(&layer.digest).ok_or_else(|| missing(&layer.digest))?;
-                if stored.size != layer.size {
-                    return Err(Error::Size {
-                        what: format!("blob {}", layer.digest),
-                        expected: layer.size,
-                        actual: stored.size,
-                    });
-                }
+            let mut group = self.oci_group(contents, entry, 0)?;
+            if !group.images.is_empty() {
+                group.names.extend(name);
+                groups.push((entry.digest.clone(), group));
             }
-            let wanted = wanted_layers(&manifest, &parsed, &what)?;
-            candidates.push(Candidate { manifest, config: config_bytes, wanted, names: name.into_iter().collect() });
         }
-        Ok(candidates)
+        Ok(groups.into_iter().map(|(_, group)| group).collect())
     }
 
-    /// The manifest that an entry of an index leads to; `None` for what is no container image for this machine.
-    fn oci_manifest(&self, contents: &Contents, entry: &Descriptor, depth: usize) -> Result<Option<Manifest>, Error> {
+    /// What an entry of an index leads to; nothing for what is no container image.
+    fn oci_group(&self, contents: &Contents, entry: &Descriptor, depth: usize) -> Result<Group, Error> {
         let what = || format!("manifest {}", entry.digest);
         if entry.size > MAX_DOCUMENT || depth > 3 {
             return Err(Error::invalid(what(), "is too large, or an index within indexes"));
@@ -197,26 +229,91 @@ impl Images {
             return Err(Error::invalid(what(), "is not in the archive"));
         };
         let bytes = self.inner.blobs.read(&stored.digest)?;
-        match AnyManifest::parse(&bytes, Some(&entry.media_type))
-            .map_err(|source| Error::Manifest { what: what(), source })?
-        {
-            AnyManifest::Image(manifest) => Ok(Some(*manifest).filter(|m| media_type::is_config(&m.config.media_type))),
-            AnyManifest::Index(index) => {
-                // An archive may hold only some of an index's images.
-                let here = Index {
-                    manifests: index.manifests.iter().filter(|m| contents.blob(&m.digest).is_some()).cloned().collect(),
-                    ..index
-                };
-                match here.choose(&Platform::host()) {
-                    Some(chosen) => self.oci_manifest(contents, chosen, depth + 1),
-                    None => Err(Error::NoPlatform {
-                        reference: what(),
-                        platform: Platform::host().to_string(),
-                        offered: here.platforms(),
-                    }),
+        let parsed = AnyManifest::parse(&bytes, Some(&entry.media_type))
+            .map_err(|source| Error::Manifest { what: what(), source })?;
+        let mut group = Group { images: Vec::new(), index: None, names: Vec::new() };
+        let index = match parsed {
+            AnyManifest::Image(manifest) => {
+                if !is_attestation(entry) && media_type::is_config(&manifest.config.media_type) {
+                    group.images.push(self.candidate(contents, entry, *manifest)?);
+                }
+                return Ok(group);
+            }
+            AnyManifest::Index(index) => index,
+        };
+        let mut extra = Vec::new();
+        let mut missing = None;
+        for member in index.manifests.iter().filter(|member| !media_type::is_index(&member.media_type)) {
+            // An archive may hold only some of an index's images.
+            let Some(manifest) = self.manifest_here(contents, member) else { continue };
+            if is_attestation(member) {
+                let parts: Vec<Descriptor> = manifest.layers.into_iter().chain([manifest.config]).collect();
+                if parts.iter().all(|part| contents.blob(&part.digest).is_some()) {
+                    extra.extend(parts);
+                    extra.push(Descriptor::new(&member.media_type, member.digest.clone(), member.size));
+                }
+            } else if media_type::is_config(&manifest.config.media_type) {
+                match self.candidate(contents, member, manifest) {
+                    Ok(candidate) => group.images.push(candidate),
+                    Err(error) => missing = missing.or(Some(error)),
                 }
             }
         }
+        if group.images.is_empty() {
+            if let Some(error) = missing {
+                return Err(error);
+            }
+            // An index of indexes is taken for that of them which this machine would choose.
+            let here = Index {
+                manifests: index.manifests.into_iter().filter(|m| contents.blob(&m.digest).is_some()).collect(),
+                ..index
+            };
+            let inner = here
+                .choose(&Platform::host())
+                .or_else(|| here.manifests.iter().find(|member| media_type::is_index(&member.media_type)));
+            return match inner.filter(|member| media_type::is_index(&member.media_type)) {
+                Some(inner) => self.oci_group(contents, inner, depth + 1),
+                None => Err(Error::invalid(what(), "is an index of which no image is in the archive")),
+            };
+        }
+        let kind = index.media_type.as_deref().unwrap_or(&entry.media_type);
+        group.index = Some((Descriptor::new(kind, stored.digest.clone(), stored.size), extra));
+        Ok(group)
+    }
+
+    fn manifest_here(&self, contents: &Contents, entry: &Descriptor) -> Option<Manifest> {
+        let stored = contents.blob(&entry.digest).filter(|_| entry.size <= MAX_DOCUMENT)?;
+        match AnyManifest::parse(&self.inner.blobs.read(&stored.digest).ok()?, Some(&entry.media_type)) {
+            Ok(AnyManifest::Image(manifest)) => Some(*manifest),
+            _ => None,
+        }
+    }
+
+    /// An image whose blobs are all in the archive.
+    fn candidate(&self, contents: &Contents, entry: &Descriptor, manifest: Manifest) -> Result<Candidate, Error> {
+        let what = format!("manifest {}", entry.digest);
+        let missing = |digest: &Digest| Error::invalid(&what, format!("the archive lacks its blob {digest}"));
+        let config = contents.blob(&manifest.config.digest).ok_or_else(|| missing(&manifest.config.digest))?;
+        let config_bytes = self.inner.blobs.read(&config.digest)?;
+        let parsed = parse_config(&config_bytes, &what)?;
+        for layer in &manifest.layers {
+            let stored = contents.blob(&layer.digest).ok_or_else(|| missing(&layer.digest))?;
+            if stored.size != layer.size {
+                return Err(Error::Size {
+                    what: format!("blob {}", layer.digest),
+                    expected: layer.size,
+                    actual: stored.size,
+                });
+            }
+        }
+        let wanted = wanted_layers(&manifest, &parsed, &what)?;
+        Ok(Candidate {
+            original: Some(Descriptor::new(&entry.media_type, entry.digest.clone(), entry.size)),
+            platform: parsed.platform().normalised(),
+            config: config_bytes,
+            manifest,
+            wanted,
+        })
     }
 
     fn document<T: serde::de::DeserializeOwned>(&self, stored: &Stored, name: &str) -> Result<T, Error> {
@@ -224,6 +321,30 @@ impl Images {
         serde_json::from_slice(&bytes)
             .map_err(|source| Error::Malformed { what: format!("{name} in the archive"), source })
     }
+}
+
+impl Group {
+    /// Leaves only images for these platforms.
+    fn only(&mut self, platforms: &[Platform]) -> Result<(), Error> {
+        let offered: Vec<String> = self.images.iter().map(|image| image.platform.to_string()).collect();
+        self.images.retain(|image| platforms.iter().any(|wanted| wanted.clone().normalised() == image.platform));
+        if self.images.is_empty() {
+            let name = self.names.first().map_or_else(|| "an image of the archive".to_owned(), Reference::familiar);
+            let wanted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+            return Err(Error::NoPlatform { reference: name, platform: wanted.join(", "), offered });
+        }
+        // What is said about an image that is not taken is of no use.
+        if let Some((_, extra)) = &mut self.index {
+            extra.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry of an index is what somebody says about another.
+fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key("vnd.docker.reference.type")
+        || entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
 }
 
 impl Contents {

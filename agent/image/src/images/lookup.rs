@@ -76,6 +76,11 @@ impl Images {
         self.image(&state, found.id())
     }
 
+    /// What is here of an image's names, each platform for itself.
+    pub async fn variants_of(&self, id: &ImageId) -> Result<Vec<super::Variant>, Error> {
+        self.variants(&self.inner.state.view(), id)
+    }
+
     /// The image of a record.
     pub(super) fn image(&self, state: &State, id: &ImageId) -> Result<Image, Error> {
         let record = state.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
@@ -113,7 +118,8 @@ impl Images {
             *users.entry(chain).or_default() += 1;
         }
         let mut list = Vec::new();
-        for (id, record) in &state.images {
+        let further = state.further();
+        for (id, record) in state.images.iter().filter(|(id, _)| !further.contains(id)) {
             let config = self.config(id)?;
             let made = config.created_at();
             let time = made.unwrap_or_default();
@@ -145,6 +151,7 @@ impl Images {
                 shared_size: size(true),
                 parent: record.parent.clone(),
                 labels: config.config.labels.clone(),
+                variants: self.variants(&state, id)?,
             });
         }
         list.sort_by(|a, b| {

@@ -1,6 +1,6 @@
 //! Names come and go: tag, remove, prune.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use super::lookup::{Found, familiar, find, has_label};
 use super::{ContainerUse, Images, PruneOptions, PruneReport, RemoveOptions, Removed};
@@ -30,16 +30,7 @@ impl Images {
                     Some(index) => drop(state.indexes.insert(name.clone(), index)),
                     None => drop(state.indexes.remove(&name)),
                 }
-                for (other, record) in &mut state.images {
-                    if *other != id {
-                        record.names.remove(&name);
-                    }
-                }
-                if let Some(record) = state.images.get_mut(&id)
-                    && record.names.insert(name)
-                {
-                    record.last_tagged = Some(Timestamp::now());
-                }
+                state.call(&id, &name);
                 Ok(())
             })
             .await
@@ -47,7 +38,20 @@ impl Images {
 
     /// Takes a name away, and the image with its last one. By id all names go, if nothing stands against it.
     pub async fn remove(&self, name_or_id: &str, options: RemoveOptions) -> Result<Vec<Removed>, Error> {
-        let removed = self.inner.state.update(|state| remove(state, name_or_id, &options)).await?;
+        let removed = self
+            .inner
+            .state
+            .update(|state| {
+                let found = find(state, name_or_id)?;
+                let all = self.of_platforms(state, name_or_id, &found, &[])?;
+                let chosen = self.of_platforms(state, name_or_id, &found, &options.platforms)?;
+                if chosen.len() == all.len() {
+                    remove(state, name_or_id, &options)
+                } else {
+                    remove_platforms(state, &chosen, &options, |id| self.rank(id))
+                }
+            })
+            .await?;
         if removed.iter().any(|r| matches!(r, Removed::Deleted(_))) {
             self.collect().await?;
         }
@@ -58,9 +62,11 @@ impl Images {
     pub async fn prune(&self, options: PruneOptions) -> Result<PruneReport, Error> {
         let state = self.inner.state.view();
         let mut doomed = Vec::new();
-        for (id, record) in &state.images {
+        let further = state.further();
+        for (id, record) in state.images.iter().filter(|(id, _)| !further.contains(id)) {
             let config = self.config(id)?;
-            let used = options.used_by.iter().any(|u| u.image == *id);
+            let family = family(&state, &record.names);
+            let used = options.used_by.iter().any(|u| u.image == *id || family.contains(&u.image));
             let wanted = options.label.iter().all(|l| has_label(&config, l))
                 && !options.label_not.iter().any(|l| has_label(&config, l));
             let old = options.until.is_none_or(|until| config.created_at().unwrap_or_default() < until);
@@ -83,8 +89,10 @@ impl Images {
                         {
                             return true;
                         }
-                        removed.extend(record.names.iter().chain(&record.digests).map(|name| untagged(name, id)));
+                        let names: Vec<String> = record.names.iter().chain(&record.digests).cloned().collect();
+                        removed.extend(names.iter().map(|name| untagged(name, id)));
                         removed.extend(delete(state, id));
+                        drop_further(state, &names, &options.used_by, &mut removed);
                         false
                     });
                     if doomed.len() == before {
@@ -105,14 +113,18 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
     let users: Vec<&ContainerUse> = options.used_by.iter().filter(|u| u.image == id).collect();
     let record = state.images.get(&id).ok_or_else(|| Error::NotFound(text.to_owned()))?;
     let mut removed = Vec::new();
+    let mut gone: Vec<String> = Vec::new();
     match &found {
         Found::Name(_, name) => {
+            let family = family(state, [name]);
             let last = if name.contains('@') {
                 record.names.is_empty() && record.digests.len() == 1
             } else {
                 record.names.len() == 1
             };
             if last {
+                let users: Vec<&ContainerUse> =
+                    options.used_by.iter().filter(|u| u.image == id || family.contains(&u.image)).collect();
                 refuse_in_use(&users, options.force, |user| {
                     format!(
                         "unable to remove repository reference {:?} (must force) - container {} is using its referenced image {}",
@@ -127,16 +139,19 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
             record.names.remove(name);
             record.digests.remove(name);
             removed.push(untagged(name, &id));
+            gone.push(name.clone());
             // With a repository's last tag its digests go too.
             if !record.names.iter().any(|n| repository_of(n) == repository) && !name.contains('@') {
-                let gone: Vec<String> =
+                let digests: Vec<String> =
                     record.digests.iter().filter(|d| repository_of(d) == repository).cloned().collect();
-                for digest in gone {
+                for digest in digests {
                     record.digests.remove(&digest);
                     removed.push(untagged(&digest, &id));
+                    gone.push(digest);
                 }
             }
             if !(record.names.is_empty() && record.digests.is_empty()) {
+                drop_further(state, &gone, &options.used_by, &mut removed);
                 return Ok(removed);
             }
         }
@@ -169,7 +184,8 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
                     id.short()
                 )));
             }
-            removed.extend(record.names.iter().chain(&record.digests).map(|name| untagged(name, &id)));
+            gone.extend(record.names.iter().chain(&record.digests).cloned());
+            removed.extend(gone.iter().map(|name| untagged(name, &id)));
         }
     }
     if state.images.values().any(|i| i.parent.as_ref() == Some(&id)) || users.iter().any(|u| u.running) {
@@ -178,14 +194,70 @@ fn remove(state: &mut State, text: &str, options: &RemoveOptions) -> Result<Vec<
             record.names.clear();
             record.digests.clear();
         }
+        drop_further(state, &gone, &options.used_by, &mut removed);
         return Ok(removed);
     }
     let parent = state.images.get(&id).and_then(|i| i.parent.clone());
+    if matches!(found, Found::Name(..)) && state.further().contains(&id) {
+        // Another name has it as one of its platforms.
+        drop_further(state, &gone, &options.used_by, &mut removed);
+        return Ok(removed);
+    }
     removed.extend(delete(state, &id));
+    drop_further(state, &gone, &options.used_by, &mut removed);
+    state.leave_indexes(std::slice::from_ref(&id), |_| 0);
     if !options.no_prune {
         prune_parents(state, parent, &options.used_by, &mut removed);
     }
     Ok(removed)
+}
+
+/// Removes some of a name's platforms; a name that one of them had goes to the best of what is left.
+fn remove_platforms(
+    state: &mut State,
+    chosen: &[ImageId],
+    options: &RemoveOptions,
+    rank: impl Fn(&ImageId) -> u32,
+) -> Result<Vec<Removed>, Error> {
+    for id in chosen {
+        let users: Vec<&ContainerUse> = options.used_by.iter().filter(|u| u.image == *id).collect();
+        let force = options.force && !users.iter().any(|user| user.running);
+        refuse_in_use(&users, force, |user| {
+            let must = if user.running { "cannot be forced" } else { "must be forced" };
+            let by = if user.running { "running" } else { "stopped" };
+            format!(
+                "unable to delete {} ({must}) - image is being used by {by} container {}",
+                id.short(),
+                short(&user.container)
+            )
+        })?;
+    }
+    state.leave_indexes(chosen, rank);
+    let mut removed = Vec::new();
+    for id in chosen {
+        let child = state.images.values().any(|i| i.parent.as_ref() == Some(id));
+        // Another name may mean this image alone.
+        if !child && state.images.get(id).is_some_and(|i| i.names.is_empty() && i.digests.is_empty()) {
+            removed.extend(delete(state, id));
+        }
+    }
+    Ok(removed)
+}
+
+/// The images that are here under these names.
+fn family<'n>(state: &State, names: impl IntoIterator<Item = &'n String>) -> BTreeSet<ImageId> {
+    let indexes = names.into_iter().filter_map(|name| state.index(name));
+    indexes.flat_map(|index| &index.members).map(|member| member.id.clone()).collect()
+}
+
+/// Removes what was here only as further platforms of names that are gone, unless a container needs it.
+fn drop_further(state: &mut State, gone: &[String], used_by: &[ContainerUse], removed: &mut Vec<Removed>) {
+    for id in state.forget_indexes(gone) {
+        let child = state.images.values().any(|i| i.parent.as_ref() == Some(&id));
+        if !child && !used_by.iter().any(|user| user.image == id) {
+            removed.extend(delete(state, &id));
+        }
+    }
 }
 
 fn refuse_in_use(users: &[&ContainerUse], force: bool, message: impl Fn(&ContainerUse) -> String) -> Result<(), Error> {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::layers::Wanted;
 use super::lookup::find_name;
 use super::{Image, Images, PullOptions, PullPolicy};
@@ -15,7 +13,7 @@ use crate::platform::Platform;
 use crate::progress::{Progress, PullEvent};
 use crate::reference::Reference;
 use crate::registry::{Document, Repository, Step, Tail, download};
-use crate::store::{ImageRecord, MAX_DOCUMENT, Pin};
+use crate::store::{ImageRecord, MAX_DOCUMENT, Origin, Pin};
 
 /// What a name at a registry stands for, once the platform is chosen.
 struct Resolved {
@@ -37,7 +35,7 @@ impl Images {
         let reference = reference.clone().with_default_tag();
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         if options.policy != PullPolicy::Always
-            && let Some(image) = self.have(&reference, options.platform.as_ref())?
+            && let Some(image) = self.have(&reference, options.platform.as_ref()).await?
             && options.id.as_ref().is_none_or(|id| image.id == *id)
         {
             return Ok(image);
@@ -123,11 +121,15 @@ impl Images {
     }
 
     /// The image of that name, if it is here and for the wanted platform.
-    fn have(&self, reference: &Reference, platform: Option<&Platform>) -> Result<Option<Image>, Error> {
+    async fn have(&self, reference: &Reference, platform: Option<&Platform>) -> Result<Option<Image>, Error> {
         let state = self.inner.state.view();
-        let Some(found) = find_name(&state, reference) else { return Ok(None) };
-        let image = self.image(&state, found.id())?;
-        Ok(Some(image).filter(|i| platform.is_none_or(|p| p.suits(&i.config.platform()).is_some())))
+        if find_name(&state, reference).is_none() {
+            return Ok(None);
+        }
+        match self.get_for(&reference.to_string(), platform).await {
+            Err(Error::NoPlatform { .. }) => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// What a name stands for at its registry, and for which platforms there are images.
@@ -233,35 +235,32 @@ impl Images {
             unsynced: Some(self.inner.epoch.clone()),
         };
         let name = reference.tag().filter(|_| reference.digest().is_none()).map(|_| reference.to_string());
-        self.record(id.clone(), record, name, Some(reference.with_digest(top.digest.clone()).to_string())).await?;
+        let exact = reference.with_digest(top.digest.clone()).to_string();
+        let chosen = top.digest != record.manifest.digest;
+        let origin = chosen.then(|| {
+            let kind = top.media_type.as_deref().unwrap_or(media_type::OCI_INDEX);
+            Origin { name: exact.clone(), index: Descriptor::new(kind, top.digest.clone(), top.bytes.len() as u64) }
+        });
+        self.record(id.clone(), record, name.into_iter().chain([exact]), origin.as_ref()).await?;
         drop((held.pins, documents));
         Ok((id, top.digest))
     }
 
-    /// Writes an image into the records, and gives it a name that may have been another image's.
+    /// Writes an image into the records, and gives it names that may have been another image's.
     pub(super) async fn record(
         &self,
         id: ImageId,
         record: ImageRecord,
-        name: Option<String>,
-        digest: Option<String>,
+        names: impl IntoIterator<Item = String>,
+        origin: Option<&Origin>,
     ) -> Result<(), Error> {
         self.inner
             .state
             .update(|state| {
-                if let Some(name) = &name {
-                    state.indexes.remove(name);
-                    for (_, other) in state.images.iter_mut().filter(|(other, _)| **other != id) {
-                        other.names.remove(name);
-                    }
+                state.images.entry(id.clone()).or_insert(record);
+                for name in names {
+                    state.give(&id, &name, origin, |other| self.rank(other));
                 }
-                let known = state.images.entry(id).or_insert(record);
-                if let Some(name) = name
-                    && known.names.insert(name)
-                {
-                    known.last_tagged = Some(Timestamp::now());
-                }
-                known.digests.extend(digest);
                 Ok(())
             })
             .await

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::export::OUT;
+use super::gather::{Gathered, Gathering};
 use super::lookup::{familiar, find_name};
+use super::save::Portable;
 use super::{Images, PushOptions, Pushed, blocking};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -14,7 +16,7 @@ use crate::manifest::{Descriptor, Manifest, media_type};
 use crate::progress::{Phase, Progress, PullEvent};
 use crate::reference::Reference;
 use crate::registry::{Repository, Uploaded};
-use crate::store::{IndexRecord, Pin};
+use crate::store::Pin;
 
 impl Images {
     /// Pushes the image of that name to its registry.
@@ -30,7 +32,8 @@ impl Images {
         };
         let state = self.inner.state.view();
         let found = find_name(&state, &reference).ok_or_else(|| Error::NotFound(reference.familiar()))?;
-        let id = found.id().clone();
+        let wanted = self.of_platforms(&state, &reference.familiar(), &found, options.platform.as_slice())?;
+        let id = wanted.first().unwrap_or(found.id()).clone();
         let repository = self.inner.registries.repository(&reference, options.auth, true).await?;
         progress.report(PullEvent::line(format!("The push refers to repository [{}]", reference.name())));
         // Another repository of the same registry that has this image can lend its blobs.
@@ -40,9 +43,14 @@ impl Images {
             .filter_map(|n| Reference::parse(n).ok())
             .find(|r| r.domain() == reference.domain() && r.path() != reference.path());
         let from = lender.as_ref().map(Reference::path);
-        if let Some(index) = state.index(&reference.to_string()) {
+        // Of an index of which only this machine's image is here, that is what is pushed.
+        if options.platform.is_none()
+            && let Some(index) = state.index(&reference.to_string())
+            && (wanted.len() > 1 || self.is_whole(index)?)
+        {
             let tag = Some(tag).filter(|_| !options.by_digest);
-            return self.push_index(&repository, index, tag, from, &progress).await;
+            let gathered = self.gather(index, &wanted, Gathering::Whole).await?;
+            return self.push_index(&repository, gathered, tag, from, &progress).await;
         }
         let _whole = self.ensure_blobs(&id).await?;
         let original = self.portable(&state, &id)?;
@@ -71,7 +79,8 @@ impl Images {
         self.inner
             .state
             .update(|state| {
-                if let Some(record) = state.images.get_mut(&id) {
+                let further = state.further().contains(&id);
+                if let Some(record) = state.images.get_mut(&id).filter(|_| !further) {
                     record.digests.insert(name);
                     record.manifest = descriptor;
                 }
@@ -89,40 +98,28 @@ impl Images {
     async fn push_index(
         &self,
         repository: &Repository,
-        index: &IndexRecord,
+        gathered: Gathered,
         tag: Option<&str>,
         from: Option<&str>,
         progress: &Arc<dyn Progress>,
     ) -> Result<Pushed, Error> {
-        let read = |descriptor: &Descriptor| self.inner.blobs.read(&descriptor.digest);
-        let mut pins: Vec<Pin> = Vec::new();
-        for member in &index.members {
-            let bytes = read(&member.manifest)?;
-            let manifest: Manifest = serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Malformed { what: format!("manifest {}", member.manifest.digest), source })?;
-            let parts = manifest.layers.iter().chain([&manifest.config]);
-            pins.extend(parts.map(|blob| self.inner.pins.pin(&blob.digest)));
-            if let Some(gone) = manifest.layers.iter().find(|layer| self.inner.blobs.size(&layer.digest).is_none()) {
-                let message = format!("lacks the blob {} of its image {}: build it again", gone.digest, member.id);
-                return Err(Error::invalid(repository.reference().familiar(), message));
-            }
-            self.push_blobs(repository, &manifest, from, progress).await?;
-            repository
-                .upload_manifest(&member.manifest.digest.to_string(), &member.manifest.media_type, &bytes)
-                .await?;
+        for (_, Portable { manifest, bytes, descriptor }) in &gathered.images {
+            self.push_blobs(repository, manifest, from, progress).await?;
+            repository.upload_manifest(&descriptor.digest.to_string(), &descriptor.media_type, bytes).await?;
         }
-        for blob in &index.extra {
+        for blob in &gathered.extra {
             if media_type::is_manifest(&blob.media_type) {
-                repository.upload_manifest(&blob.digest.to_string(), &blob.media_type, &read(blob)?).await?;
+                repository
+                    .upload_manifest(&blob.digest.to_string(), &blob.media_type, &self.inner.blobs.read(&blob.digest)?)
+                    .await?;
             } else {
                 let path = self.inner.blobs.path(&blob.digest);
                 repository.upload_blob(&blob.digest, blob.size, &path, from, &|_| ()).await?;
             }
         }
-        let bytes = read(&index.descriptor)?;
-        let (digest, size) = (index.descriptor.digest.clone(), index.descriptor.size);
+        let Descriptor { media_type, digest, size, .. } = gathered.descriptor.clone();
         let place = tag.map_or_else(|| digest.to_string(), str::to_owned);
-        repository.upload_manifest(&place, &index.descriptor.media_type, &bytes).await?;
+        repository.upload_manifest(&place, &media_type, &gathered.bytes).await?;
         progress.report(PullEvent::line(format!("{place}: digest: {digest} size: {size}")));
         Ok(Pushed { digest, size })
     }

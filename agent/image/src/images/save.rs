@@ -8,14 +8,16 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::SyncIoBridge;
 
 use super::export::OUT;
+use super::gather::Gathering;
 use super::index::{Member, Prepared};
 use super::lookup::{Found, find};
 use super::{Images, LayerForm, SaveFormat, blocking};
 use crate::digest::{Digest, ImageId};
 use crate::error::Error;
 use crate::manifest::{AnyManifest, Descriptor, Index, Manifest, media_type};
+use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Blobs, Pin, State};
+use crate::store::{Blobs, IndexRecord, State};
 use crate::tarball::{Entry, EntryKind, TarWriter};
 
 /// A line of Docker's `manifest.json`.
@@ -27,6 +29,14 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
+/// Images that are written under the same names.
+struct Wanted {
+    images: Vec<ImageId>,
+    /// The index that they are of, if it is written, too.
+    index: Option<IndexRecord>,
+    names: BTreeSet<String>,
+}
+
 /// A manifest whose blobs are all here.
 pub(super) struct Portable {
     pub manifest: Manifest,
@@ -35,21 +45,50 @@ pub(super) struct Portable {
 }
 
 impl Images {
-    /// Writes images into one archive. A name without tag means all tags that it has.
+    /// Writes images into one archive. A name without tag means all tags that it has. Of a name's images those for these
+    /// platforms are written; all that are here when there are none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoPlatform`]; those of the writer.
     pub async fn save(
         &self,
         names: &[String],
+        platforms: &[Platform],
         writer: impl AsyncWrite + Send + Unpin + 'static,
         format: SaveFormat,
     ) -> Result<(), Error> {
         let state = self.inner.state.view();
-        let mut wanted: BTreeMap<ImageId, BTreeSet<String>> = BTreeMap::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
         for text in names {
-            for (id, name) in named(&state, text)? {
-                wanted.entry(id).or_default().extend(name);
+            for found in named(&state, text)? {
+                let images = self.of_platforms(&state, text, &found, platforms)?;
+                let (index, name) = match &found {
+                    Found::Name(_, name) => (state.index(name).cloned(), Some(name.clone())),
+                    Found::Id(_) => (None, None),
+                };
+                let index = index.filter(|index| images.len() > 1 || platforms.is_empty() && !index.extra.is_empty());
+                let names = name.filter(|name| !name.contains('@'));
+                match wanted.iter_mut().find(|known| known.images == images && known.index == index) {
+                    Some(known) => known.names.extend(names),
+                    None => wanted.push(Wanted { images, index, names: names.into_iter().collect() }),
+                }
             }
         }
         self.write_archive(wanted, writer, format, LayerForm::default()).await
+    }
+
+    /// Whether all that a save of these would write is here, said before the first byte.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoPlatform`].
+    pub async fn can_save(&self, names: &[String], platforms: &[Platform]) -> Result<(), Error> {
+        let state = self.inner.state.view();
+        for text in names {
+            for found in named(&state, text)? {
+                self.of_platforms(&state, text, &found, platforms)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes one image into an archive that calls it by these names, whatever it is called here.
@@ -61,12 +100,13 @@ impl Images {
         (format, layers): (SaveFormat, LayerForm),
     ) -> Result<(), Error> {
         let names = names.iter().map(|name| name.clone().with_default_tag().to_string()).collect();
-        self.write_archive(BTreeMap::from([(id.clone(), names)]), writer, format, layers).await
+        let wanted = Wanted { images: vec![id.clone()], index: None, names };
+        self.write_archive(vec![wanted], writer, format, layers).await
     }
 
     async fn write_archive(
         &self,
-        wanted: BTreeMap<ImageId, BTreeSet<String>>,
+        wanted: Vec<Wanted>,
         writer: impl AsyncWrite + Send + Unpin + 'static,
         format: SaveFormat,
         form: LayerForm,
@@ -81,49 +121,40 @@ impl Images {
         let mut docker = Vec::new();
         let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
         let mut documents: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
-        let mut pins: Vec<Pin> = Vec::new();
-        for (id, names) in &wanted {
-            pins.extend(self.ensure_blobs(id).await?);
-            let mut portable = self.portable(&state, id)?;
-            if form.compression.is_some() {
-                let mut layers = Vec::new();
-                for layer in &portable.manifest.layers {
-                    let (layer, pin) = self.in_form(layer, form).await?;
-                    pins.extend(pin);
-                    layers.push(layer);
-                }
-                portable = self.with_layers(&portable.manifest, layers)?;
-            }
-            let place = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
-            for blob in portable.manifest.layers.iter().chain([&portable.manifest.config]) {
-                pins.push(self.inner.pins.pin(&blob.digest));
-                blobs.insert(blob.digest.clone(), blob.size);
-            }
-            docker.push(DockerImage {
-                config: place(id),
-                repo_tags: Some(names.iter().map(|n| super::lookup::familiar(n)).collect::<Vec<_>>())
-                    .filter(|n| !n.is_empty()),
-                layers: portable.manifest.layers.iter().map(|l| place(&l.digest)).collect(),
-            });
-            let entry = |name: Option<&String>| {
-                let mut descriptor = portable.descriptor.clone();
-                descriptor.platform = self.config(id).ok().map(|c| c.platform());
-                if let Some(name) = name {
-                    descriptor.annotations.insert("io.containerd.image.name".into(), name.clone());
-                    let tag = Reference::parse(name).ok().and_then(|r| r.tag().map(str::to_owned));
-                    descriptor.annotations.extend(tag.map(|t| ("org.opencontainers.image.ref.name".to_owned(), t)));
-                }
-                descriptor
+        let mut kept = Vec::new();
+        for Wanted { images, index: of, names } in &wanted {
+            let Some(first) = images.first() else { continue };
+            let gathered = match of {
+                Some(of) => self.gather(of, images, Gathering::Partly).await?,
+                None => self.gather_image(&state, first, form).await?,
             };
+            // What tools see that know of one platform only.
+            let shown = gathered.images.iter().filter(|(id, _)| id == first);
+            docker.extend(
+                shown.map(|(id, portable)| DockerImage {
+                    config: place(id),
+                    repo_tags: Some(names.iter().map(|n| super::lookup::familiar(n)).collect::<Vec<_>>())
+                        .filter(|n| !n.is_empty()),
+                    layers: portable.manifest.layers.iter().map(|l| place(&l.digest)).collect(),
+                }),
+            );
+            let entry = |name: Option<&String>| entry(&gathered.descriptor, name.map(String::as_str));
             if names.is_empty() {
                 index.manifests.push(entry(None));
             }
             index.manifests.extend(names.iter().map(|n| entry(Some(n))));
-            documents.insert(portable.descriptor.digest.clone(), portable.bytes);
+            for (_, Portable { manifest, bytes, descriptor }) in &gathered.images {
+                let parts = manifest.layers.iter().chain([&manifest.config]);
+                blobs.extend(parts.map(|blob| (blob.digest.clone(), blob.size)));
+                documents.insert(descriptor.digest.clone(), bytes.clone());
+            }
+            blobs.extend(gathered.extra.iter().map(|blob| (blob.digest.clone(), blob.size)));
+            documents.insert(gathered.descriptor.digest.clone(), gathered.bytes.clone());
+            kept.push(gathered);
         }
         let docker = Some(docker).filter(|_| format == SaveFormat::Docker);
         let written = self.write_layout(index, documents, blobs, docker, writer).await;
-        drop(pins);
+        drop(kept);
         written
     }
 
@@ -145,17 +176,14 @@ impl Images {
             let parts = portable.manifest.layers.iter().chain([&portable.manifest.config]);
             blobs.extend(parts.map(|blob| (blob.digest.clone(), blob.size)));
         }
-        let entry = |name: Option<&Reference>| {
-            let mut descriptor = prepared.descriptor.clone();
-            if let Some(name) = name.map(|name| name.clone().with_default_tag()) {
-                descriptor.annotations.insert("io.containerd.image.name".into(), name.to_string());
-                let tag = name.tag().map(str::to_owned);
-                descriptor.annotations.extend(tag.map(|t| ("org.opencontainers.image.ref.name".to_owned(), t)));
-            }
-            descriptor
-        };
-        let manifests =
-            if names.is_empty() { vec![entry(None)] } else { names.iter().map(|name| entry(Some(name))).collect() };
+        let mut manifests = Vec::new();
+        for name in names {
+            let name = name.clone().with_default_tag().to_string();
+            manifests.push(entry(&prepared.descriptor, Some(&name)));
+        }
+        if names.is_empty() {
+            manifests.push(entry(&prepared.descriptor, None));
+        }
         let index = Index {
             schema_version: 2,
             media_type: Some(media_type::OCI_INDEX.into()),
@@ -180,7 +208,7 @@ impl Images {
             let mut out = Out { tar: TarWriter::new(BufWriter::with_capacity(OUT, bridge)), store };
             out.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
             for (digest, bytes) in &documents {
-                out.file(&format!("blobs/{}/{}", digest.algorithm().name(), digest.hex()), bytes)?;
+                out.file(&place(digest), bytes)?;
             }
             for (digest, size) in &blobs {
                 out.blob(digest, *size)?;
@@ -198,16 +226,22 @@ impl Images {
     /// The image's own manifest if all its blobs are here, else one of the blobs that are.
     pub(super) fn portable(&self, state: &State, id: &ImageId) -> Result<Portable, Error> {
         let record = state.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
-        let bytes = self.inner.blobs.read(&record.manifest.digest)?;
+        self.portable_as(state, id, &record.manifest)
+    }
+
+    /// The same with a manifest that is not the one that the image has by itself.
+    pub(super) fn portable_as(&self, state: &State, id: &ImageId, descriptor: &Descriptor) -> Result<Portable, Error> {
+        let record = state.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let bytes = self.inner.blobs.read(&descriptor.digest)?;
         let what = || format!("image {id}");
-        let manifest = match AnyManifest::parse(&bytes, Some(&record.manifest.media_type))
+        let manifest = match AnyManifest::parse(&bytes, Some(&descriptor.media_type))
             .map_err(|source| Error::Manifest { what: what(), source })?
         {
             AnyManifest::Image(manifest) => *manifest,
             AnyManifest::Index(_) => return Err(Error::invalid(what(), "has an index as its manifest")),
         };
         if manifest.layers.iter().all(|l| self.inner.blobs.size(&l.digest) == Some(l.size)) {
-            return Ok(Portable { manifest, bytes, descriptor: record.manifest.clone() });
+            return Ok(Portable { manifest, bytes, descriptor: descriptor.clone() });
         }
         let layers = record.chain.iter().map(|chain| state.layers.get(chain).map(|l| l.blob.clone()));
         let layers = layers.collect::<Option<Vec<_>>>().ok_or_else(|| Error::invalid(what(), "lacks a layer"))?;
@@ -244,8 +278,8 @@ pub(super) fn of_family(mut layer: Descriptor, oci: bool) -> Descriptor {
     layer
 }
 
-/// The images that a text means, with the names to save them under.
-fn named(state: &State, text: &str) -> Result<Vec<(ImageId, Option<String>)>, Error> {
+/// The images that a text means, by the names to save them under.
+fn named(state: &State, text: &str) -> Result<Vec<Found>, Error> {
     let bare = Reference::parse(text).ok().filter(|r| r.tag().is_none() && r.digest().is_none());
     if let Some(reference) = bare {
         let prefix = format!("{}:", reference.name());
@@ -254,17 +288,30 @@ fn named(state: &State, text: &str) -> Result<Vec<(ImageId, Option<String>)>, Er
                 .names
                 .iter()
                 .filter(|n| n.strip_prefix(&prefix).is_some_and(|tag| !tag.contains('/')))
-                .map(|n| (id.clone(), Some(n.clone())))
+                .map(|n| Found::Name(id.clone(), n.clone()))
         });
         let tags: Vec<_> = tags.collect();
         if !tags.is_empty() {
             return Ok(tags);
         }
     }
-    Ok(match find(state, text)? {
-        Found::Name(id, name) => vec![(id, Some(name).filter(|n| !n.contains('@')))],
-        Found::Id(id) => vec![(id, None)],
-    })
+    Ok(vec![find(state, text)?])
+}
+
+/// Where a layout has a blob.
+fn place(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
+
+/// A line of a layout's index, for a name with its tag.
+fn entry(descriptor: &Descriptor, name: Option<&str>) -> Descriptor {
+    let mut descriptor = descriptor.clone();
+    if let Some(name) = name {
+        descriptor.annotations.insert("io.containerd.image.name".into(), name.to_owned());
+        let tag = Reference::parse(name).ok().and_then(|r| r.tag().map(str::to_owned));
+        descriptor.annotations.extend(tag.map(|t| ("org.opencontainers.image.ref.name".to_owned(), t)));
+    }
+    descriptor
 }
 
 fn write_error(source: std::io::Error) -> Error {
@@ -293,6 +340,6 @@ impl<W: Write> Out<W> {
 
     fn blob(&mut self, digest: &Digest, size: u64) -> Result<(), Error> {
         let mut file = self.store.open_blob(digest)?;
-        self.entry(&format!("blobs/{}/{}", digest.algorithm().name(), digest.hex()), size, &mut file)
+        self.entry(&place(digest), size, &mut file)
     }
 }

@@ -123,6 +123,8 @@ pub struct PushOptions {
     pub layers: super::LayerForm,
     /// The manifest is put under its digest: the registry gets no tag.
     pub by_digest: bool,
+    /// Only the image for this platform, as an image; all that are here when `None`.
+    pub platform: Option<Platform>,
 }
 
 /// What a push left at the registry.
@@ -180,6 +182,23 @@ pub struct ImageSummary {
     pub parent: Option<ImageId>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The image itself, and its name's further platforms.
+    pub variants: Vec<Variant>,
+}
+
+/// What is here of a name for one platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The digest of the configuration.
+    pub id: ImageId,
+    /// What it is for.
+    pub platform: Platform,
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// Bytes of its manifest, configuration and layers as they were fetched.
+    pub content: u64,
+    /// Bytes of its layers, unpacked.
+    pub unpacked: u64,
 }
 
 /// Which images to list; all conditions must hold, any of the values of one.
@@ -206,6 +225,8 @@ pub struct RemoveOptions {
     pub force: bool,
     /// Keep untagged parents.
     pub no_prune: bool,
+    /// Only what the name stands for on these platforms; all of it when there are none.
+    pub platforms: Vec<Platform>,
     /// The containers there are.
     pub used_by: Vec<ContainerUse>,
 }

@@ -11,6 +11,7 @@ mod durable;
 mod held;
 mod layers;
 mod pins;
+mod platforms;
 mod state;
 
 pub use apart::keep_apart;
@@ -18,4 +19,5 @@ pub(crate) use blobs::{BlobWriter, Blobs, MAX_DOCUMENT, Partial};
 pub(crate) use durable::{Epoch, sync_file_system};
 pub(crate) use layers::{LayerDirs, NewLayer, chain_ids};
 pub(crate) use pins::{Pin, Pins};
+pub(crate) use platforms::Origin;
 pub(crate) use state::{ImageRecord, IndexMember, IndexRecord, LayerRecord, State, StateFile};

@@ -23,19 +23,21 @@ pub(crate) struct State {
     pub images: BTreeMap<ImageId, ImageRecord>,
     /// Layers by chain id (OCI config.md, "Layer ChainID").
     pub layers: BTreeMap<Digest, LayerRecord>,
-    /// Indexes that were made here, by normalised name with tag. One counts only while its name is its image's.
+    /// Indexes with more here than the image that has the name, by normalised name with tag or digest. One counts only
+    /// while its name is its image's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub indexes: BTreeMap<String, IndexRecord>,
 }
 
-/// Images for several platforms, of which one has the name here.
+/// Images for several platforms, of which one has the name here. All images are recorded; those without a name of their
+/// own are not listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IndexRecord {
     /// The index itself.
     pub descriptor: Descriptor,
     /// The image that the name stands for here.
     pub primary: ImageId,
-    /// All its images.
+    /// Those of its images that are here.
     pub members: Vec<IndexMember>,
     /// Further blobs that it leads to, those first that others name.
     #[serde(default)]
@@ -138,23 +140,17 @@ impl State {
         });
         let images = &self.images;
         self.indexes.retain(|name, index| {
-            images.get(&index.primary).is_some_and(|image| image.names.contains(name))
+            images.get(&index.primary).is_some_and(|i| i.names.contains(name) || i.digests.contains(name))
                 && current(&index.unsynced)
                 && has_blob(&index.descriptor.digest)
                 && index.extra.iter().all(|blob| has_blob(&blob.digest))
                 && index.members.iter().all(|member| {
-                    has_blob(&member.id)
+                    images.contains_key(&member.id)
                         && has_blob(&member.manifest.digest)
                         && member.chain.iter().all(|c| layers.contains_key(c))
                 })
         });
         before != (self.images.len(), self.layers.len())
-    }
-
-    /// The index that a name stands for as well, if one was made under it.
-    pub(crate) fn index(&self, name: &str) -> Option<&IndexRecord> {
-        let index = self.indexes.get(name)?;
-        self.images.get(&index.primary).filter(|image| image.names.contains(name)).map(|_| index)
     }
 }
 
@@ -174,8 +170,9 @@ impl StateFile {
         let state = match fs_err::read(&path) {
             Ok(bytes) => {
                 let what = || path.display().to_string();
-                let state: State =
+                let mut state: State =
                     serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { what: what(), source })?;
+                state.record_members();
                 if state.version != VERSION {
                     return Err(Error::invalid(
                         what(),

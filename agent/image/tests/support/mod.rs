@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hoist_image::tarball::{Entry, EntryKind, TarWriter};
-use hoist_image::{Image, Images, ImportOptions, Options, PushOptions, Reference};
+use hoist_image::{Digest, Image, Images, ImportOptions, Options, Platform, PushOptions, Reference};
 
 /// What the registry asks for.
 #[derive(Default)]
@@ -90,6 +90,34 @@ impl Registry {
     }
 
     /// `127.0.0.1:<port>/<path>`.
+    /// Pushes an image for each of these platforms, and an index of them; returns the index's digest.
+    pub async fn publish_index(&self, path: &str, (tag, kind): (&str, &str), platforms: &[&str]) -> Digest {
+        let mut entries = Vec::new();
+        for platform in platforms {
+            let name = self.name(&format!("{path}:{}", platform.replace('/', "-")));
+            let store = Store::new().await;
+            let offered: Platform = platform.parse().unwrap();
+            let options =
+                ImportOptions { reference: Some(name.clone()), platform: Some(offered.clone()), ..Default::default() };
+            let files = tree(&[("platform", platform.as_bytes())]);
+            store.images.import(std::io::Cursor::new(files), options).await.unwrap();
+            let pushed = store.images.push(&name, PushOptions::default(), Arc::new(())).await.unwrap();
+            entries.push(serde_json::json!({
+                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "digest": pushed.digest, "size": pushed.size, "platform": offered,
+            }));
+        }
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).to_string();
+        // The library brings its TLS settings itself; here plain HTTP is enough, but a client wants a provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("http://127.0.0.1:{}/v2/{path}/manifests/{tag}", self.port);
+        let request =
+            reqwest::Client::builder().no_proxy().build().unwrap().put(url).header("content-type", kind.to_owned());
+        let answer = request.body(index.clone()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        Digest::of(index.as_bytes())
+    }
+
     pub fn name(&self, path: &str) -> Reference {
         at(self.port, path)
     }

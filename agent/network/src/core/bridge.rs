@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{Core, refused, refused_batch, sysctl};
+use super::{Core, Kind, refused, refused_batch, sysctl};
 use crate::error::Error;
 use crate::firewall::BridgeRules;
 use crate::ipam::fnv;
-use crate::model::{MacAddress, Network};
+use crate::model::{Endpoint, MacAddress, Network};
 use crate::netlink::Batch;
 use crate::settings::BridgeSettings;
 
@@ -64,6 +64,35 @@ impl Core {
             self.open_mesh(network, name)?;
         }
         Ok(link.index)
+    }
+
+    /// Makes a bridge again that somebody removed behind our back, with the ports of the containers that are on it. False
+    /// when it is there.
+    pub(super) fn remake_bridge(&mut self, network: &Network) -> Result<bool, Error> {
+        let Some(name) = &network.bridge else { return Ok(false) };
+        let Some(Kind::Bridge(bridge)) = self.networks.get(&network.id).map(|net| &net.kind) else { return Ok(false) };
+        let (before, settings) = (bridge.index, bridge.settings.clone());
+        // What the mesh's bridge knows of other machines comes back with a restart only.
+        let mesh = network.overlay.is_some_and(|overlay| overlay.mesh);
+        let link = self.rtnl.link(name).map_err(refused(format!("look up bridge {name}")))?;
+        if mesh || link.is_some_and(|link| link.index == before) {
+            return Ok(false);
+        }
+        tracing::warn!(network = network.spec.name, bridge = name, "the bridge is gone: it is made again");
+        let index = self.ensure_bridge(network, name, &settings)?;
+        let Some(Kind::Bridge(bridge)) = self.networks.get_mut(&network.id).map(|net| &mut net.kind) else {
+            return Ok(false);
+        };
+        bridge.index = index;
+        if let Some(tunnel) = &mut bridge.tunnel {
+            tunnel.move_to(&mut self.rtnl, network, index)?;
+        }
+        let endpoints = self.containers.values().flat_map(|held| &held.record.endpoints);
+        let here: Vec<Endpoint> = endpoints.filter(|endpoint| endpoint.network == network.id).cloned().collect();
+        for endpoint in &here {
+            self.reattach(endpoint)?;
+        }
+        Ok(true)
     }
 
     /// The addresses of a bridge that is there already.

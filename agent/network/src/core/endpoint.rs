@@ -55,7 +55,10 @@ impl Core {
         if !exclusive {
             let joined = match is_direct(&network.spec.driver) {
                 true => self.join_direct(&network, &mut endpoint),
-                false => self.join_bridge(&network, &mut endpoint),
+                false => match self.join_bridge(&network, &mut endpoint) {
+                    Err(_) if self.remake_bridge(&network)? => self.join_bridge(&network, &mut endpoint),
+                    joined => joined,
+                },
             };
             joined.map_err(|error| self.with_names(error))?;
         }

@@ -85,6 +85,18 @@ fn as_peer(service: &VirtualService) -> Peer {
 }
 
 impl Tunnel {
+    /// Makes it a port of another bridge.
+    pub(super) fn move_to(&mut self, rtnl: &mut Rtnl, network: &Network, bridge: u32) -> Result<(), Error> {
+        let name = link_name(network);
+        let mut batch = Batch::default();
+        batch.set_master(&name, bridge);
+        batch.set_up(&name);
+        let action = format!("set up the tunnel {name} of network {}", network.spec.name);
+        rtnl.send(batch).map_err(refused_batch(action))?;
+        self.bridge = bridge;
+        Ok(())
+    }
+
     fn announce(&mut self, network: &Network, directory: &Directory, peer: Peer, changes: &mut Changes) {
         if peer.node.is_some() {
             directory.learn(&network.id, &network.spec.name, &peer);

@@ -221,7 +221,7 @@ impl Core {
     }
 
     /// A bridge that had to be made anew has lost its ports.
-    fn reattach(&mut self, endpoint: &crate::model::Endpoint) -> Result<(), Error> {
+    pub(super) fn reattach(&mut self, endpoint: &crate::model::Endpoint) -> Result<(), Error> {
         let (Some(host), Some(net)) = (&endpoint.host_interface, self.networks.get(&endpoint.network)) else {
             return Ok(());
         };

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use hoist_image::{LoadedImage, SaveFormat};
 use tokio_util::io::ReaderStream;
 
-use super::{inspect::platform, publish, publish_with, reader};
+use super::{inspect::platforms, publish, publish_with, reader};
 use crate::api::{
     State,
     dto::image::Progress,
@@ -40,10 +40,9 @@ pub async fn save_many(With(state): With<State>, params: Params) -> Result<Respo
 
 /// Sends an archive while it is written.
 pub async fn save(state: State, names: Vec<String>, params: Params) -> Result<Response, ApiError> {
-    if platform(&params)?.is_some() {
-        return Err(ApiError::bad_request("platform is not supported in a save: an image here has one"));
-    }
-    // A name that does not exist is said before the first byte.
+    let platforms = platforms(&params, "platform")?;
+    // What does not exist is said before the first byte.
+    state.engine.images().can_save(&names, &platforms).await?;
     for name in &names {
         let image = state.engine.images().get(name).await?;
         publish_with(&state, "save", (&image.id.to_string(), name), &image);
@@ -51,7 +50,8 @@ pub async fn save(state: State, names: Vec<String>, params: Params) -> Result<Re
     let (writer, ours) = tokio::io::duplex(BUFFER);
     let images = state.engine.images().clone();
     let work = async move {
-        images.save(&names, writer, SaveFormat::Docker).await.map_err(|err| std::io::Error::other(ApiError::from(err)))
+        let saved = images.save(&names, &platforms, writer, SaveFormat::Docker).await;
+        saved.map_err(|err| std::io::Error::other(ApiError::from(err)))
     };
     Ok(tar(while_sending(ours, work)))
 }
@@ -92,14 +92,12 @@ pub fn while_sending(
 
 /// `POST /images/load`.
 pub async fn load(With(state): With<State>, params: Params, body: Body) -> Result<Response, ApiError> {
-    if platform(&params)?.is_some() {
-        return Err(ApiError::bad_request("platform is not supported in a load: all images of the archive are taken"));
-    }
+    let platforms = platforms(&params, "platform")?;
     let quiet = params.flag("quiet");
     let board = Arc::new(Board::default());
     let progress = board.clone();
     let work = async move {
-        let loaded = state.engine.images().load(reader(body), progress).await?;
+        let loaded = state.engine.images().load(reader(body), platforms, progress).await?;
         for image in &loaded {
             publish(&state, "load", &image.id.to_string(), &image.id.to_string());
         }

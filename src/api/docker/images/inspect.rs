@@ -19,28 +19,40 @@ use crate::api::{
 /// The platform of a query: text, or OCI's JSON.
 ///
 /// # Errors
-/// 400 for what is neither.
+/// 400 for what is neither, and for several.
 pub fn platform(params: &Params) -> Result<Option<Platform>, ApiError> {
-    let mut given = params.all("platform").filter(|text| !text.is_empty());
-    let Some(text) = given.next() else { return Ok(None) };
-    if given.next().is_some() {
-        return Err(ApiError::bad_request("several platforms at once are not supported: an image here has one"));
+    let mut given = platforms(params, "platform")?;
+    let first = given.pop();
+    if !given.is_empty() {
+        return Err(ApiError::bad_request("one platform can be given here, not several"));
     }
-    let platform = if text.starts_with('{') {
-        serde_json::from_str(text).map_err(|err| ApiError::bad_request(format!("invalid platform {text:?}: {err}")))?
-    } else {
-        text.parse::<Platform>().map_err(|err| ApiError::bad_request(err.to_string()))?
-    };
-    Ok(Some(platform))
+    Ok(first)
 }
 
-/// An image here has one platform; asked for another, there is none.
-fn expect_platform(image: &Image, params: &Params, name: &str) -> Result<(), ApiError> {
-    match platform(params)? {
-        Some(wanted) if wanted.clone().normalised() != image.config.platform() => {
+/// All platforms of a query, each in either form.
+///
+/// # Errors
+/// 400 for what is neither.
+pub fn platforms(params: &Params, name: &str) -> Result<Vec<Platform>, ApiError> {
+    let read = |text: &str| {
+        if text.starts_with('{') {
+            serde_json::from_str(text).map_err(|err| ApiError::bad_request(format!("invalid platform {text:?}: {err}")))
+        } else {
+            text.parse::<Platform>().map_err(|err| ApiError::bad_request(err.to_string()))
+        }
+    };
+    params.all(name).filter(|text| !text.is_empty()).map(read).collect()
+}
+
+/// The image of a name; with a platform, exactly the one for it.
+async fn find(state: &State, name: &str, params: &Params) -> Result<Image, ApiError> {
+    let wanted = platform(params)?;
+    let image = state.engine.images().get_for(name, wanted.as_ref()).await?;
+    match wanted {
+        Some(wanted) if wanted.clone().normalised() != image.config.platform().normalised() => {
             Err(ApiError::not_found(format!("image {name} is here for {}, not for {wanted}", image.config.platform())))
         }
-        _ => Ok(()),
+        _ => Ok(image),
     }
 }
 
@@ -57,9 +69,18 @@ pub async fn inspect(
     version: ApiVersion,
     params: Params,
 ) -> Result<Json<dto::Inspect>, ApiError> {
-    let image = state.engine.images().get(name).await?;
-    expect_platform(&image, &params, name)?;
-    Ok(Json(show(image, version)))
+    let manifests = version >= ApiVersion(1, 48) && params.flag("manifests");
+    if manifests && platform(&params)?.is_some() {
+        return Err(ApiError::bad_request("conflicting options: manifests and platform cannot be both given"));
+    }
+    let image = find(&state, name, &params).await?;
+    let shown = if manifests {
+        let variants = state.engine.images().variants_of(&image.id).await?;
+        Some(super::list::manifests(&variants, &super::used_by(&state).await?))
+    } else {
+        None
+    };
+    Ok(Json(dto::Inspect { manifests: shown, ..show(image, version) }))
 }
 
 fn show(image: Image, version: ApiVersion) -> dto::Inspect {
@@ -95,6 +116,7 @@ fn show(image: Image, version: ApiVersion) -> dto::Inspect {
             kind: "layers".to_owned(),
             layers: image.layers.iter().map(ToString::to_string).collect(),
         },
+        manifests: None,
         metadata: dto::Metadata { last_tag_time: time::moment(image.last_tagged) },
     }
 }
@@ -140,10 +162,8 @@ fn config(config: ContainerConfig, version: ApiVersion) -> Value {
 }
 
 pub async fn history(state: State, name: &str, params: Params) -> Result<Json<Vec<dto::History>>, ApiError> {
-    if params.text("platform").is_some() {
-        expect_platform(&state.engine.images().get(name).await?, &params, name)?;
-    }
-    let lines = state.engine.images().history(name).await?;
+    let image = find(&state, name, &params).await?;
+    let lines = state.engine.images().history(&image.id.to_string()).await?;
     Ok(Json(
         lines
             .into_iter()

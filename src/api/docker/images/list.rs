@@ -1,9 +1,15 @@
 //! `GET /images/json`.
 
 use axum::{Json, extract::State as With};
-use hoist_image::{ImageSummary, ListFilter};
+use hoist_image::{ContainerUse, ImageSummary, ListFilter, Variant};
 
-use crate::api::{State, dto::image::Summary, error::ApiError, params::Params, version::ApiVersion};
+use crate::api::{
+    State,
+    dto::image::{self as dto, Summary},
+    error::ApiError,
+    params::Params,
+    version::ApiVersion,
+};
 
 pub async fn list(
     With(state): With<State>,
@@ -32,7 +38,11 @@ pub async fn list(
     }
     let mut images = state.engine.images().list(&filter).await?;
     images.retain(|image| filters.labels(&image.labels));
-    let users = if version >= ApiVersion(1, 51) { super::used_by(&state).await? } else { Vec::new() };
+    if params.flag("identity") {
+        return Err(ApiError::bad_request("identity is not supported: who signed or built an image is not kept"));
+    }
+    let with_manifests = version >= ApiVersion(1, 47) && params.flag("manifests");
+    let users = if version >= ApiVersion(1, 51) || with_manifests { super::used_by(&state).await? } else { Vec::new() };
     let lines = images.iter().map(|image| {
         let mut line = line(image, version);
         if params.flag("shared-size") {
@@ -41,9 +51,29 @@ pub async fn list(
         if version >= ApiVersion(1, 51) {
             line.containers = i64::try_from(users.iter().filter(|user| user.image == image.id).count()).unwrap_or(0);
         }
+        if with_manifests {
+            line.manifests = Some(manifests(&image.variants, &users));
+        }
         line
     });
     Ok(Json(lines.collect()))
+}
+
+/// What is here of an image's name, each platform for itself (from version 1.47 on).
+pub fn manifests(variants: &[Variant], users: &[ContainerUse]) -> Vec<dto::Manifest> {
+    let manifest = |variant: &Variant| dto::Manifest {
+        id: variant.manifest.digest.to_string(),
+        descriptor: variant.manifest.clone(),
+        available: true,
+        kind: "image",
+        size: dto::ManifestSize { content: variant.content, total: variant.content + variant.unpacked },
+        image_data: dto::ManifestImage {
+            platform: variant.platform.clone(),
+            containers: users.iter().filter(|u| u.image == variant.id).map(|u| u.container.clone()).collect(),
+            size: dto::Unpacked { unpacked: variant.unpacked },
+        },
+    };
+    variants.iter().map(manifest).collect()
 }
 
 /// An image as a line of the list.
@@ -65,5 +95,6 @@ pub fn line(image: &ImageSummary, version: ApiVersion) -> Summary {
         shared_size: -1,
         size,
         virtual_size: (version < ApiVersion(1, 44)).then_some(size),
+        manifests: None,
     }
 }

@@ -17,9 +17,7 @@ use crate::api::{
 };
 
 pub async fn push(state: State, name: &str, headers: &HeaderMap, params: Params) -> Result<Response, ApiError> {
-    if platform(&params)?.is_some() {
-        return Err(ApiError::bad_request("platform is not supported in a push: an image here has one"));
-    }
+    let platform = platform(&params)?;
     let auth = auth::from_headers(headers)?;
     let references = match params.text("tag") {
         None if Reference::parse(name)?.tag().is_none() => all_tags(&state, name).await?,
@@ -30,7 +28,7 @@ pub async fn push(state: State, name: &str, headers: &HeaderMap, params: Params)
     let work = async move {
         let mut pushed = Vec::new();
         for reference in references {
-            let options = PushOptions { auth: auth.clone(), ..PushOptions::default() };
+            let options = PushOptions { auth: auth.clone(), platform: platform.clone(), ..PushOptions::default() };
             let done = state.engine.images().push(&reference, options, progress.clone()).await?;
             publish(&state, "push", &reference.familiar(), &reference.familiar_name());
             pushed.push((reference.tag().unwrap_or("latest").to_owned(), done));

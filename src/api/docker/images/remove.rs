@@ -3,7 +3,7 @@
 use axum::{Json, extract::State as With, http::StatusCode};
 use hoist_image::{PruneOptions, RemoveOptions, Removed};
 
-use super::{inspect::platform, publish, publish_with, pull::reference, used_by};
+use super::{inspect::platforms, publish, publish_with, pull::reference, used_by};
 use crate::api::{State, dto::image as dto, error::ApiError, params::Params};
 
 /// `POST /images/{name}/tag`.
@@ -21,13 +21,12 @@ pub async fn tag(state: State, name: &str, params: Params) -> Result<StatusCode,
 
 /// `DELETE /images/{name}`.
 pub async fn remove(state: State, name: &str, params: Params) -> Result<Json<Vec<dto::Removed>>, ApiError> {
-    if params.text("platforms").is_some() || platform(&params)?.is_some() {
-        return Err(ApiError::bad_request("platforms is not supported in a removal: an image here has one"));
-    }
+    let platforms = platforms(&params, "platforms")?;
     let options = RemoveOptions {
         force: params.flag("force"),
         no_prune: params.flag("noprune"),
         used_by: used_by(&state).await?,
+        platforms,
     };
     let removed = state.engine.images().remove(name, options).await?;
     Ok(Json(tell(&state, removed)))

@@ -18,7 +18,7 @@ pub async fn ls(context: &Context, flags: &LsArgs) -> Outcome {
     for filter in &flags.filters {
         match filter.split_once('=') {
             Some(("name", pattern)) => projects.retain(|project| project.name.contains(pattern)),
-            _ => return Err(Failure::usage(format!("invalid filter {filter:?}")).hint("only name=PATTERN is known")),
+            _ => return Err(Failure::new(format!("invalid filter {filter:?}")).hint("only name=PATTERN is known")),
         }
     }
     if flags.quiet {
@@ -53,7 +53,7 @@ pub fn version(context: &Context, flags: &VersionArgs) -> Outcome {
         (false, "json") => json!({ "version": VERSION }).to_string(),
         (false, "pretty" | "") => format!("Hoist Compose version {VERSION}"),
         (false, other) => {
-            return Err(Failure::usage(format!("invalid format {other:?}")).hint("expected pretty or json"));
+            return Err(Failure::new(format!("invalid format {other:?}")).hint("expected pretty or json"));
         }
     })?;
     Ok(Exit::OK)

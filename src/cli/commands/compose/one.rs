@@ -106,7 +106,7 @@ pub async fn cp(context: &Context, args: &ProjectArgs, cp: &CpArgs) -> Outcome {
     };
     match (service_path(&cp.source), service_path(&cp.destination)) {
         (Some(_), Some(_)) => {
-            Err(Failure::usage("copying between two services is not supported").hint("copy to a file here first"))
+            Err(Failure::new("copying between two services is not supported").hint("copy to a file here first"))
         }
         (Some((service, path)), None) => {
             let found = containers::one(context, &known.name, service, cp.index, which).await?;
@@ -125,7 +125,7 @@ pub async fn cp(context: &Context, args: &ProjectArgs, cp: &CpArgs) -> Outcome {
                 return Err(Failure::new(format!("service {service:?} has no container")));
             }
             if cp.source == "-" && found.len() > 1 {
-                return Err(Failure::usage(format!(
+                return Err(Failure::new(format!(
                     "standard input can be copied to one container, and {service:?} has {}",
                     found.len()
                 ))
@@ -140,7 +140,7 @@ pub async fn cp(context: &Context, args: &ProjectArgs, cp: &CpArgs) -> Outcome {
             }
             Ok(Exit::OK)
         }
-        (None, None) => Err(Failure::usage("one of the two must be in a service").hint("write it as SERVICE:PATH")),
+        (None, None) => Err(Failure::new("one of the two must be in a service").hint("write it as SERVICE:PATH")),
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn ps(context: &Context, args: &ProjectArgs, ps: &PsArgs) -> Outcome {
         match filter.split_once('=') {
             Some(("status", value)) => statuses.push(value.to_owned()),
             _ => {
-                return Err(Failure::usage(format!("invalid filter {filter:?}")).hint("only status=STATUS is known"));
+                return Err(Failure::new(format!("invalid filter {filter:?}")).hint("only status=STATUS is known"));
             }
         }
     }

@@ -21,7 +21,7 @@ pub async fn run(context: &Context, args: &ProjectArgs, up: &UpArgs) -> Outcome 
     check_names(&project, &up.services)?;
     if up.watch {
         if up.detach || up.wait || up.no_start {
-            return Err(Failure::usage("--watch needs the foreground: leave out --detach, --wait and --no-start"));
+            return Err(Failure::new("--watch needs the foreground: leave out --detach, --wait and --no-start"));
         }
         watch::check(&project, &up.services)?;
     }

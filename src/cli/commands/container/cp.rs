@@ -69,17 +69,17 @@ impl Stat {
 pub async fn run(cx: &Context, args: CpArgs) -> Outcome {
     match (end(&args.source), end(&args.destination)) {
         (End::Container { .. }, End::Container { .. }) => {
-            Err(Failure::usage("copying between two containers is not supported").hint("copy to a file here first"))
+            Err(Failure::new("copying between two containers is not supported").hint("copy to a file here first"))
         }
         (End::Container { name, path }, to) => out_of(cx, &args, &name, &path, to).await,
         (from, End::Container { name, path }) => into(cx, &args, from, &name, &path).await,
-        _ => Err(Failure::usage("one of the two must be in a container").hint("write it as CONTAINER:PATH")),
+        _ => Err(Failure::new("one of the two must be in a container").hint("write it as CONTAINER:PATH")),
     }
 }
 
 async fn out_of(cx: &Context, args: &CpArgs, name: &str, from: &str, to: End) -> Outcome {
     if from.is_empty() {
-        return Err(Failure::usage("the path in the container is missing"));
+        return Err(Failure::new("the path in the container is missing"));
     }
     let mut from = from.to_owned();
     if args.follow_link {
@@ -126,7 +126,7 @@ async fn out_of(cx: &Context, args: &CpArgs, name: &str, from: &str, to: End) ->
 
 async fn into(cx: &Context, args: &CpArgs, from: End, name: &str, to: &str) -> Outcome {
     if to.is_empty() {
-        return Err(Failure::usage("the path in the container is missing"));
+        return Err(Failure::new("the path in the container is missing"));
     }
     let (mut found, container) = stat(cx, name, to).await?;
     let mut to = to.to_owned();

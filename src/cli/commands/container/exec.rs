@@ -18,7 +18,7 @@ use crate::cli::{
 pub async fn run(cx: &Context, args: ExecArgs) -> Outcome {
     let container = args.words[0].clone();
     if args.words.len() < 2 {
-        return Err(Failure::usage("the command to run is missing")
+        return Err(Failure::new("the command to run is missing")
             .hint("usage: hoist exec [OPTIONS] CONTAINER COMMAND [ARG...]"));
     }
     let detach_keys = DetachKeys::parse(args.detach_keys.as_deref())?;

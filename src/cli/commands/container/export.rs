@@ -27,7 +27,7 @@ pub async fn run(cx: &Context, args: ExportArgs) -> Outcome {
 /// An archive is not for a terminal.
 pub fn check(cx: &Context, output: Option<&Path>) -> Result<(), Failure> {
     if output.is_none() && cx.printer.out_is_terminal() && std::io::stdout().is_terminal() {
-        return Err(Failure::usage("an archive would be written to the terminal")
+        return Err(Failure::new("an archive would be written to the terminal")
             .hint("name a file with -o, or redirect standard output"));
     }
     Ok(())

@@ -29,7 +29,7 @@ struct Config {
 /// Shows what a container wrote.
 pub async fn run(cx: &Context, args: LogsArgs) -> Outcome {
     if args.tail != "all" && args.tail.parse::<i64>().is_err() {
-        return Err(Failure::usage(format!("invalid value {:?} for --tail: expected a number or all", args.tail)));
+        return Err(Failure::new(format!("invalid value {:?} for --tail: expected a number or all", args.tail)));
     }
     let since = args.since.as_deref().map(|text| time::parse("since", text)).transpose()?;
     let until = args.until.as_deref().map(|text| time::parse("until", text)).transpose()?;

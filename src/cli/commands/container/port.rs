@@ -59,7 +59,7 @@ pub async fn run(cx: &Context, args: PortArgs) -> Outcome {
         Some(asked) => {
             let (number, protocol) = asked.split_once('/').unwrap_or((asked, "tcp"));
             let number: u16 =
-                number.parse().map_err(|_| Failure::usage(format!("invalid port {asked:?}: expected PORT[/PROTO]")))?;
+                number.parse().map_err(|_| Failure::new(format!("invalid port {asked:?}: expected PORT[/PROTO]")))?;
             let places = sorted.get(&(number, protocol)).ok_or_else(|| {
                 Failure::new(format!("port {number}/{protocol} of {} is not published", args.container))
             })?;

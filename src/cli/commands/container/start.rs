@@ -19,7 +19,7 @@ pub async fn run(cx: &Context, args: StartArgs) -> Outcome {
     }
     if args.attach || args.interactive {
         let [name] = args.containers.as_slice() else {
-            return Err(Failure::usage("only one container can be started and attached to at once"));
+            return Err(Failure::new("only one container can be started and attached to at once"));
         };
         return attached(cx, name, &args).await;
     }

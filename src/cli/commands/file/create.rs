@@ -15,11 +15,11 @@ use crate::{
 pub async fn run(cx: &Context, kind: Kind, args: CreateArgs, driver: Option<String>) -> Outcome {
     let data = match (&args.file, &driver) {
         (Some(_), Some(_)) => {
-            return Err(Failure::usage("when using secret driver secret data must be empty"));
+            return Err(Failure::new("when using secret driver secret data must be empty"));
         }
         (Some(file), None) => Some(STANDARD.encode(content(file)?)),
         (None, Some(_)) => None,
-        (None, None) => return Err(Failure::usage("the file with the content is missing: - is standard input")),
+        (None, None) => return Err(Failure::new("the file with the content is missing: - is standard input")),
     };
     let named = |name: String| Driver { name, ..Driver::default() };
     let spec = FileSpec {

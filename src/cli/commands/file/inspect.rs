@@ -16,7 +16,7 @@ use crate::{
 /// Shows all that is known of them.
 pub async fn run(cx: &Context, kind: Kind, args: InspectArgs) -> Outcome {
     if args.pretty && args.format.as_deref().is_some_and(|format| !format.is_empty()) {
-        return Err(Failure::usage("--format is incompatible with human friendly format"));
+        return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let (found, failures) = gather(cx, &args.names, |name| async move {
         match cx.client.get(kind.path(name)).read().await {

@@ -16,7 +16,7 @@ pub async fn run(cx: &Context, args: LoadArgs) -> Outcome {
     let body = match &args.input {
         Some(path) => file_body(fs_err::tokio::File::open(path).await?),
         None if std::io::stdin().is_terminal() => {
-            return Err(Failure::usage("there is no archive to read").hint("name a file with -i, or pipe one in"));
+            return Err(Failure::new("there is no archive to read").hint("name a file with -i, or pipe one in"));
         }
         None => reader_body(tokio::io::stdin()),
     };

@@ -26,6 +26,8 @@ pub struct Summary {
     pub shared_size: i64,
     pub containers: i64,
     pub labels: Option<BTreeMap<String, String>>,
+    /// When they were asked for.
+    pub manifests: Option<Vec<tree::Manifest>>,
 }
 
 const LIST: List<'_> = List {
@@ -58,11 +60,12 @@ pub async fn run(cx: &Context, args: LsArgs) -> Outcome {
         .get("/images/json")
         .flag("all", args.all)
         .flag("digests", args.digests)
+        .flag("manifests", args.tree)
         .query_opt("filters", filters(&filter)?)
         .read()
         .await?;
     if args.tree {
-        return tree::print(cx, &found).await;
+        return tree::print(cx, &found);
     }
     let dangling = args.filters.iter().any(|filter| filter == "dangling=true");
     let rows = found

@@ -15,7 +15,7 @@ use crate::cli::{
 pub async fn run(cx: &Context, args: PullArgs) -> Outcome {
     let (repository, tag) = name::split(&args.image);
     if args.all_tags && !tag.is_empty() {
-        return Err(SpecError::value("all-tags", &args.image, "the name must have no tag then").into());
+        return Err(SpecError::value("all-tags", &args.image, "the name must have no tag then").found_late());
     }
     let _ = repository;
     let mode = if args.quiet { Mode::Quiet } else { args.progress };

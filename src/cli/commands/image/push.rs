@@ -13,7 +13,7 @@ use crate::cli::{
 pub async fn run(cx: &Context, args: PushArgs) -> Outcome {
     let (repository, tag) = name::split(&args.image);
     if args.all_tags && !tag.is_empty() {
-        return Err(SpecError::value("all-tags", &args.image, "the name must have no tag then").into());
+        return Err(SpecError::value("all-tags", &args.image, "the name must have no tag then").found_late());
     }
     let tag = if tag.is_empty() && !args.all_tags { "latest" } else { tag };
     // The API wants the header even when there is nothing to say.

@@ -21,7 +21,8 @@ struct Created {
 
 /// Creates a network and prints its id.
 pub async fn run(cx: &Context, args: CreateArgs) -> Outcome {
-    let created: Created = cx.client.post("/networks/create").json(&body(&args)?)?.read().await?;
+    let created: Created =
+        cx.client.post("/networks/create").json(&body(&args).map_err(SpecError::found_late)?)?.read().await?;
     if !created.warning.is_empty() {
         cx.printer.warn(created.warning);
     }

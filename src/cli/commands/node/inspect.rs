@@ -16,7 +16,7 @@ use crate::cli::{
 /// Shows all that is known of nodes.
 pub async fn run(cx: &Context, args: InspectArgs) -> Outcome {
     if args.pretty && args.format.is_some() {
-        return Err(Failure::usage("--format is incompatible with human friendly format"));
+        return Err(Failure::new("--format is incompatible with human friendly format"));
     }
     let (found, failures) =
         gather(cx, &args.nodes, |name| async move { Ok(cx.client.get(path(name)).read().await?) }).await;

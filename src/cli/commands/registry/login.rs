@@ -49,7 +49,7 @@ pub async fn run(cx: &Context, args: LoginArgs) -> Outcome {
         }
     };
     if credentials.password.is_empty() && credentials.identitytoken.is_empty() {
-        return Err(Failure::usage("the password is missing"));
+        return Err(Failure::new("the password is missing"));
     }
     credentials.serveraddress = server.clone();
     let answer: Answer = cx.client.post("/auth").json(&credentials)?.read().await?;
@@ -72,7 +72,7 @@ pub async fn run(cx: &Context, args: LoginArgs) -> Outcome {
 fn ask_name(cx: &Context, kept: Option<&str>) -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
         return Err(
-            Failure::usage("the user name is missing").hint("give it with -u, and the password with --password-stdin")
+            Failure::new("the user name is missing").hint("give it with -u, and the password with --password-stdin")
         );
     }
     let offer = kept.filter(|name| !name.is_empty()).map(|name| format!(" ({name})")).unwrap_or_default();
@@ -81,14 +81,14 @@ fn ask_name(cx: &Context, kept: Option<&str>) -> Result<String, Failure> {
     io::stdin().lock().read_line(&mut line)?;
     match (line.trim(), kept) {
         ("", Some(kept)) => Ok(kept.to_owned()),
-        ("", None) => Err(Failure::usage("the user name is missing")),
+        ("", None) => Err(Failure::new("the user name is missing")),
         (name, _) => Ok(name.to_owned()),
     }
 }
 
 fn ask_password(cx: &Context) -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("the password is missing").hint("pipe it in with --password-stdin"));
+        return Err(Failure::new("the password is missing").hint("pipe it in with --password-stdin"));
     }
     cx.printer.raw_err(b"Password: ")?;
     let hidden = Hidden::begin()?;

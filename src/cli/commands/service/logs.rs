@@ -21,7 +21,7 @@ use crate::{
 /// Shows what the tasks of a service wrote, or one task.
 pub async fn run(cx: &Context, args: LogsArgs) -> Outcome {
     if args.tail != "all" && args.tail.parse::<i64>().is_err() {
-        return Err(Failure::usage(format!("invalid value {:?} for --tail: expected a number or all", args.tail)));
+        return Err(Failure::new(format!("invalid value {:?} for --tail: expected a number or all", args.tail)));
     }
     let since = args.since.as_deref().map(|text| time::parse("since", text)).transpose()?;
     let (base, tty, service) = target(cx, &args.name).await?;

@@ -8,7 +8,7 @@ pub async fn run(cx: &Context, args: ScaleArgs) -> Outcome {
     let mut wanted = Vec::new();
     for text in &args.services {
         let pair = text.split_once('=').and_then(|(name, count)| Some((name, count.parse::<u64>().ok()?)));
-        wanted.push(pair.ok_or_else(|| Failure::usage(format!("invalid scale {text:?}: expected SERVICE=REPLICAS")))?);
+        wanted.push(pair.ok_or_else(|| Failure::new(format!("invalid scale {text:?}: expected SERVICE=REPLICAS")))?);
     }
     let mut exit = Exit::OK;
     let mut scaled = Vec::new();

@@ -19,7 +19,7 @@ pub async fn run(cx: &Context, args: CaArgs) -> Outcome {
             (args.cert_expiry.is_some(), "--cert-expiry"),
         ] {
             if given {
-                return Err(Failure::usage(format!("{flag} goes with --rotate")));
+                return Err(Failure::new(format!("{flag} goes with --rotate")));
             }
         }
     }
@@ -35,7 +35,7 @@ pub async fn run(cx: &Context, args: CaArgs) -> Outcome {
                 ca["SigningCAKey"] = fs_err::read_to_string(key)?.into();
             }
             (None, None) => {}
-            _ => return Err(Failure::usage("a root needs both --ca-cert and --ca-key")),
+            _ => return Err(Failure::new("a root needs both --ca-cert and --ca-key")),
         }
         let count = ca["ForceRotate"].as_u64().unwrap_or_default();
         ca["ForceRotate"] = (count + 1).into();

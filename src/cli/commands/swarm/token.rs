@@ -10,7 +10,7 @@ pub async fn run(cx: &Context, args: JoinTokenArgs) -> Outcome {
     let flag = match args.role.as_str() {
         "worker" => "rotateWorkerToken",
         "manager" => "rotateManagerToken",
-        other => return Err(Failure::usage(format!("unknown role {other:?}: expected worker or manager"))),
+        other => return Err(Failure::new(format!("unknown role {other:?}: expected worker or manager"))),
     };
     let mut swarm = inspect(cx).await?;
     if args.rotate {

@@ -8,7 +8,7 @@ pub async fn run(cx: &Context, args: UpdateArgs) -> Outcome {
     let mut swarm = inspect(cx).await?;
     let locked = swarm["Spec"]["EncryptionConfig"]["AutoLockManagers"] == true;
     if !set(&mut swarm["Spec"], &args.settings)? {
-        return Err(Failure::usage("nothing to change was given").hint("see hoist swarm update --help"));
+        return Err(Failure::new("nothing to change was given").hint("see hoist swarm update --help"));
     }
     put(cx, &swarm, &[]).await?;
     cx.printer.line("Swarm updated.")?;

@@ -12,7 +12,7 @@ use crate::cli::{
 /// Removes what nothing uses: containers, networks, volumes if asked, images.
 pub async fn run(cx: &Context, args: PruneArgs) -> Outcome {
     if args.volumes && args.filters.iter().any(|filter| filter.starts_with("until=")) {
-        return Err(Failure::usage("the filter until= is not supported with --volumes"));
+        return Err(Failure::new("the filter until= is not supported with --volumes"));
     }
     if !args.force && !confirm(cx, &question(&args))? {
         return Ok(Exit::OK);
