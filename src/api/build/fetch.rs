@@ -42,11 +42,11 @@ pub async fn unpack_context(
 /// A file of a context, by a path that cannot leave it.
 ///
 /// # Errors
-/// 404 for a file that is not there, 400 for one that is too large or not text.
+/// 400 for a file that is not there, is too large or not text.
 pub fn read_in(root: &Path, path: &str) -> Result<String, ApiError> {
     let missing = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            ApiError::not_found(format!("failed to read dockerfile: there is no {path} in the context"))
+            ApiError::bad_request(format!("failed to read dockerfile: there is no {path} in the context"))
         }
         _ => ApiError::bad_request(format!("failed to read dockerfile {path}: {error}")),
     };
