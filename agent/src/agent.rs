@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use hoist_engine::Engine;
-use hoist_proto::{clock::SharedClock, id::NodeId};
+use hoist_proto::{clock::SharedClock, id::NodeId, protocol::Protocol};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,8 @@ pub struct AgentConfig {
     /// What it was told is kept below `<data_root>/agent`.
     pub data_root: PathBuf,
     pub clock: SharedClock,
+    /// The newest version of the cluster's protocol that the node is to speak.
+    pub protocol: Protocol,
     /// The way to the dispatcher that leads.
     pub dispatchers: Arc<dyn Dispatchers>,
     /// The ways to other nodes' images.

@@ -68,6 +68,7 @@ async fn one(
     let is_another = dispatchers.changed();
     let mut description = describe();
     description.tls = dispatchers.tls();
+    description.protocol = worker.inner.protocol;
     description.tunnel_key = Some(worker.inner.engine.networks().node_key().await.to_string());
     let engine = worker.inner.engine.clone();
     // A driver that does not answer must not hold up the rest.

@@ -13,6 +13,7 @@ use hoist_engine::Engine;
 use hoist_proto::{
     clock::SharedClock,
     id::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, VolumeId},
+    protocol::Protocol,
     spec::{ClusterNetwork, ClusterVolume, Config, Secret, Task},
     wire::{
         AssignmentChange,
@@ -44,6 +45,7 @@ pub(crate) struct Worker {
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) clock: SharedClock,
+    pub(crate) protocol: Protocol,
     pub(crate) resources: Resources,
     pub(crate) progress: Progress,
     pub(crate) reports: Reports,
@@ -103,6 +105,7 @@ impl Worker {
         let inner = Inner {
             engine: config.engine.clone(),
             clock: config.clock.clone(),
+            protocol: config.protocol,
             resources: Resources::new(config.engine.clone(), progress.clone()),
             progress,
             reports: Reports::default(),

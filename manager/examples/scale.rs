@@ -17,6 +17,7 @@ use hoist_manager::{Manager, ManagerConfig, control::NoImages};
 use hoist_proto::{
     clock,
     id::{NodeId, TaskId},
+    protocol::Protocol,
     spec::{
         Health, Lifecycle, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, ServiceMode, ServiceSpec,
         Task, TaskState, TaskStatus,
@@ -77,6 +78,7 @@ async fn measure(setup: &Setup) {
         node: NodeId::random(),
         hostname: "manager".into(),
         clock: clock::system(),
+        protocol: Protocol::NEWEST,
         images: Arc::new(NoImages),
     })
     .await

@@ -6,6 +6,7 @@ use hoist_link::Link;
 use hoist_proto::{
     clock::SharedClock,
     id::{ClusterId, NodeId},
+    protocol::Protocol,
     spec::{Cluster, ClusterSpec, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role},
     wire::ManagerAddress,
 };
@@ -16,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 
 use crate::{
-    Progress, allocator,
+    Progress, agreement, allocator,
     ca::{self, MembershipService},
     control::{Control, ImageSource},
     dispatcher::{Callers, Dispatcher, orphans},
@@ -42,6 +43,8 @@ pub struct ManagerConfig {
     pub node: NodeId,
     pub hostname: String,
     pub clock: SharedClock,
+    /// The newest version of the cluster's protocol that it is to speak.
+    pub protocol: Protocol,
     /// Fetches images before containers that exist are replaced.
     pub images: Arc<dyn ImageSource>,
     /// How it reaches others; `None` for a cluster of one that has no port.
@@ -62,6 +65,9 @@ pub struct Membership {
 pub enum ManagerError {
     #[error(transparent)]
     Start(#[from] StartError),
+    /// What the log says cannot be followed by this program.
+    #[error("the cluster's log cannot be followed: {0}")]
+    Log(String),
     #[error("cannot write the cluster's first records")]
     Bootstrap(#[source] StoreError),
     #[error("the {0} ended")]
@@ -112,7 +118,7 @@ impl Manager {
     ///
     /// A manager alone returns when it leads; one of several as soon as its log is open.
     pub async fn start(config: ManagerConfig) -> Result<Self, ManagerError> {
-        let store = Store::new(config.clock.clone());
+        let store = Store::speaking(config.clock.clone(), config.protocol);
         let cancel = CancellationToken::new();
         let (begin, callers) = match &config.cluster {
             Some(membership) => (membership.begin, Callers::Certified),
@@ -177,6 +183,14 @@ impl Manager {
             node: own.node,
             hostname: own.hostname,
         };
+        let (failure, end) = (raft.clone(), cancel.child_token());
+        running.spawn(async move {
+            tokio::select! {
+                biased;
+                why = failure.failed() => Err(ManagerError::Log(why)),
+                () = end.cancelled() => Ok(()),
+            }
+        });
         let (leading, token) = (leadership.clone(), cancel.child_token());
         running.spawn(async move { leading.run(|token| loops.begin(token), token).await });
         let ends = cancel.clone().drop_guard();
@@ -286,6 +300,7 @@ impl Loops {
         loops.spawn(named("scheduler", scheduler::run(store.clone(), token.clone())));
         loops.spawn(named("queue", queue::run(store.clone(), self.dispatcher.uses(), token.clone())));
         loops.spawn(named("members' loop", members::run(store.clone(), self.raft.clone(), token.clone())));
+        loops.spawn(named("agreement", agreement::run(store.clone(), token.clone())));
         loops.spawn(named("root's rotation", ca::rotate::run(store.clone(), token.clone())));
         loops.spawn(named("orphans' loop", orphans::run(store.clone(), token.clone())));
         let (router, watchdog) = (self.dispatcher.clone(), self.dispatcher.clone());
@@ -315,6 +330,7 @@ async fn bootstrap(store: &Store, node: &NodeId, hostname: &str) -> Result<(), S
                     task_history_limit: HISTORY,
                     spec: ClusterSpec::default(),
                     pki: None,
+                    protocol: Protocol::default(),
                 })?;
                 if tx.nodes().get(node).is_none() {
                     tx.put(own(node, hostname))?;

@@ -51,6 +51,7 @@ impl World {
                     task_history_limit: 3,
                     spec: ClusterSpec::default(),
                     pki: None,
+                    protocol: hoist_proto::protocol::Protocol::NEWEST,
                 })?;
                 for number in 1..=nodes {
                     tx.put(Node {

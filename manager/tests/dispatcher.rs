@@ -51,6 +51,7 @@ impl World {
             dir: dir.join("cluster"),
             node: node.clone(),
             hostname: "test".into(),
+            protocol: hoist_proto::protocol::Protocol::NEWEST,
             clock: clock::system(),
             images: Arc::new(NoImages),
         };

@@ -3,6 +3,7 @@
 //! - [`id`]: one type per kind of identifier, so that a task's id cannot be taken for a service's.
 //! - [`unit`]: byte sizes and durations as people write and read them.
 //! - [`clock`]: the only door to the wall clock.
+//! - [`protocol`]: the version of all this, and what came with which.
 //! - [`signal`]: the signals that processes are sent, by name and number.
 //! - [`spec`]: what is wanted and what is: containers, services, tasks, networks, volumes, nodes.
 //! - [`wire`]: the gRPC messages between managers and agents, generated from `proto/hoist.proto`.
@@ -14,6 +15,7 @@
 
 pub mod clock;
 pub mod id;
+pub mod protocol;
 pub mod signal;
 pub mod spec;
 pub mod unit;

@@ -71,6 +71,7 @@ pub async fn build(settings: &DaemonSettings, roots: &Roots, stop: CancellationT
         data_root: roots.data.clone(),
         run_root: roots.run.clone(),
         hostname: facts::host_name(),
+        protocol: settings.protocol()?,
     })
     .await
     .map_err(DaemonError::part("the control plane"))?;

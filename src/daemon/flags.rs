@@ -182,6 +182,9 @@ pub struct DaemonFlags {
     /// Devices that this node offers: NAME=NUMBER or NAME=ID
     #[arg(long = "node-generic-resource", value_name = "NAME=VALUE")]
     node_generic_resources: Vec<String>,
+    /// Newest version of the cluster's protocol to speak; with an earlier one the program before this can take over again
+    #[arg(long, value_name = "VERSION")]
+    cluster_protocol: Option<u32>,
     /// Containers go on without the daemon; they always do
     #[arg(long)]
     _live_restore: bool,
@@ -230,6 +233,7 @@ impl DaemonFlags {
         given.extend(texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?)))));
         let numbers = [
             ("mtu", self.mtu),
+            ("cluster-protocol", self.cluster_protocol),
             ("max-concurrent-uploads", self.max_concurrent_uploads),
             ("max-concurrent-downloads", self.max_concurrent_downloads),
             ("max-download-attempts", self.max_download_attempts),

@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 use super::DaemonError;
 use crate::cli::suggest;
 
-/// Keys that mean here what they mean for dockerd, and `devices`, which it has not.
+/// Keys that mean here what they mean for dockerd, and `devices` and `cluster-protocol`, which it has not.
 pub const UNDERSTOOD: &[&str] = &[
     "bip",
     "bridge",
     "cdi-spec-dirs",
     "cgroup-parent",
+    "cluster-protocol",
     "data-root",
     "debug",
     "default-address-pools",

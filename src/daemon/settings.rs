@@ -9,6 +9,7 @@ use std::{
 use hoist_engine::{ContainerDefaults, OciRuntime, Runtimes};
 use hoist_network::{Pool, Subnet};
 use hoist_proto::{
+    protocol::Protocol,
     spec::{Logging, NamespaceMode, SeccompChoice, Ulimit},
     unit,
 };
@@ -84,6 +85,8 @@ pub struct DaemonSettings {
     pub cdi_spec_dirs: Option<Vec<PathBuf>>,
     pub features: BTreeMap<String, bool>,
     pub node_generic_resources: Vec<String>,
+    /// The newest version of the cluster's protocol that this node is to speak.
+    pub cluster_protocol: Option<u32>,
     /// Devices of this node by kind.
     pub devices: BTreeMap<String, hoist_device::Declared>,
 }
@@ -214,6 +217,7 @@ impl DaemonSettings {
                 return Err(wrong("exec-opt", option, "only native.cgroupdriver=cgroupfs is supported"));
             }
         }
+        self.protocol()?;
         super::network::apply(self, &mut hoist_network::Options::new("", ""))
     }
 
@@ -248,6 +252,12 @@ impl DaemonSettings {
             hardware: usual.hardware,
         };
         hoist_device::Devices::new(options).map_err(DaemonError::part("the devices"))
+    }
+
+    /// `cluster-protocol`.
+    pub fn protocol(&self) -> Result<Protocol, DaemonError> {
+        let Some(version) = self.cluster_protocol else { return Ok(Protocol::NEWEST) };
+        Protocol::spoken(version).map_err(|why| wrong("cluster-protocol", &version.to_string(), &why.to_string()))
     }
 
     /// `default-address-pools`.

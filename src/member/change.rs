@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hoist_link::{JoinToken, NodeKey, To, stranger};
-use hoist_manager::ca::PROTOCOL;
 use hoist_proto::{
     id::NodeId,
+    protocol::Protocol,
     spec::{Availability, ClusterSpec, Role},
     wire::{Admission, JoinRequest, LeaveRequest, membership_client::MembershipClient},
 };
@@ -153,7 +153,8 @@ pub(super) async fn join(supervisor: &mut Supervisor, join: Join) -> Result<(), 
     drop(hoist_link::Listener::bind(&listen.to_string()).await?);
     let key = NodeKey::generate()?;
     let request = JoinRequest {
-        protocol: PROTOCOL,
+        protocol: Protocol::OLDEST.number(),
+        newest: member.inner.parts.protocol.number(),
         secret: token.secret.clone(),
         request: key.request()?,
         // The manager knows the host that the call comes from.

@@ -26,7 +26,7 @@ use hoist_manager::{
     Leadership,
     control::{Control, ImageSource},
 };
-use hoist_proto::{clock::SharedClock, id::NodeId, spec::Role, wire::ManagerAddress};
+use hoist_proto::{clock::SharedClock, id::NodeId, protocol::Protocol, spec::Role, wire::ManagerAddress};
 use tokio::sync::{mpsc, oneshot};
 
 pub use change::{Init, Join};
@@ -49,6 +49,8 @@ pub struct Parts {
     pub data_root: std::path::PathBuf,
     pub run_root: std::path::PathBuf,
     pub hostname: String,
+    /// The newest version of the cluster's protocol that this node speaks.
+    pub protocol: Protocol,
 }
 
 /// This machine's place in the cluster. Clones are the same.

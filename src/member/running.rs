@@ -104,6 +104,7 @@ impl Running {
             log_key,
             restore,
             clock: parts.clock.clone(),
+            protocol: parts.protocol,
             images: parts.images.clone(),
             cluster,
         }
@@ -121,6 +122,7 @@ impl Running {
             node: node.clone(),
             data_root: parts.data_root.clone(),
             clock: parts.clock.clone(),
+            protocol: parts.protocol,
             dispatchers,
             images,
         })

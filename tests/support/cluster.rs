@@ -50,7 +50,12 @@ impl Cluster {
 
     /// Adds a host whose daemon has further flags.
     pub fn add_with(&mut self, flags: &[&str]) -> &mut Host {
-        let (at, host) = (self.hosts.len(), Host::with_flags(flags));
+        self.add_host(Host::with_flags(flags))
+    }
+
+    /// Adds a host.
+    pub fn add_host(&mut self, host: Host) -> &mut Host {
+        let at = self.hosts.len();
         let (port, theirs) = (format!("port{at}"), host.namespace.id().to_string());
         let wire = self.wire.id();
         ip(wire, &["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &theirs]);

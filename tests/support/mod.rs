@@ -51,6 +51,8 @@ pub struct Host {
     daemon: Option<Child>,
     servers: Vec<Child>,
     flags: Vec<String>,
+    /// The daemon's program; that of the test as a rule.
+    program: String,
 }
 
 impl Host {
@@ -61,6 +63,11 @@ impl Host {
 
     /// Starts a daemon with further flags.
     pub fn with_flags(flags: &[&str]) -> Self {
+        Self::of(HOIST, flags)
+    }
+
+    /// Starts the daemon of a program with further flags.
+    pub fn of(program: &str, flags: &[&str]) -> Self {
         let root = tempfile::Builder::new().prefix("hoist-test-").tempdir().expect("a temporary directory");
         let mut host = Self {
             root,
@@ -68,6 +75,7 @@ impl Host {
             daemon: None,
             servers: Vec::new(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            program: program.to_owned(),
         };
         host.start_daemon();
         host
@@ -115,7 +123,7 @@ impl Host {
     /// Starts the daemon and waits until it answers, or has ended: then its exit code and the log's last line.
     pub fn try_start_daemon(&mut self) -> Result<(), String> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("the daemon's log");
-        let mut command = self.command(HOIST);
+        let mut command = self.command(&self.program);
         command
             .args(["daemon", "--log-level", "debug", "--data-root"])
             .arg(self.data_root())
@@ -146,6 +154,24 @@ impl Host {
         self.kill_daemon();
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self.start_daemon();
+    }
+
+    /// Starts the daemon of another program, and tells why it does not start.
+    pub fn try_start_daemon_with(&mut self, program: &str, flags: &[&str]) -> Result<(), String> {
+        self.kill_daemon();
+        self.program = program.to_owned();
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.try_start_daemon()
+    }
+
+    /// Ends the daemon in order, and starts that of another program.
+    pub fn replace_daemon(&mut self, program: &str, flags: &[&str]) {
+        if let Some(mut daemon) = self.daemon.take() {
+            run(Command::new("kill").arg(daemon.id().to_string())).ok();
+            daemon.wait().expect("the daemon ends");
+        }
+        self.program = program.to_owned();
+        self.restart_with(flags);
     }
 
     pub fn daemon_pid(&self) -> u32 {

@@ -338,7 +338,11 @@ impl Node {
         for entry in entries {
             match entry.get_entry_type() {
                 EntryType::EntryNormal => {
-                    let changes = if entry.data.is_empty() { Vec::new() } else { decode_changes(&entry.data)? };
+                    let changes = if entry.data.is_empty() {
+                        Vec::new()
+                    } else {
+                        decode_changes(&entry.data, self.store.spoken())?
+                    };
                     self.store.apply(entry.index, changes);
                 }
                 EntryType::EntryConfChange => {
@@ -461,7 +465,7 @@ fn force_alone(log: &mut Log, store: &Store) -> Result<(), StartError> {
     let entries: Vec<Entry> = log.entries.iter().filter(|entry| entry.index > store.index()).cloned().collect();
     for entry in entries {
         let is_write = entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty();
-        let changes = if is_write { decode_changes(&entry.data)? } else { Vec::new() };
+        let changes = if is_write { decode_changes(&entry.data, store.spoken())? } else { Vec::new() };
         store.apply(entry.index, changes);
     }
     let mut snapshot = Snapshot::default();

@@ -87,6 +87,7 @@ pub struct Raft {
     /// Of a node that is driven by hand: that there is something to do.
     asked: Option<Arc<Notify>>,
     status: watch::Receiver<Status>,
+    failure: watch::Receiver<Option<String>>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -105,17 +106,18 @@ impl Raft {
         let (requests, receiver) = channel();
         let (ready, started) = oneshot::channel();
         let (report, status) = watch::channel(Status::default());
+        let (failing, failure) = watch::channel(None);
         let for_thread = store.clone();
         let thread = std::thread::Builder::new()
             .name("raft".into())
             .spawn(move || {
                 let transport = Box::new(transport);
-                let driver = Driver { config, store: for_thread, transport, node: None, report };
+                let driver = Driver { config, store: for_thread, transport, node: None, report, failing };
                 driver.run(&receiver, ready);
             })
             .map_err(StartError::Thread)?;
         started.await.unwrap_or(Err(StartError::Ended))?;
-        let raft = Self { requests, asked: None, status, thread: Arc::new(Mutex::new(Some(thread))) };
+        let raft = Self { requests, asked: None, status, failure, thread: Arc::new(Mutex::new(Some(thread))) };
         store.serve(Arc::new(raft.clone()));
         Ok(raft)
     }
@@ -125,11 +127,13 @@ impl Raft {
     pub fn by_hand(config: Config, store: Store, transport: impl Transport) -> Result<(Self, Hand), StartError> {
         let (requests, receiver) = channel();
         let (report, status) = watch::channel(Status::default());
+        let (failing, failure) = watch::channel(None);
         let asked = Arc::new(Notify::new());
-        let mut driver = Driver { config, store: store.clone(), transport: Box::new(transport), node: None, report };
+        let transport = Box::new(transport);
+        let mut driver = Driver { config, store: store.clone(), transport, node: None, report, failing };
         driver.open()?;
         driver.tell();
-        let raft = Self { requests, asked: Some(asked.clone()), status, thread: Arc::default() };
+        let raft = Self { requests, asked: Some(asked.clone()), status, failure, thread: Arc::default() };
         store.serve(Arc::new(raft.clone()));
         Ok((raft, Hand { driver, requests: receiver, asked }))
     }
@@ -151,6 +155,18 @@ impl Raft {
     /// Who leads, as this manager knows it, and whenever that changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Returns with the reason when the node has ended because its log says what this program cannot read: to pass over it
+    /// would be to have other tables than the rest.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // It has ended in order.
+            None => std::future::pending().await,
+        }
     }
 
     /// Changes the membership; ends when the change is applied or lost.
@@ -231,6 +247,8 @@ struct Driver {
     /// `None` after a write failed; the next request opens the log again, and so does time.
     node: Option<Node>,
     report: watch::Sender<Status>,
+    /// Why it has ended for good.
+    failing: watch::Sender<Option<String>>,
 }
 
 impl Drop for Driver {
@@ -323,7 +341,7 @@ impl Driver {
             }
         }
         self.tell();
-        !stopping
+        !stopping && self.failing.borrow().is_none()
     }
 
     /// A node alone needs no clock: it sleeps until somebody asks for something.
@@ -362,6 +380,7 @@ impl Driver {
     /// Opens a log that failed, if it can be written again.
     fn reopen(&mut self) {
         if self.node.is_none()
+            && self.failing.borrow().is_none()
             && let Err(err) = self.open()
         {
             tracing::error!("the cluster's log cannot be opened: {}", chain(&err));
@@ -372,6 +391,10 @@ impl Driver {
         match request {
             Request::Stop => {}
             Request::Propose { base, changes, waiter } => {
+                if let Some(why) = self.failing.borrow().clone() {
+                    let _ = waiter.send(Err(ProposeError::Storage(why)));
+                    return;
+                }
                 if self.node.is_none()
                     && let Err(err) = self.open()
                 {
@@ -423,7 +446,11 @@ impl Driver {
         let text = chain(err);
         tracing::error!("the cluster's log failed: {text}");
         if let Some(mut node) = self.node.take() {
-            node.fail_waiting(&ProposeError::Storage(text));
+            node.fail_waiting(&ProposeError::Storage(text.clone()));
+        }
+        if matches!(err, StartError::Decode(_)) {
+            // Opened again it says the same.
+            self.failing.send_replace(Some(text));
         }
     }
 }

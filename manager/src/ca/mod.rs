@@ -11,6 +11,3 @@ pub use pki::{PkiError, begin, rotate_tokens};
 pub(crate) use pki::{bundle, issue, signing_key, token};
 pub(crate) use service::MembershipService;
 pub use service::host;
-
-/// The version of the words between nodes that this program speaks. Nodes with another are told so.
-pub const PROTOCOL: u32 = 1;

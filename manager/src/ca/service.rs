@@ -5,6 +5,7 @@ use std::time::Duration;
 use hoist_link::{Identity, Peer, Subject};
 use hoist_proto::{
     id::NodeId,
+    protocol::Protocol,
     spec::{Availability, Cluster, Meta, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, RaftMember, Role},
     wire::{
         Admission, Certificate, EnlistRequest, EnlistResponse, JoinRequest, LeaveRequest, LeaveResponse, RenewRequest,
@@ -15,8 +16,8 @@ use hoist_raft::Raft;
 use hoist_store::{Store, StoreError};
 use tonic::{Request, Response, Status};
 
-use super::{PROTOCOL, issue};
-use crate::{caller, leader::Leadership, peers};
+use super::issue;
+use crate::{agreement, caller, leader::Leadership, peers};
 
 /// No message of this service is longer.
 const MAX_MESSAGE: usize = 256 << 10;
@@ -113,11 +114,11 @@ impl membership_server::Membership for MembershipService {
         let request = request.into_inner();
         let cluster = self.cluster()?;
         let role = self.role(&cluster, &request.secret, peer.as_ref())?;
-        if request.protocol != PROTOCOL {
-            return Err(Status::failed_precondition(format!(
-                "the node speaks version {} of the cluster's protocol, and this manager speaks {PROTOCOL}",
-                request.protocol
-            )));
+        let (oldest, newest) = (request.protocol, request.newest.max(request.protocol));
+        let spoken = agreement::Spoken { oldest: Protocol::new(oldest), newest: Protocol::new(newest) };
+        if let Err(why) = agreement::may_take_part(&cluster, self.store.spoken(), spoken, role) {
+            tracing::warn!(hostname = request.hostname, "a node that wanted to join was refused: {why}");
+            return Err(Status::failed_precondition(why));
         }
         let availability = match request.availability.as_str() {
             "" | "active" => Availability::Active,
@@ -134,7 +135,11 @@ impl membership_server::Membership for MembershipService {
             id: id.clone(),
             meta: Meta::default(),
             spec: NodeSpec { role, availability, ..NodeSpec::default() },
-            description: NodeDescription { hostname: request.hostname, ..NodeDescription::default() },
+            description: NodeDescription {
+                hostname: request.hostname,
+                protocol: spoken.newest,
+                ..NodeDescription::default()
+            },
             status: NodeStatus { address: host(&address), ..NodeStatus::default() },
             manager: role == Role::Manager,
             address: address.clone(),
@@ -165,6 +170,7 @@ impl membership_server::Membership for MembershipService {
         if !node.manager {
             return Err(Status::permission_denied(format!("node {} is no manager", node.id)));
         }
+        agreement::may_manage(&self.cluster()?, &node).map_err(Status::failed_precondition)?;
         if request.raft_id == 0 {
             return Err(refused("0 is no manager's number"));
         }

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use hoist_proto::{
     id::NetworkId,
+    protocol::Protocol,
     spec::{ClusterNetwork, ENCRYPTED, Meta, NetworkSpec, OVERLAY, encrypted},
 };
 use hoist_store::{StoreError, Tables};
 
 use super::{Control, ControlError, services};
-use crate::allocator;
+use crate::{agreement, allocator};
 
 /// The longest name of a network.
 const LONGEST: usize = 255;
@@ -34,6 +35,11 @@ impl Control {
             .update(|tx| {
                 if spec.driver != OVERLAY {
                     return Err(ControlError::Refused(format!("driver {:?} does not span nodes", spec.driver)));
+                }
+                if spec.ingress {
+                    let what = "a network for the routing mesh that is made by hand";
+                    agreement::require(tx, Protocol::MESH_BY_HAND, what).map_err(ControlError::Precondition)?;
+                    return Err(ControlError::Refused("networks for the routing mesh cannot be made by hand".into()));
                 }
                 if let Some(value) = spec.options.get(ENCRYPTED).filter(|value| encrypted(value).is_none()) {
                     let reason = format!("driver option {ENCRYPTED}={value:?}: expected true or false");

@@ -7,7 +7,7 @@ use hoist_proto::{
 use hoist_store::{Index, Tables};
 
 use super::{Control, ControlError};
-use crate::dispatcher::orphans::give_up;
+use crate::{agreement, dispatcher::orphans::give_up};
 
 impl Control {
     /// All nodes.
@@ -42,6 +42,12 @@ impl Control {
                 }
                 if node.spec.role == Role::Manager && spec.role == Role::Worker {
                     may_demote(tx, &node)?;
+                }
+                if node.spec.role == Role::Worker && spec.role == Role::Manager {
+                    let cluster = tx
+                        .cluster()
+                        .ok_or_else(|| ControlError::Precondition("the cluster's record is not here yet".into()))?;
+                    agreement::may_manage(cluster, &node).map_err(ControlError::Precondition)?;
                 }
                 node.spec = spec;
                 tx.put(node)?;

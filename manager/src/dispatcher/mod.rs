@@ -169,6 +169,7 @@ impl dispatcher_server::Dispatcher for Dispatcher {
         self.must_be(&request, &node)?;
         let description: NodeDescription = serde_json::from_slice(&request.get_ref().description)
             .map_err(|err| Status::invalid_argument(format!("malformed description of the node: {err}")))?;
+        self.must_understand(&node, description.protocol).await?;
         let (id, closed) = self.open_session(&node, description).await?;
         let dispatcher = self.clone();
         Ok(Response::new(Box::pin(async_stream::stream! {

@@ -2,6 +2,7 @@
 
 use hoist_proto::{
     id::{NodeId, SessionId},
+    protocol::Protocol,
     spec::{Node, NodeDescription, NodeState},
 };
 use hoist_store::StoreError;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{Dispatcher, unavailable};
+use crate::agreement::{self, Spoken};
 
 /// An agent that has registered.
 #[derive(Debug)]
@@ -77,6 +79,27 @@ impl Dispatcher {
         }
         self.inner.changed.notify_one();
         Ok((id, closed))
+    }
+
+    /// A node whose program is too old for this one is told so, and so is whoever looks at it.
+    pub(crate) async fn must_understand(&self, node: &NodeId, protocol: Protocol) -> Result<(), Status> {
+        let store = &self.inner.store;
+        let known = store.view(|tables| Some((tables.cluster()?.clone(), tables.get::<Node>(node)?.clone())));
+        let Some((cluster, record)) = known else { return Ok(()) };
+        // What a newer program still speaks it said when it joined.
+        let spoken = Spoken { oldest: protocol.min(store.spoken()), newest: protocol };
+        let Err(why) = agreement::may_take_part(&cluster, store.spoken(), spoken, record.spec.role) else {
+            return Ok(());
+        };
+        if record.status.message != why {
+            tracing::warn!(%node, "a node was refused: {why}");
+            let told = store.update(|tx| {
+                tx.modify::<Node>(node, |node| node.status.message.clone_from(&why))?;
+                Ok::<_, StoreError>(())
+            });
+            told.await.map_err(unavailable)?;
+        }
+        Err(Status::permission_denied(why))
     }
 
     /// A node that calls is there, whatever was written of it meanwhile: it may have been given up in the moment in

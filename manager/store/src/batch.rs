@@ -75,7 +75,7 @@ impl InFlight {
     fn of(batch: &Batch) -> Self {
         let mut changes = batch.members.iter().flat_map(|member| &member.changes);
         let witness = changes.find_map(|change| match change {
-            Change::Put { .. } | Change::Move { .. } => {
+            Change::Put { .. } | Change::Move { .. } | Change::Status { .. } => {
                 let (kind, id) = change.key();
                 Some((kind, id.to_owned()))
             }

@@ -1,10 +1,13 @@
-//! What earlier programs wrote: the first form of changes and snapshots, which is read and written no more.
+//! What earlier programs wrote, the first form of changes and snapshots, which is read and written no more; and what later
+//! ones wrote, which is only recognised.
 
 use std::sync::Arc;
 
+use hoist_proto::protocol::Protocol;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{Change, Kind, Object};
+use crate::{Change, DecodeError, Kind, Object};
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
@@ -41,4 +44,20 @@ pub(crate) fn renew(mut object: Object) -> Object {
         Arc::make_mut(task).renew();
     }
     object
+}
+
+/// Why JSON that this program cannot read is none of its own: the cluster's record in it names a version that is not spoken.
+pub(crate) fn later(what: &'static str, json: &[u8], spoken: Protocol) -> Option<DecodeError> {
+    fn named(value: &Value) -> Option<u32> {
+        if value["kind"] == "cluster" {
+            return value["record"]["protocol"].as_u64().and_then(|number| number.try_into().ok());
+        }
+        match value {
+            Value::Array(items) => items.iter().find_map(named),
+            Value::Object(fields) => fields.values().find_map(named),
+            _ => None,
+        }
+    }
+    let needed = Protocol::new(named(&serde_json::from_slice(json).ok()?)?);
+    (needed > spoken).then_some(DecodeError::Protocol { what, needed, spoken })
 }

@@ -1,5 +1,7 @@
 //! What can go wrong between a wish to write and the tables.
 
+use hoist_proto::protocol::Protocol;
+
 use crate::Kind;
 
 /// Why a transaction changed nothing.
@@ -48,6 +50,11 @@ pub enum DecodeError {
     /// Written by a newer program.
     #[error("the {what} has format version {found}, and this program reads up to {known}")]
     Version { what: &'static str, found: u8, known: u8 },
+    /// The cluster goes by words that this program does not speak.
+    #[error(
+        "the {what} is in version {needed} of the cluster's protocol, and this program speaks no more than {spoken}: a newer hoist must run here"
+    )]
+    Protocol { what: &'static str, needed: Protocol, spoken: Protocol },
     /// Compressed, and cut or changed since.
     #[error("the {what} cannot be decompressed")]
     Damaged {

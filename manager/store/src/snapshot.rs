@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use hoist_proto::spec::{Task, TaskSpec};
+use hoist_proto::{
+    protocol::Protocol,
+    spec::{Task, TaskSpec},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -43,8 +46,16 @@ pub fn encode_snapshot(tables: &Tables, index: u64) -> Vec<u8> {
     packed::pack(|out| serde_json::to_writer(out, &snapshot).map_err(Into::into))
 }
 
-/// The tables and the index back from [`encode_snapshot`].
-pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError> {
+/// The tables and the index back from [`encode_snapshot`], for a program that speaks no more than `spoken`.
+pub(crate) fn decode_snapshot(bytes: &[u8], spoken: Protocol) -> Result<(Tables, u64), DecodeError> {
+    let (tables, index) = decode(bytes, spoken)?;
+    match tables.cluster().map(|cluster| cluster.protocol).filter(|needed| *needed > spoken) {
+        Some(needed) => Err(DecodeError::Protocol { what: WHAT, needed, spoken }),
+        None => Ok((tables, index)),
+    }
+}
+
+fn decode(bytes: &[u8], spoken: Protocol) -> Result<(Tables, u64), DecodeError> {
     let malformed = |source| DecodeError::Malformed { what: WHAT, source };
     let mut tables = Tables::default();
     if let Some(json) = packed::first(bytes) {
@@ -56,7 +67,8 @@ pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(Tables, u64), DecodeError
         return Ok((tables, snapshot.index));
     }
     let json = packed::unpack(bytes, WHAT)?;
-    let snapshot: Snapshot = serde_json::from_slice(&json).map_err(malformed)?;
+    let snapshot: Snapshot = serde_json::from_slice(&json)
+        .map_err(|source| earlier::later(WHAT, &json, spoken).unwrap_or(malformed(source)))?;
     for object in snapshot.objects {
         tables.insert(object);
     }

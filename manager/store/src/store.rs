@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hoist_proto::clock::SharedClock;
+use hoist_proto::{clock::SharedClock, protocol::Protocol};
 use tokio::sync::{Notify, broadcast};
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct Store {
 
 pub(crate) struct Inner {
     clock: SharedClock,
+    /// The newest words that are spoken here.
+    spoken: Protocol,
     pub(crate) proposer: OnceLock<Arc<dyn Proposer>>,
     /// What is committed: what readers see.
     committed: RwLock<Committed>,
@@ -95,9 +97,15 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Empty tables. Nothing can be written before [`Store::serve`].
     pub fn new(clock: SharedClock) -> Self {
+        Self::speaking(clock, Protocol::NEWEST)
+    }
+
+    /// The same of a manager that keeps to an earlier version of the cluster's protocol.
+    pub fn speaking(clock: SharedClock, spoken: Protocol) -> Self {
         Self {
             inner: Arc::new(Inner {
                 clock,
+                spoken,
                 proposer: OnceLock::new(),
                 committed: RwLock::default(),
                 working: tokio::sync::Mutex::default(),
@@ -119,6 +127,11 @@ impl Store {
     /// The clock that the store's writes carry.
     pub fn clock(&self) -> &SharedClock {
         &self.inner.clock
+    }
+
+    /// The newest version of the cluster's protocol that this manager speaks.
+    pub fn spoken(&self) -> Protocol {
+        self.inner.spoken
     }
 
     /// What was committed through this store.
@@ -224,7 +237,7 @@ impl Store {
 
     /// Replaces the tables by those of a snapshot; watchers are told to look at everything again.
     pub fn restore(&self, snapshot: &[u8]) -> Result<u64, DecodeError> {
-        let (tables, index) = decode_snapshot(snapshot)?;
+        let (tables, index) = decode_snapshot(snapshot, self.inner.spoken)?;
         let mut committed = self.inner.committed.write().unwrap_or_else(PoisonError::into_inner);
         *committed = Committed { tables, index };
         self.inner.stale.lock().unwrap_or_else(PoisonError::into_inner).everything = true;

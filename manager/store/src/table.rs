@@ -7,6 +7,7 @@ use std::{
 
 use hoist_proto::{
     id::{NodeId, ServiceId},
+    protocol::Protocol,
     spec::{
         Attachment, Cluster, ClusterNetwork, ClusterVolume, Config, Job, Node, Queue, Secret, Service, Task, TaskSpec,
     },
@@ -209,6 +210,11 @@ impl Tables {
         self.clusters.iter().next()
     }
 
+    /// The version of the cluster's protocol that all managers speak.
+    pub fn protocol(&self) -> Protocol {
+        self.cluster().map(|cluster| cluster.protocol).unwrap_or_default()
+    }
+
     /// The tasks of a service, in the order of their ids.
     pub fn tasks_of(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.by(Index::Service, service.as_str())
@@ -288,6 +294,14 @@ impl Tables {
                 moved.meta.version = index;
                 self.tasks.insert(task.clone());
                 Some(Event { before: Some(Object::Task(before)), after: Some(Object::Task(task)) })
+            }
+            Change::Status { task, updated, status } => {
+                let before = self.tasks.get(&task)?.clone();
+                let mut after = Task { status: *status, ..Task::clone(&before) };
+                (after.meta.version, after.meta.updated) = (index, updated);
+                let after = Arc::new(after);
+                self.tasks.insert(after.clone());
+                Some(Event { before: Some(Object::Task(before)), after: Some(Object::Task(after)) })
             }
             Change::Remove { kind, id } => {
                 if let Some(service) = id.parse::<ServiceId>().ok().filter(|_| kind == Kind::Service) {

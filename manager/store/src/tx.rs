@@ -97,7 +97,8 @@ impl<'a> Tx<'a> {
         let id = record.id().to_string();
         let record = Arc::new(record);
         let before = T::table_mut(self.tables).insert(record.clone());
-        self.record::<T>(id, before, |before| Change::put(T::wrap(record), before));
+        let protocol = self.tables.protocol();
+        self.record::<T>(id, before, |before| Change::put(T::wrap(record), before, protocol));
         Ok(())
     }
 

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{DeviceKind, ENCRYPTED, Meta, NetworkAllocation, NetworkSpec, OVERLAY, VolumeSpec, encrypted};
-use crate::id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId};
+use crate::{
+    id::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, VolumeId},
+    protocol::Protocol,
+};
 
 /// A machine of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +100,9 @@ pub struct NodeDescription {
     pub tunnel_key: Option<String>,
     /// By which root its certificate was issued.
     pub tls: Option<NodeTls>,
+    /// The newest version of the words between nodes that its program speaks.
+    #[serde(skip_serializing_if = "Protocol::is_first")]
+    pub protocol: Protocol,
 }
 
 /// What a node tells of its certificate.
@@ -231,6 +237,9 @@ pub struct Cluster {
     /// `None` while the cluster is one node alone that others cannot join.
     #[serde(default)]
     pub pki: Option<Pki>,
+    /// The version that the managers have agreed on: all of them speak it. It never falls.
+    #[serde(default, skip_serializing_if = "Protocol::is_first")]
+    pub protocol: Protocol,
 }
 
 /// What people set on the cluster.

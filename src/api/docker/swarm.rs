@@ -118,6 +118,7 @@ fn blank() -> hoist_proto::spec::Cluster {
         task_history_limit: 0,
         spec: ClusterSpec::default(),
         pki: None,
+        protocol: hoist_proto::protocol::Protocol::default(),
     }
 }
 

@@ -50,6 +50,8 @@ pub fn cluster(cluster: &Cluster) -> Value {
             "EncryptionConfig": { "AutoLockManagers": spec.autolock },
         },
         "TLSInfo": tls.unwrap_or_else(|| json!({})),
+        // Ours: the version that all managers speak.
+        "Protocol": cluster.protocol.number(),
         "RootRotationInProgress": cluster.pki.as_ref().is_some_and(|pki| pki.rotation.is_some()),
         "DefaultAddrPool": spec.address_pools,
         "SubnetSize": spec.subnet_size,
@@ -182,6 +184,8 @@ pub fn node(node: &Node, leader: Option<u64>) -> Value {
                 "MemoryBytes": description.memory,
             },
             "Engine": { "EngineVersion": description.engine_version },
+            // Ours: the newest version of the words between nodes that its program speaks.
+            "Protocol": description.protocol.number(),
             "TLSInfo": description.tls.as_ref().map_or_else(|| json!({}), tls),
         },
         "Status": { "State": state(node.status.state), "Addr": node.status.address },

@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use hoist_proto::{
     clock::{Clock, ManualClock},
-    id::{NodeId, ServiceId, TaskId},
-    spec::{Meta, Service, ServiceSpec, Task, TaskState, TaskStatus},
+    id::{ClusterId, NodeId, ServiceId, TaskId},
+    protocol::Protocol,
+    spec::{Cluster, ClusterSpec, Meta, Service, ServiceSpec, Task, TaskState, TaskStatus},
 };
 use proptest::prelude::*;
 
-use crate::{Change, Index, Local, Proposal, ProposeError, Proposer, Store, StoreError, Wake, encode_snapshot};
+use crate::{Change, Index, Local, Proposal, ProposeError, Proposer, Store, StoreError, Tx, Wake, encode_snapshot};
 
 fn service(name: &str) -> Service {
     Service {
@@ -171,10 +172,13 @@ fn what_an_earlier_program_wrote_is_read() {
     old.as_object_mut().unwrap().remove("name");
     let object = serde_json::json!({ "kind": "task", "record": old });
     let written = |value: serde_json::Value| [&[1], serde_json::to_vec(&value).unwrap().as_slice()].concat();
-    let changes = crate::decode_changes(&written(serde_json::json!([
-        { "op": "put", "object": object },
-        { "op": "remove", "of": "service", "id": web.id },
-    ])))
+    let changes = crate::decode_changes(
+        &written(serde_json::json!([
+            { "op": "put", "object": object },
+            { "op": "remove", "of": "service", "id": web.id },
+        ])),
+        Protocol::NEWEST,
+    )
     .unwrap();
     let [Change::Put { object: crate::Object::Task(task) }, Change::Remove { .. }] = changes.as_slice() else {
         panic!("{changes:?}");
@@ -186,6 +190,97 @@ fn what_an_earlier_program_wrote_is_read() {
         restored.view(|tables| tables.tasks().iter().map(|task| task.name.clone()).collect::<Vec<_>>()),
         ["web.1"]
     );
+}
+
+/// Keeps what is proposed, as it lies in the log.
+struct Written {
+    store: Store,
+    entries: std::sync::Mutex<Vec<Vec<u8>>>,
+}
+
+impl Proposer for Written {
+    fn propose(&self, _: u64, changes: Vec<Change>) -> Proposal<'_> {
+        let mut entries = self.entries.lock().unwrap();
+        entries.push(crate::encode_changes(&changes));
+        let index = entries.len() as u64;
+        self.store.apply(index, changes);
+        Box::pin(std::future::ready(Ok(index)))
+    }
+}
+
+fn must(outcome: Result<(), StoreError>) {
+    outcome.unwrap();
+}
+
+fn cluster(protocol: Protocol) -> Cluster {
+    Cluster {
+        id: ClusterId::random(),
+        meta: Meta::default(),
+        name: "default".into(),
+        task_history_limit: 5,
+        spec: ClusterSpec::default(),
+        pki: None,
+        protocol,
+    }
+}
+
+#[tokio::test]
+async fn what_came_later_is_not_written_before_all_managers_speak_it() {
+    let store = Store::new(Arc::new(ManualClock::at_millis(1_000)));
+    let written = Arc::new(Written { store: store.clone(), entries: Default::default() });
+    store.serve(written.clone());
+    let (record, web) = (cluster(Protocol::FIRST), service("web"));
+    let (id, task) = (record.id.clone(), task(&web));
+    let (name, of) = (task.id.clone(), task.service.clone());
+    must(store.update(|tx| tx.put(record)).await);
+    must(store.update(|tx| tx.put(task)).await);
+    let say = async |message: &str| {
+        must(store.update(|tx| tx.modify::<Task>(&name, |task| task.status.message = message.into())).await);
+    };
+    say("is pulled").await;
+    let raised = |tx: &mut Tx<'_>| tx.modify::<Cluster>(&id, |cluster| cluster.protocol = Protocol::STATUS_ALONE);
+    must(store.update(raised).await);
+    say("runs").await;
+    must(store.update(|tx| tx.modify::<Task>(&name, |task| task.slot = 7)).await);
+
+    // Whoever reads the log with the older program has all but what came after the agreement, and stops there.
+    let entries = written.entries.lock().unwrap().clone();
+    let read = |bytes: &Vec<u8>, spoken| crate::decode_changes(bytes, spoken).map_err(|error| error.to_string());
+    let refusal = "the log entry is in version 2 of the cluster's protocol, and this program speaks no more than 1: a newer hoist must run here";
+    let seen: Vec<_> = entries.iter().map(|bytes| read(bytes, Protocol::FIRST).err()).collect();
+    let refused = || Some(refusal.to_owned());
+    assert_eq!(seen, [None, None, None, refused(), refused(), None]);
+
+    // And who reads it with this one has the same tables.
+    let other = Store::new(Arc::new(ManualClock::default()));
+    for (at, bytes) in entries.iter().enumerate() {
+        other.apply(at as u64 + 1, read(bytes, Protocol::NEWEST).unwrap());
+    }
+    assert_eq!(other.view(|tables| tables.get::<Task>(&name).cloned()), store.view(|t| t.get::<Task>(&name).cloned()));
+    other.view(|tables| {
+        let task = tables.get::<Task>(&name).unwrap();
+        assert_eq!((task.status.message.as_str(), task.slot, task.service == of), ("runs", 7, true));
+    });
+    let snapshot = store.view(|tables| encode_snapshot(tables, 6));
+    let older = Store::speaking(Arc::new(ManualClock::default()), Protocol::FIRST);
+    let error = older.restore(&snapshot).unwrap_err().to_string();
+    assert!(error.starts_with("the snapshot is in version 2"), "{error}");
+}
+
+#[test]
+fn what_only_a_later_program_can_read_is_known_by_the_version_it_names() {
+    let later = serde_json::json!([
+        { "put": { "object": { "kind": "cluster", "record": { "protocol": 9 } } } },
+        { "teleport": { "task": "x" } },
+    ]);
+    let bytes = [&[2], serde_json::to_vec(&later).unwrap().as_slice()].concat();
+    let error = crate::decode_changes(&bytes, Protocol::NEWEST).unwrap_err().to_string();
+    assert!(error.starts_with("the log entry is in version 9"), "{error}");
+    // Without it the kind is named at least, and nothing is passed over.
+    let bytes = [&[2], serde_json::to_vec(&[&later[1]]).unwrap().as_slice()].concat();
+    let error = crate::decode_changes(&bytes, Protocol::NEWEST).unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("unknown variant `teleport`"), "{why}");
 }
 
 /// Commits when it is told to.
@@ -418,7 +513,7 @@ proptest! {
     /// No bytes make the decoders panic.
     #[test]
     fn decoding_survives_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = crate::decode_changes(&bytes);
+        let _ = crate::decode_changes(&bytes, Protocol::NEWEST);
         let _ = Store::new(Arc::new(ManualClock::default())).restore(&bytes);
     }
 }

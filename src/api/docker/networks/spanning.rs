@@ -137,16 +137,13 @@ pub(super) async fn create(state: &State, body: dto::Create) -> Result<(StatusCo
     if !matches!(body.scope.as_str(), "" | "swarm") {
         return Err(ApiError::bad_request(format!("an overlay is no network of scope {:?}", body.scope)));
     }
-    if body.ingress {
-        return Err(ApiError::bad_request("networks for the routing mesh cannot be made by hand: Ingress"));
-    }
     if let Ok(there) = state.engine.networks().inspect(&body.name).await
         && there.spec.name == body.name
     {
         return Err(ApiError::conflict(format!("network with name {} already exists", body.name)));
     }
     // The same reading as that of a bridge's definition.
-    let read = super::spec(dto::Create { scope: String::new(), ..body })?;
+    let read = super::spec(dto::Create { scope: String::new(), ingress: false, ..body })?;
     let pools = read.ipam.config.into_iter().map(|config| IpamPool {
         subnet: config.subnet.map(|subnet| subnet.to_string()),
         ip_range: config.ip_range.map(|range| range.to_string()),
@@ -160,7 +157,7 @@ pub(super) async fn create(state: &State, body: dto::Create) -> Result<(StatusCo
         labels: read.labels,
         internal: read.internal,
         attachable: read.attachable,
-        ingress: false,
+        ingress: body.ingress,
         enable_ipv4: read.enable_ipv4,
         enable_ipv6: read.enable_ipv6,
         ipam: IpamSpec {
