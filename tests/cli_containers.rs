@@ -233,3 +233,43 @@ fn what_cannot_start_is_told_to_both_clients() {
     assert!(tree.lines().any(|line| line.starts_with("└─ linux/")), "{tree}");
     host.hoist(&["rm", "-f", "web"]).ok();
 }
+
+#[test]
+fn a_container_goes_on_from_a_checkpoint_or_it_is_said_why_not() {
+    let host = Host::new();
+    host.busybox();
+    let count = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.1; done";
+    host.hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", count]).ok();
+    let lines = || host.hoist(&["logs", "box"]).ok().lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(wait_until(|| lines().len() > 2), "the container counts");
+    assert_eq!(host.hoist(&["checkpoint", "ls", "box"]).ok(), "CHECKPOINT NAME\n");
+    for (args, words) in [
+        (&["checkpoint", "create", "nobody", "one"][..], "no such container: nobody"),
+        (&["checkpoint", "rm", "box", "one"], "checkpoint one does not exist for container box"),
+        (&["start", "--checkpoint", "one", "box"], "checkpoint one does not exist for container box"),
+        (&["checkpoint", "create", "box", "../one"], "invalid checkpoint name"),
+    ] {
+        let said = host.hoist(args).fails(1);
+        assert!(said.to_lowercase().contains(words), "{args:?}: {said}");
+    }
+    let works = std::process::Command::new("criu").arg("check").output().is_ok_and(|answer| answer.status.success());
+    // Docker's own client, which asks for checkpoints where experiments are allowed.
+    let made = host.other("docker", &["checkpoint", "create", "box", "one"]);
+    if works {
+        assert_eq!(made.ok(), "one\n");
+        assert_eq!(host.hoist(&["inspect", "-f", "{{.State.Status}}", "box"]).ok(), "exited\n");
+        assert_eq!(host.hoist(&["checkpoint", "ls", "box"]).ok(), "CHECKPOINT NAME\none\n");
+        host.hoist(&["start", "--checkpoint", "one", "box"]).ok();
+        host.hoist(&["checkpoint", "rm", "box", "one"]).ok();
+    } else {
+        let said = made.fails(1);
+        assert!(said.contains("criu does not work with this kernel: ") || said.contains("install it"), "{said}");
+        assert_eq!(host.other("docker", &["checkpoint", "ls", "box"]).ok(), "CHECKPOINT NAME\n");
+    }
+    let before = lines().len();
+    assert!(wait_until(|| lines().len() > before + 2), "the container goes on");
+    let wanted: Vec<String> = (1..=lines().len()).map(|number| number.to_string()).collect();
+    let seen = lines();
+    assert_eq!(seen[..wanted.len()], wanted, "no number is missing and none is there twice");
+    host.hoist(&["rm", "-f", "box"]).ok();
+}

@@ -368,7 +368,7 @@ fn the_clients_own_file_is_kept_to_in_terminals_requests_and_projects() {
 }
 
 #[test]
-fn there_are_no_plugins_and_no_checkpoints() {
+fn there_are_no_plugins() {
     let host = Host::new();
     assert_eq!(host.hoist(&["plugin", "ls"]).ok(), "ID        NAME      DESCRIPTION   ENABLED\n");
     assert_eq!(host.hoist(&["plugin", "ls", "-q"]).ok(), "");
@@ -377,7 +377,6 @@ fn there_are_no_plugins_and_no_checkpoints() {
         (&["plugin", "rm", "x"], "plugin \"x\" not found"),
         (&["plugin", "enable", "x"], "plugin \"x\" not found"),
         (&["plugin", "install", "--grant-all-permissions", "x"], "plugin install is not supported"),
-        (&["checkpoint", "create", "--leave-running", "box", "one"], "checkpoint create is not supported"),
     ] {
         let said = host.hoist(args).fails(1);
         assert!(said.contains(words), "{args:?}: {said}");

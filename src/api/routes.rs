@@ -59,6 +59,8 @@ fn containers() -> Router<State> {
         .route("/containers/{id}/changes", get(changes::changes))
         .route("/containers/{id}/export", get(changes::export))
         .route("/containers/{id}/start", post(lifecycle::start))
+        .route("/containers/{id}/checkpoints", get(checkpoints::list).post(checkpoints::create))
+        .route("/containers/{id}/checkpoints/{checkpoint}", delete(checkpoints::remove))
         .route("/containers/{id}/stop", post(lifecycle::stop))
         .route("/containers/{id}/restart", post(lifecycle::restart))
         .route("/containers/{id}/kill", post(lifecycle::kill))

@@ -153,7 +153,8 @@ async fn answer(router: Router, mut request: Request<Body>) -> Result<Response, 
     };
     let headers = response.headers_mut();
     headers.insert("api-version", HeaderValue::from_static(API_VERSION));
-    headers.insert("docker-experimental", HeaderValue::from_static("false"));
+    // Docker's client asks for no checkpoint where it is not true.
+    headers.insert("docker-experimental", HeaderValue::from_static("true"));
     headers.insert("ostype", HeaderValue::from_static("linux"));
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("Hoist/", env!("CARGO_PKG_VERSION"), " (linux)")));
     Ok(response)

@@ -1,6 +1,7 @@
 //! The door: every call that others may make.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hoist_device::Devices;
@@ -202,6 +203,38 @@ impl Engine {
     /// `NotModified` if it runs; `Start` with the exit code 125, 126 or 127.
     pub async fn start(&self, name: &str) -> Result<()> {
         self.inner.metrics.time(Action::Start, self.inner.start(name)).await
+    }
+
+    /// Writes the processes of a running container to a directory, and ends them unless they are to go on.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run or the checkpoint exists; `Checkpoint` if it cannot be made: the container goes on.
+    pub async fn checkpoint(&self, name: &str, options: CheckpointOptions) -> Result<()> {
+        self.inner.checkpoint(name, options).await
+    }
+
+    /// The names of a container's checkpoints; of those in `dir` if they were made there.
+    ///
+    /// # Errors
+    /// `NoSuchContainer`; `InvalidParameter` for a directory that cannot be one.
+    pub async fn checkpoints(&self, name: &str, dir: Option<&Path>) -> Result<Vec<String>> {
+        self.inner.checkpoints(name, dir)
+    }
+
+    /// Removes a checkpoint.
+    ///
+    /// # Errors
+    /// `NoSuchCheckpoint`.
+    pub async fn remove_checkpoint(&self, name: &str, checkpoint: &str, dir: Option<&Path>) -> Result<()> {
+        self.inner.remove_checkpoint(name, checkpoint, dir).await
+    }
+
+    /// Starts a container where a checkpoint was made.
+    ///
+    /// # Errors
+    /// `NoSuchCheckpoint`; those of [`start`](Self::start).
+    pub async fn restore(&self, name: &str, checkpoint: &str, dir: Option<&Path>) -> Result<()> {
+        self.inner.metrics.time(Action::Start, self.inner.restore(name, checkpoint, dir)).await
     }
 
     /// Stops a container: its `pre_stop` hooks, its stop signal, and SIGKILL when it takes too long.

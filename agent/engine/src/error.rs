@@ -18,6 +18,14 @@ pub enum EngineError {
         /// The path.
         path: String,
     },
+    /// No checkpoint has this name.
+    #[error("checkpoint {checkpoint} does not exist for container {container}")]
+    NoSuchCheckpoint {
+        /// The container, as it was called.
+        container: String,
+        /// The checkpoint.
+        checkpoint: String,
+    },
     /// The prefix fits several ids.
     #[error("{0} is ambiguous: several container ids begin with it")]
     Ambiguous(String),
@@ -50,6 +58,9 @@ pub enum EngineError {
     /// From the devices.
     #[error(transparent)]
     Device(#[from] hoist_device::DeviceError),
+    /// From writing down processes.
+    #[error(transparent)]
+    Checkpoint(#[from] hoist_runtime::checkpoint::CheckpointError),
     /// From a build.
     #[error(transparent)]
     Build(#[from] hoist_build::BuildError),
@@ -88,7 +99,10 @@ impl EngineError {
     pub fn kind(&self) -> ErrorKind {
         use ErrorKind as K;
         match self {
-            Self::NoSuchContainer(_) | Self::NoSuchExec(_) | Self::NoSuchPath { .. } => K::NotFound,
+            Self::NoSuchContainer(_)
+            | Self::NoSuchExec(_)
+            | Self::NoSuchPath { .. }
+            | Self::NoSuchCheckpoint { .. } => K::NotFound,
             Self::Ambiguous(_) | Self::InvalidParameter(_) => K::InvalidParameter,
             Self::Conflict(_) => K::Conflict,
             Self::NotModified(_) => K::NotModified,
@@ -150,7 +164,8 @@ impl EngineError {
                 hoist_build::BuildError::Dockerfile(_) | hoist_build::BuildError::Request(_) => K::InvalidParameter,
                 _ => K::System,
             },
-            Self::Start { .. } | Self::Cgroup(_) | Self::Io(_) | Self::Internal(_) => K::System,
+            Self::Checkpoint(hoist_runtime::checkpoint::CheckpointError::Unsupported(_)) => K::InvalidParameter,
+            Self::Start { .. } | Self::Checkpoint(_) | Self::Cgroup(_) | Self::Io(_) | Self::Internal(_) => K::System,
         }
     }
 

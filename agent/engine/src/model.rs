@@ -385,3 +385,14 @@ pub struct PruneReport {
     /// Bytes.
     pub reclaimed: u64,
 }
+
+/// How processes are written down; see [`Engine::checkpoint`](crate::Engine::checkpoint).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckpointOptions {
+    /// The checkpoint's name.
+    pub name: String,
+    /// An absolute path, below which the checkpoint is made; else it is kept, and goes, with the container.
+    pub dir: Option<std::path::PathBuf>,
+    /// The container goes on.
+    pub leave_running: bool,
+}

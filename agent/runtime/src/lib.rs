@@ -5,6 +5,7 @@
 //!
 //! - [`launch`]: a spec and a root file system become a running process in one call; also `exec`.
 //! - [`cgroup`]: cgroups on v1, v2 and hybrid hosts: create, limit, measure, freeze, kill, delete.
+//! - [`checkpoint`]: a container's processes are written to a directory, and made again from it.
 //! - [`seccomp`]: system call filters, compiled here, and the default profile.
 //! - [`cli`]: the command line that other engines drive (`hoist oci create|start|…`).
 //! - [`inherit`]: descriptors and settings that a process takes over at its very start.
@@ -13,6 +14,7 @@
 //! - [`guard`]: what every program that links this crate calls first.
 
 pub mod cgroup;
+pub mod checkpoint;
 pub mod cli;
 pub mod container;
 mod guard;

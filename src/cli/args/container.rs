@@ -362,16 +362,16 @@ pub struct RmArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  hoist start -ai builder")]
+#[command(after_help = "Examples:\n  hoist start -ai builder\n  hoist start --checkpoint before-lunch web")]
 pub struct StartArgs {
     /// Show its output and pass signals on
     #[arg(short, long)]
     pub attach: bool,
-    /// Restore from this checkpoint
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Go on from this checkpoint instead of starting the command
+    #[arg(long, value_name = "NAME")]
     pub checkpoint: Option<String>,
-    /// Directory of checkpoints
-    #[arg(long, value_name = "DIR", hide = true)]
+    /// It is below this directory of the daemon's machine
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
     pub checkpoint_dir: Option<String>,
     /// Keys that detach, such as ctrl-a,d
     #[arg(long, value_name = "KEYS")]

@@ -1,6 +1,7 @@
 //! What can be typed: one file a noun, Docker's names and flags.
 
 pub mod build;
+pub mod checkpoint;
 pub mod container;
 pub mod context;
 pub mod create;
@@ -292,11 +293,11 @@ top_level! {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
-    /// Manage checkpoints, which are not supported
-    #[command(display_order = 5, hide = true, subcommand_required = true, arg_required_else_help = true)]
+    /// Manage checkpoints: processes of containers, written to the disk
+    #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]
     Checkpoint {
         #[command(subcommand)]
-        command: plugin::CheckpointCommand,
+        command: checkpoint::CheckpointCommand,
     },
     /// Manage the cluster that this machine is in
     #[command(display_order = 5, subcommand_required = true, arg_required_else_help = true)]

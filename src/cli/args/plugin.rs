@@ -1,4 +1,4 @@
-//! Commands on plugins, of which there are none, and on checkpoints.
+//! Commands on plugins, of which there are none.
 
 use std::ffi::OsString;
 
@@ -87,18 +87,4 @@ pub struct SetArgs {
 pub struct RefusedArgs {
     #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<OsString>,
-}
-
-// `hoist checkpoint …`
-#[derive(Debug, Subcommand)]
-#[command(defer = true)]
-pub enum CheckpointCommand {
-    /// Not supported: write a container's processes to the disk
-    Create(RefusedArgs),
-    /// Not supported: list checkpoints
-    #[command(visible_alias = "list")]
-    Ls(RefusedArgs),
-    /// Not supported: remove a checkpoint
-    #[command(visible_alias = "remove")]
-    Rm(RefusedArgs),
 }

@@ -1,6 +1,7 @@
 //! One file a verb, under its noun; here is only which is called.
 
 pub mod build;
+pub mod checkpoint;
 pub mod completion;
 pub mod compose;
 pub mod container;
@@ -55,7 +56,7 @@ pub async fn dispatch(cx: &Context, command: Command) -> Outcome {
         C::Compose(args) => Box::pin(compose::run(cx, args)).await,
         C::Container { command } => Box::pin(on_container(cx, command)).await,
         C::Plugin { command } => plugin::run(cx, command).await,
-        C::Checkpoint { command } => plugin::checkpoint(&command),
+        C::Checkpoint { command } => checkpoint::run(cx, command).await,
         C::Manifest { command } => Box::pin(manifest::run(cx, command)).await,
         C::Job { command } => Box::pin(job::run(cx, command)).await,
         C::Gpu { command } => gpu::run(cx, command).await,

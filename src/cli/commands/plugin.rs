@@ -1,11 +1,11 @@
-//! Commands on plugins: the daemon has none, and says so of each; and on checkpoints.
+//! Commands on plugins: the daemon has none, and says so of each.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{
     Context, Exit, Outcome,
-    args::plugin::{CheckpointCommand, InspectArgs, LsArgs, NamesArgs, PluginCommand},
+    args::plugin::{InspectArgs, LsArgs, NamesArgs, PluginCommand},
     client::{filters, path_segment},
     commands::each,
     failure::Failure,
@@ -54,18 +54,6 @@ pub async fn run(cx: &Context, command: PluginCommand) -> Outcome {
 
 fn refused(verb: &str) -> Outcome {
     Err(Failure::new(format!("plugin {verb} is not supported: networks, volumes and logs are the daemon's own work")))
-}
-
-/// Refuses what needs a process's memory on the disk.
-pub fn checkpoint(command: &CheckpointCommand) -> Outcome {
-    let verb = match command {
-        CheckpointCommand::Create(_) => "create",
-        CheckpointCommand::Ls(_) => "ls",
-        CheckpointCommand::Rm(_) => "rm",
-    };
-    Err(Failure::new(format!(
-        "checkpoint {verb} is not supported: the memory of processes is not written to the disk (there is no CRIU)"
-    )))
 }
 
 async fn ls(cx: &Context, args: LsArgs) -> Outcome {

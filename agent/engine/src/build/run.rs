@@ -109,6 +109,7 @@ impl Place<'_> {
         };
         let wants = Streams { stdin: false, stdout: true, stderr: true };
         let start = StartRequest {
+            restore: None,
             id: self.id.to_string(),
             run_dir: self.run_dir.clone(),
             bundle: self.run_dir.join("rootfs"),

@@ -1,5 +1,6 @@
 //! From create to remove.
 
+mod checkpoint;
 mod create;
 mod devices;
 mod end;

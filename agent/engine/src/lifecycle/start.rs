@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hoist_proto::clock::Timestamp;
 use hoist_proto::spec::{ContainerSpec, NamespaceMode, NetworkMode};
-use hoist_runtime::supervisor::{OtherRuntime, Reply, RootfsSpec, SPEC_FILE, StartRequest, remove_remains};
+use hoist_runtime::supervisor::{
+    OtherRuntime, Reply, RestoreFrom, RootfsSpec, SPEC_FILE, StartRequest, remove_remains,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{files, mounts, network};
@@ -33,6 +35,17 @@ struct Started {
 impl Inner {
     pub(crate) async fn start(self: &Arc<Self>, name: &str) -> Result<()> {
         let handle = self.registry.find(name)?;
+        self.start_handle(&handle, None).await
+    }
+
+    /// Starts its command, or has it go on from a checkpoint.
+    pub(super) async fn start_handle(
+        self: &Arc<Self>,
+        handle: &Arc<Handle>,
+        restore: Option<RestoreFrom>,
+    ) -> Result<()> {
+        // A container whose checkpoint is of no use is not over.
+        let goes = restore.is_none();
         let started = {
             let _op = handle.op.lock().await;
             {
@@ -46,18 +59,18 @@ impl Inner {
                     cell.state.restart_count = 0;
                 }
             }
-            match startable(&handle) {
+            match startable(handle) {
                 // Somebody else has started it, or removes it: it is not for us to take away.
                 Err(refused) => return Err(refused),
-                Ok(()) => self.start_locked(&handle).await,
+                Ok(()) => self.start_with(handle, restore).await,
             }
         };
-        if started.is_err() && handle.record().spec.auto_remove && !handle.status().is_up() {
-            self.remove_handle(&handle, RemoveOptions { force: false, volumes: true }).await?;
+        if started.is_err() && goes && handle.record().spec.auto_remove && !handle.status().is_up() {
+            self.remove_handle(handle, RemoveOptions { force: false, volumes: true }).await?;
         }
         if let Err(error) = handle.settled().await {
             // Nobody has been told of it yet, and a power cut would take it away.
-            self.remove_handle(&handle, RemoveOptions { force: true, volumes: true }).await?;
+            self.remove_handle(handle, RemoveOptions { force: true, volumes: true }).await?;
             return Err(error);
         }
         started
@@ -65,9 +78,14 @@ impl Inner {
 
     /// Starts it; the caller holds `op`.
     pub(crate) async fn start_locked(self: &Arc<Self>, handle: &Arc<Handle>) -> Result<()> {
+        self.start_with(handle, None).await
+    }
+
+    async fn start_with(self: &Arc<Self>, handle: &Arc<Handle>, restore: Option<RestoreFrom>) -> Result<()> {
         startable(handle)?;
         let record = handle.record();
-        match self.launch(handle, &record).await {
+        let restored = restore.is_some();
+        match self.launch(handle, &record, restore).await {
             Ok(started) => {
                 let care = CancellationToken::new();
                 handle.change(false, |cell| {
@@ -85,7 +103,9 @@ impl Inner {
                 })?;
                 self.publish(handle, "start", &[]);
                 self.look_after(handle, started.channel);
-                self.run_hooks(handle, &record.spec.post_start, "post_start").await?;
+                if !restored {
+                    self.run_hooks(handle, &record.spec.post_start, "post_start").await?;
+                }
                 Ok(())
             }
             Err(error) => {
@@ -110,7 +130,12 @@ impl Inner {
         }
     }
 
-    async fn launch(self: &Arc<Self>, handle: &Arc<Handle>, record: &Arc<Record>) -> Result<Started> {
+    async fn launch(
+        self: &Arc<Self>,
+        handle: &Arc<Handle>,
+        record: &Arc<Record>,
+        restore: Option<RestoreFrom>,
+    ) -> Result<Started> {
         let run_dir = &handle.run_dir;
         let bundle = run_dir.join(ROOT);
         fs_err::create_dir_all(&bundle)?;
@@ -176,6 +201,7 @@ impl Inner {
             send: logging.send,
             attach: Vec::new(),
             runtime: self.other_runtime(record)?,
+            restore,
         };
         self.supervise(handle, request).await
     }

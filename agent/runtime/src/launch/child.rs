@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use super::plan::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, Plan,
 };
-use super::stdio::{Streams, arrange, open_terminal, own_terminal};
+use super::stdio::{Streams, arrange, open_terminal, own_terminal, use_own_null};
 use super::step::{ResultExt, StepError};
 use super::wire::{FromChild, Wire};
 use super::{PreparedMount, Stdio, init};
@@ -352,7 +352,7 @@ fn seal_root(plan: &Plan, root_fd: &OwnedFd) -> Result<(), StepError> {
 /// What is left when the process is inside: limits, privileges, hooks, the command. Returns only on failure.
 fn finish(child: &mut Child<'_>, inside: Inside) -> Result<(), StepError> {
     let plan = child.plan;
-    let Inside { streams, mut proc } = inside;
+    let Inside { mut streams, mut proc } = inside;
     let Some(process) = &plan.process else {
         wait_for_start(child)?;
         return Err(StepError::invalid("the configuration has no process to start".into()));
@@ -368,6 +368,7 @@ fn finish(child: &mut Child<'_>, inside: Inside) -> Result<(), StepError> {
     let set_groups = !plan.namespaces.has(CLONE_NEWUSER) || can_set_groups(&mut proc);
     apply::privileged(process, &mut proc)?;
     drop(proc);
+    use_own_null(&mut streams);
     arrange(streams, std::mem::take(&mut child.pass_fds)).step("arrange descriptors")?;
     if child.hold.is_some() {
         apply::check_executable(process)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Process, Spec};
 
-mod child;
+pub(crate) mod child;
 mod error;
 mod exec;
 mod init;

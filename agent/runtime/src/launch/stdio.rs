@@ -64,6 +64,25 @@ impl Streams {
     }
 }
 
+/// Opens the null device again where the process is. One that was opened on the host is a file of the host's, which
+/// nobody who looks at the container could find again.
+pub(crate) fn use_own_null(streams: &mut Streams) {
+    let Streams::Given { stdin, stdout, stderr } = streams else { return };
+    let is_null = |fd: &OwnedFd| {
+        rustix::fs::fstat(fd)
+            .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == rustix::fs::makedev(1, 3))
+    };
+    for stream in [stdin, stdout, stderr].into_iter().filter(|stream| is_null(stream)) {
+        // What an image has there may be anything; then the host's stays.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let own = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty());
+        if let Some(own) = own.ok().filter(is_null) {
+            let _ = rustix::fs::fcntl_setfl(&own, OFlags::empty());
+            *stream = own;
+        }
+    }
+}
+
 /// Puts the streams to 0, 1 and 2 and the further descriptors to 3, 4, …; all others close at `execve`, so that
 /// none of ours can leak into the container.
 pub(crate) fn arrange(streams: Streams, pass: Vec<OwnedFd>) -> io::Result<()> {

@@ -27,9 +27,9 @@ mod zygote;
 
 pub use other::remove_remains;
 pub use protocol::{
-    Exit, JournaldSettings, LogSettings, OtherRuntime, Received, Reply, Request, RootfsSpec, SendSettings, SendTarget,
-    Size, StartRequest, Streams, SyslogAddress, SyslogFormat, SyslogSettings, SyslogTls, connect, read_exit, receive,
-    send,
+    Exit, JournaldSettings, LogSettings, OtherRuntime, Received, Reply, Request, RestoreFrom, RootfsSpec, SendSettings,
+    SendTarget, Size, StartRequest, Streams, SyslogAddress, SyslogFormat, SyslogSettings, SyslogTls, connect,
+    read_exit, receive, send,
 };
 pub use zygote::Zygote;
 pub(crate) use zygote::run_if_asked;

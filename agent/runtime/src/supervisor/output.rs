@@ -95,6 +95,12 @@ impl Streaming {
         Ok(())
     }
 
+    /// The inodes of the pipes that are stdin, stdout and stderr.
+    pub(super) fn inodes(&self) -> [Option<u64>; 3] {
+        let inode = |fd: &Option<OwnedFd>| Some(rustix::fs::fstat(fd.as_ref()?).ok()?.st_ino);
+        if self.tty { [None; 3] } else { [inode(&self.stdin), inode(&self.outputs[0]), inode(&self.outputs[1])] }
+    }
+
     pub(super) fn resize(&self, size: Size) -> io::Result<()> {
         let (true, Some(terminal)) = (self.tty, &self.outputs[0]) else {
             return Err(io::Error::other("the container has no terminal"));

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::Criu;
 use jiff::Timestamp;
 use oci_spec::runtime::Process;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
@@ -52,6 +53,20 @@ pub struct StartRequest {
     /// Makes the container instead of our own runtime.
     #[serde(default)]
     pub runtime: Option<OtherRuntime>,
+    /// Makes its processes from a checkpoint instead of starting its command.
+    #[serde(default)]
+    pub restore: Option<RestoreFrom>,
+}
+
+/// A checkpoint that a container is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreFrom {
+    /// What makes it.
+    pub criu: Criu,
+    /// What [`dump`](crate::checkpoint::dump) has written.
+    pub images: PathBuf,
+    /// Where the program's words go; its other files go beside it.
+    pub log: PathBuf,
 }
 
 /// Another OCI runtime, by its command line.
@@ -212,6 +227,8 @@ pub enum Request {
     WatchLog,
     /// The stream socket that comes with it is a new client's; see [`frame`](super::frame).
     Attach(Streams),
+    /// Tells which pipes the container's streams are.
+    Streams,
     /// Sets the terminal's size.
     Resize(Size),
     /// Sends a signal to the first process; on a connection that started an exec, to the exec's.
@@ -265,6 +282,11 @@ pub enum Reply {
     Oom,
     /// The log has grown.
     Grown,
+    /// The inodes of the pipes that are stdin, stdout and stderr.
+    Streams {
+        /// In that order.
+        inodes: [Option<u64>; 3],
+    },
     /// The command has ended.
     Exited(Exit),
 }

@@ -18,6 +18,7 @@ use super::protocol::{Exit, Received, Reply, Request, RootfsSpec, StartRequest, 
 use super::sender;
 use super::{EXIT_FILE, SOCKET, SPEC_FILE};
 use crate::cgroup::{Cgroup, CgroupPath};
+use crate::checkpoint::{Restore, restore};
 use crate::launch::{Launch, LaunchError, Launched, Rootfs, Stdio, launch};
 
 /// How long a container that has ended waits for the server that takes its lines.
@@ -173,12 +174,30 @@ fn start(
             Rootfs::Overlay { lower: lower.clone(), upper: upper.clone(), work: work.clone(), volatile: *volatile }
         }
     };
-    let mut launched = match other {
-        Some(other) => {
+    let mut launched = match (other, &request.restore) {
+        (Some(other), _) => {
             watch_children().map_err(step("setting signals"))?;
             other.launch(&rootfs, &request.bundle, stdio)?
         }
-        None => launch(Launch {
+        (None, Some(from)) => {
+            let Stdio::Streams { stdin, stdout, stderr } = stdio else {
+                return Err(LaunchError::Invalid("a container with a terminal cannot be restored".into()));
+            };
+            restore(
+                &from.criu,
+                Restore {
+                    id: &request.id,
+                    spec: &spec,
+                    bundle: &request.bundle,
+                    rootfs,
+                    images: &from.images,
+                    log: &from.log,
+                    streams: [stdin, stdout, stderr],
+                    cgroup: &cgroup,
+                },
+            )?
+        }
+        (None, None) => launch(Launch {
             id: &request.id,
             spec: &spec,
             bundle: &request.bundle,
@@ -365,6 +384,7 @@ impl Supervisor {
                 Some(socket) => done(self.streaming.add_client(socket, wants)),
                 None => Reply::Refused { message: "the client's socket is missing".into() },
             },
+            Request::Streams => Reply::Streams { inodes: self.streaming.inodes() },
             Request::Resize(size) => done(self.streaming.resize(size)),
             Request::Signal { signal } => match &self.connections[index].role {
                 Role::Runs(exec) => done(exec.signal(signal)),

@@ -14,10 +14,15 @@ use crate::api::{State, dto::container::ContainersPruned, error::ApiError, param
 type Answer = Result<StatusCode, ApiError>;
 
 pub async fn start(With(state): With<State>, Path(id): Path<String>, params: Params) -> Answer {
-    if params.text("checkpoint").is_some() {
-        return Err(ApiError::not_implemented("checkpoints are not supported"));
-    }
     super::attach::detach_keys(&params)?;
+    let dir = params.text("checkpoint-dir");
+    if let Some(checkpoint) = params.text("checkpoint") {
+        state.engine.restore(&id, checkpoint, dir.map(AsRef::as_ref)).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    if dir.is_some() {
+        return Err(ApiError::bad_request("checkpoint-dir is given without checkpoint"));
+    }
     if let Err(err) = state.engine.start(&id).await {
         // What was to go when it ends goes when it cannot begin, and who waits for that is told.
         let cannot_run = matches!(err, EngineError::Start { .. });

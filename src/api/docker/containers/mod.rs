@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod changes;
+pub mod checkpoints;
 pub mod copy;
 pub mod create;
 pub mod inspect;

@@ -3,28 +3,44 @@
 use crate::cli::{
     Context, Exit, Outcome,
     args::container::StartArgs,
+    client::Request,
     commands::{
+        checkpoint::directory,
         container::{attach, hints, path},
         each::each,
     },
     failure::Failure,
-    spec::SpecError,
     stream::{DetachKeys, End, terminal},
 };
 
+/// Where a container goes on, if it is not started anew.
+struct Origin {
+    checkpoint: Option<String>,
+    dir: Option<String>,
+}
+
+impl Origin {
+    fn ask<'a>(&self, cx: &'a Context, name: &str) -> Request<'a> {
+        let request = cx.client.post(path(name, "start"));
+        request.query_opt("checkpoint", self.checkpoint.as_ref()).query_opt("checkpoint-dir", self.dir.as_ref())
+    }
+}
+
 /// Starts containers; with `-a` or `-i`, one, and ends with its code.
 pub async fn run(cx: &Context, args: StartArgs) -> Outcome {
-    if args.checkpoint.is_some() || args.checkpoint_dir.is_some() {
-        return Err(SpecError::unsupported("checkpoint", "checkpoints are not there").into());
+    if args.checkpoint.is_some() && args.containers.len() > 1 {
+        return Err(Failure::usage("only one container can be restored at once"));
     }
+    let from = Origin { checkpoint: args.checkpoint.clone(), dir: directory(args.checkpoint_dir.clone())? };
     if args.attach || args.interactive {
         let [name] = args.containers.as_slice() else {
             return Err(Failure::new("only one container can be started and attached to at once"));
         };
-        return attached(cx, name, &args).await;
+        return attached(cx, name, &args, &from).await;
     }
+    let from = &from;
     each(cx, &args.containers, |name| async move {
-        match cx.client.post(path(name, "start")).done().await {
+        match from.ask(cx, name).done().await {
             Ok(()) => Ok(name.to_owned()),
             Err(err) => Err(hints::containers(cx, err.into(), name).await),
         }
@@ -32,7 +48,7 @@ pub async fn run(cx: &Context, args: StartArgs) -> Outcome {
     .await
 }
 
-async fn attached(cx: &Context, name: &str, args: &StartArgs) -> Outcome {
+async fn attached(cx: &Context, name: &str, args: &StartArgs, from: &Origin) -> Outcome {
     let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
     let target = attach::target(cx, name).await?;
     let stream = attach::open(cx, &target, args.interactive, false, &args.detach_keys).await?;
@@ -53,7 +69,7 @@ async fn attached(cx: &Context, name: &str, args: &StartArgs) -> Outcome {
         }),
         () = tokio::time::sleep(std::time::Duration::from_millis(2)) => {}
     }
-    if let Err(err) = cx.client.post(path(&target.id, "start")).done().await {
+    if let Err(err) = from.ask(cx, &target.id).done().await {
         waiting.abort();
         return Err(Failure::from(err));
     }
