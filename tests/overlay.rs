@@ -301,6 +301,131 @@ fn a_published_port_is_every_machines() {
     assert!(until(|| gone(0) && gone(1)), "{}", cluster.hosts[1].other("ip", &["rule"]).stdout);
 }
 
+/// A cluster of two on a wire of both families, and a third host that is a caller from outside.
+fn two_and_a_caller() -> Cluster {
+    let mut cluster = two();
+    cluster.add();
+    for (at, host) in cluster.hosts.iter().enumerate() {
+        host.other("ip", &["address", "add", &format!("fd00:77::{}/64", at + 1), "dev", "eth0", "nodad"]).ok();
+    }
+    cluster
+}
+
+/// A server on the worker that says in its log who calls, called by both families at both machines.
+fn is_called_by_both_families(cluster: &Cluster) {
+    let manager = &cluster.hosts[0];
+    let create = ["service", "create", "--name", "web", "-p", "8080:80", "--constraint", "node.role==worker"];
+    let server = ["--stop-grace-period", "0s", "busybox", "httpd", "-f", "-vv", "-p", "80"];
+    manager.hoist(&[&create[..], &server[..]].concat()).ok();
+    let call = |at: usize, to: &str| {
+        let url = format!("http://{to}:8080/");
+        let words = ["-g", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{http_code}", &url];
+        cluster.hosts[at].other("curl", &words).stdout
+    };
+    for to in ["10.77.0.1", "10.77.0.2", "[fd00:77::1]", "[fd00:77::2]"] {
+        assert!(until(|| call(2, to) == "404"), "{to} answers {}", call(2, to));
+    }
+    for to in ["127.0.0.1", "[::1]"] {
+        assert!(until(|| (0..2).all(|at| call(at, to) == "404")), "{to} answers {}, {}", call(0, to), call(1, to));
+    }
+    let log = || {
+        let told = manager.hoist(&["service", "logs", "web"]);
+        told.stdout + &told.stderr
+    };
+    let seen = |address: &str| log().contains(address);
+    assert!(until(|| seen("[fd00:77::3]:") && seen("10.77.0.3]:")), "the caller is seen: {}", log());
+}
+
+#[test]
+fn an_overlay_of_both_families_carries_both() {
+    let cluster = two();
+    let (manager, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    manager.hoist(&["network", "create", "-d", "overlay", "--ipv6", "--attachable", "dual"]).ok();
+    let serve = "while :; do hostname | nc -l -p 80; done";
+    worker.hoist(&["run", "-d", "--name", "far", "--network", "dual", "busybox", "sh", "-c", serve]).ok();
+    let shown = "{{.NetworkSettings.Networks.dual.IPAddress}} {{.NetworkSettings.Networks.dual.GlobalIPv6Address}}";
+    let shown = worker.hoist(&["inspect", "-f", shown, "far"]).ok();
+    let (v4, v6) = shown.trim().split_once(' ').unwrap();
+    assert!(v4.starts_with("10.") && v6.starts_with("fd"), "{shown}");
+    let name = worker.hoist(&["inspect", "-f", "{{.Config.Hostname}}", "far"]).ok();
+    for to in [v4, v6, "far"] {
+        let ask = format!("for i in 1 2 3 4 5 6 7 8 9; do nc -w 1 {to} 80 </dev/null && break; sleep 1; done");
+        let answer = manager.hoist(&["run", "--rm", "--network", "dual", "busybox", "sh", "-c", &ask]).stdout;
+        assert_eq!(answer.trim(), name.trim(), "{to}");
+    }
+    worker.hoist(&["rm", "-f", "far"]).ok();
+
+    // A service's virtual addresses, of both families.
+    let create = ["service", "create", "--name", "web", "--network", "dual", "--constraint", "node.role==worker"];
+    manager.hoist(&[&create[..], &["--stop-grace-period", "0s", "busybox", "sh", "-c", serve]].concat()).ok();
+    let ask = "for i in 1 2 3 4 5 6 7 8 9; do nc -w 1 $0 80 </dev/null && break; sleep 1; done";
+    let virtuals = manager.hoist(&["service", "inspect", "-f", "{{json .Endpoint.VirtualIPs}}", "web"]).ok();
+    let virtuals: serde_json::Value = serde_json::from_str(&virtuals).unwrap();
+    let virtuals: Vec<&str> = virtuals.as_array().unwrap().iter().filter_map(|one| one["Addr"].as_str()).collect();
+    assert!(virtuals.iter().any(|address| address.contains(':')), "{virtuals:?}");
+    for address in virtuals {
+        let to = address.split('/').next().unwrap();
+        let words = ["run", "--rm", "--network", "dual", "busybox", "sh", "-c", ask, to];
+        assert!(!manager.hoist(&words).stdout.trim().is_empty(), "{to}");
+    }
+}
+
+#[test]
+fn a_published_port_is_called_by_ipv6_and_the_caller_is_seen() {
+    let cluster = two_and_a_caller();
+    is_called_by_both_families(&cluster);
+    let manager = &cluster.hosts[0];
+    manager.hoist(&["service", "rm", "web"]).ok();
+
+    // A container's own port of one machine, by both families as well.
+    let host = "published=8081,target=80,mode=host";
+    let create = ["service", "create", "--name", "own", "-p", host, "--constraint", "node.role==worker"];
+    let server = ["--stop-grace-period", "0s", "busybox", "httpd", "-f", "-p", "80"];
+    manager.hoist(&[&create[..], &server[..]].concat()).ok();
+    for to in ["10.77.0.2", "[fd00:77::2]", "10.77.0.1"] {
+        let url = format!("http://{to}:8081/");
+        let words = ["-g", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{http_code}", &url];
+        let answer = || cluster.hosts[2].other("curl", &words).stdout;
+        let wanted = if to == "10.77.0.1" { "000" } else { "404" };
+        assert!(until(|| answer() == wanted), "{to}: {}", answer());
+    }
+}
+
+#[test]
+fn the_routing_mesh_is_made_by_hand_and_encrypted() {
+    let cluster = two_and_a_caller();
+    let manager = &cluster.hosts[0];
+    let there = manager.hoist(&["network", "create", "-d", "overlay", "--ingress", "mine"]).fails(1);
+    assert!(there.contains("is already present"), "{there}");
+    manager.hoist(&["network", "rm", "ingress"]).ok();
+    for (flag, why) in [("--attachable", "cannot be attachable"), ("--internal", "cannot be internal")] {
+        let refused = manager.hoist(&["network", "create", "-d", "overlay", "--ingress", flag, "mine"]).fails(1);
+        assert!(refused.contains(why), "{refused}");
+    }
+    // What publishes nothing runs without a mesh, and what does waits for one.
+    let quiet = ["service", "create", "--name", "quiet", "--stop-grace-period", "0s", "busybox", "sleep", "600"];
+    manager.hoist(&quiet).ok();
+    let early = ["service", "create", "-d", "--name", "early", "-p", "8082:80", "busybox", "httpd", "-f", "-p", "80"];
+    manager.hoist(&early).ok();
+    let state = || manager.hoist(&["service", "ps", "--format", "{{.CurrentState}} {{.Error}}", "early"]).stdout;
+    assert!(until(|| state().starts_with("New")), "{}", state());
+
+    let create = ["network", "create", "-d", "overlay", "--ingress", "--ipv6", "--opt", "encrypted", "mine"];
+    manager.hoist(&create).ok();
+    assert!(until(|| state().starts_with("Running")), "{}", state());
+    is_called_by_both_families(&cluster);
+    for at in 0..2 {
+        let all = cluster.hosts[at].other("bridge", &["fdb", "show"]).stdout;
+        assert!(all.contains("dst fd") && !all.contains("dst 10."), "to inner addresses only: {all}");
+    }
+    let held = manager.hoist(&["network", "rm", "mine"]).fails(1);
+    assert!(held.contains("in use by service early, service web"), "{held}");
+    manager.hoist(&["service", "rm", "web", "early", "quiet"]).ok();
+    assert!(until(|| manager.hoist(&["network", "rm", "mine"]).code == 0));
+    let gone = |at: usize| !cluster.hosts[at].other("ip", &["-br", "link"]).stdout.contains("hsv-");
+    assert!(until(|| gone(0) && gone(1)), "nothing of it is left on either machine");
+}
+
 /// Calls a port again and again from a host, until told to stop; gives how many calls there were, and those that failed.
 fn caller(
     host: &support::Host,

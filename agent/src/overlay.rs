@@ -105,9 +105,9 @@ impl Overlays {
         self.services.clear();
     }
 
-    /// The node's own address on the routing mesh's network.
-    pub(crate) fn own_address(&self, mesh: &NetworkId, node: &NodeId) -> Option<IpAddr> {
-        self.members.get(&format!("{mesh}/node-{node}")).and_then(|member| member.addresses.first().copied())
+    /// The node's own addresses on the routing mesh's network; none before it has heard of them.
+    pub(crate) fn own_addresses(&self, mesh: &NetworkId, node: &NodeId) -> Vec<IpAddr> {
+        self.members.get(&format!("{mesh}/node-{node}")).map(|member| member.addresses.clone()).unwrap_or_default()
     }
 
     /// Whether a task of this node stands behind a virtual address or a published port.

@@ -47,12 +47,12 @@ impl Resources {
     }
 
     /// Makes sure that the network is here, and says whether it is new; `data_path` is where the node's tunnels
-    /// end, `own` its own address on the routing mesh's network. The error is for people.
+    /// end, `own` its own addresses on the routing mesh's network. The error is for people.
     pub(crate) async fn network(
         &self,
         record: &ClusterNetwork,
         data_path: Option<IpAddr>,
-        own: Option<IpAddr>,
+        own: &[IpAddr],
     ) -> Result<bool, String> {
         let name = &record.spec.name;
         let deadline = tokio::time::Instant::now() + REPLACED;
@@ -78,7 +78,7 @@ impl Resources {
         &self,
         record: &ClusterNetwork,
         data_path: Option<IpAddr>,
-        own: Option<IpAddr>,
+        own: &[IpAddr],
     ) -> Result<Found, String> {
         let networks = self.inner.engine.networks();
         let name = &record.spec.name;
@@ -118,10 +118,19 @@ impl Resources {
         self.inner.progress.resource(&resource, "Creating", None);
         let mut spec = network_spec(record, overlay.is_some())?;
         if record.spec.ingress {
-            let own = own.ok_or_else(|| "the node has no address on the routing mesh yet".to_owned())?;
-            let mut pools = spec.ipam.config.iter_mut();
-            if let Some(pool) = pools.find(|pool| pool.subnet.is_some_and(|subnet| subnet.contains(own))) {
-                pool.gateway = Some(own);
+            if own.is_empty() {
+                return Err("the node has no address on the routing mesh yet".to_owned());
+            }
+            for own in own {
+                let mut pools = spec.ipam.config.iter_mut();
+                if let Some(pool) = pools.find(|pool| pool.subnet.is_some_and(|subnet| subnet.contains(*own))) {
+                    pool.gateway = Some(*own);
+                }
+            }
+            if !has_ipv6() {
+                // Every node takes part, and one whose kernel has no IPv6 by IPv4 alone.
+                spec.enable_ipv6 = false;
+                spec.ipam.config.retain(|pool| pool.subnet.is_none_or(|subnet| !subnet.is_ipv6()));
             }
         }
         let made = match overlay {
@@ -246,6 +255,11 @@ impl Resources {
         drop(pending);
         self.inner.freed.notify_waiters();
     }
+}
+
+/// Whether this machine's kernel has IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// How a network was found.

@@ -21,9 +21,9 @@ impl Worker {
     pub(crate) async fn join_mesh(&self, mesh: &ClusterNetwork) {
         let (own, data_path) = {
             let state = self.state();
-            (state.assigned.overlays.own_address(&mesh.id, &self.inner.node), state.assigned.overlays.data_path)
+            (state.assigned.overlays.own_addresses(&mesh.id, &self.inner.node), state.assigned.overlays.data_path)
         };
-        if own.is_none() || data_path.is_none() {
+        if own.is_empty() || data_path.is_none() {
             return;
         }
         if let Err(error) = self.network(mesh).await {
@@ -64,10 +64,11 @@ impl Worker {
     pub(crate) async fn network(&self, network: &ClusterNetwork) -> Result<(), String> {
         let (own, data_path) = {
             let state = self.state();
-            let own = network.spec.ingress.then(|| state.assigned.overlays.own_address(&network.id, &self.inner.node));
-            (own.flatten(), state.assigned.overlays.data_path)
+            let own =
+                network.spec.ingress.then(|| state.assigned.overlays.own_addresses(&network.id, &self.inner.node));
+            (own.unwrap_or_default(), state.assigned.overlays.data_path)
         };
-        let made = self.inner.resources.network(network, data_path, own).await?;
+        let made = self.inner.resources.network(network, data_path, &own).await?;
         if made && network.spans_nodes() {
             self.fill_network(network).await;
         }

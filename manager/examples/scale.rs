@@ -200,6 +200,7 @@ fn node(id: &NodeId, number: usize) -> Node {
         data_address: String::new(),
         raft: None,
         mesh_address: None,
+        mesh_address6: None,
     }
 }
 

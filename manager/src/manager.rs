@@ -330,10 +330,12 @@ async fn bootstrap(store: &Store, node: &NodeId, hostname: &str) -> Result<(), S
                     task_history_limit: HISTORY,
                     spec: ClusterSpec::default(),
                     pki: None,
-                    protocol: Protocol::default(),
+                    // Nobody else is there who could be older.
+                    protocol: store.spoken(),
+                    mesh_by_hand: false,
                 })?;
                 if tx.nodes().get(node).is_none() {
-                    tx.put(own(node, hostname))?;
+                    tx.put(own(node, hostname, store.spoken()))?;
                 }
             }
             let ready: Vec<_> = tx
@@ -356,17 +358,18 @@ async fn bootstrap(store: &Store, node: &NodeId, hostname: &str) -> Result<(), S
 }
 
 /// The record of the first node.
-fn own(node: &NodeId, hostname: &str) -> Node {
+fn own(node: &NodeId, hostname: &str, protocol: Protocol) -> Node {
     Node {
         id: node.clone(),
         meta: Meta::default(),
         spec: NodeSpec { role: Role::Manager, ..NodeSpec::default() },
-        description: NodeDescription { hostname: hostname.to_owned(), ..NodeDescription::default() },
+        description: NodeDescription { hostname: hostname.to_owned(), protocol, ..NodeDescription::default() },
         status: NodeStatus::default(),
         manager: true,
         address: String::new(),
         data_address: String::new(),
         raft: None,
         mesh_address: None,
+        mesh_address6: None,
     }
 }

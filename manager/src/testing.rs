@@ -52,6 +52,7 @@ impl World {
                     spec: ClusterSpec::default(),
                     pki: None,
                     protocol: hoist_proto::protocol::Protocol::NEWEST,
+                    mesh_by_hand: false,
                 })?;
                 for number in 1..=nodes {
                     tx.put(Node {
@@ -68,6 +69,7 @@ impl World {
                         data_address: String::new(),
                         raft: None,
                         mesh_address: None,
+                        mesh_address6: None,
                     })?;
                 }
                 Ok::<_, StoreError>(())

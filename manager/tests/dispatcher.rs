@@ -74,7 +74,7 @@ impl World {
         let mut client = DispatcherClient::new(channel);
         let request = SessionRequest {
             node_id: self.node.to_string(),
-            description: serde_json::to_vec(&NodeDescription::default()).unwrap(),
+            description: serde_json::to_vec(&description()).unwrap(),
             session_id: String::new(),
         };
         let mut session = client.session(request).await.unwrap().into_inner();
@@ -95,6 +95,10 @@ impl World {
         self.manager.stop().await;
         self.loops.shutdown().await;
     }
+}
+
+fn description() -> NodeDescription {
+    NodeDescription { protocol: hoist_proto::protocol::Protocol::NEWEST, ..NodeDescription::default() }
 }
 
 /// An agent for which everything goes well, but for tasks that have a fate.
@@ -271,5 +275,39 @@ async fn ten_services_cost_the_control_plane_few_writes() {
     println!("ten services: {writes} writes, {:?}", begun.elapsed());
     // A write is a wait for the disk; their number says more than a time on a busy machine.
     assert!(writes <= 12, "{writes} writes");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_tells_the_key_of_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::start(dir.path(), NodeId::random(), |_| None).await;
+    let (mut other, own) = world.manager.store().view(|tables| {
+        let own = tables.nodes().iter().next().unwrap();
+        ((**own).clone(), own.id.clone())
+    });
+    other.id = NodeId::random();
+    other.meta = Default::default();
+    other.description.tunnel_key = Some("its own".into());
+    let id = other.id.clone();
+    world.manager.store().update(|tx| tx.put(other)).await.map_err(|error: hoist_store::StoreError| error).unwrap();
+    let channel = Endpoint::from_shared(world.address.clone()).unwrap().connect().await.unwrap();
+    let mut client = DispatcherClient::new(channel);
+    let mut register = async |key: &str| {
+        let description = NodeDescription { tunnel_key: Some(key.into()), ..description() };
+        let description = serde_json::to_vec(&description).unwrap();
+        client.session(SessionRequest { node_id: own.to_string(), description, session_id: String::new() }).await
+    };
+    let refused = register("its own").await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert_eq!(
+        refused.message(),
+        format!("the key of the node's tunnels is that of node {id}: a node may tell none but its own")
+    );
+    let known =
+        || world.manager.store().view(|tables| tables.nodes().get(&own).unwrap().description.tunnel_key.clone());
+    assert_eq!(known(), None);
+    register("mine").await.unwrap();
+    assert_eq!(known().as_deref(), Some("mine"));
     world.stop().await;
 }

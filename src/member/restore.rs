@@ -52,6 +52,7 @@ pub(super) async fn restore(supervisor: &mut Supervisor, restore: Restore) -> Re
         data_address: restore.data_address.clone(),
         raft: Some(RaftMember { id: raft_id, reachable: true }),
         mesh_address: None,
+        mesh_address6: None,
     };
     let tables = saved.into_tables_of(record).await?;
     supervisor.end().await;

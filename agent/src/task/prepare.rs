@@ -17,7 +17,10 @@ use super::{
     labels::{self, SERVICE, SPEC_HASH},
     template::Values,
 };
-use crate::{progress::PullTeller, resources::chain};
+use crate::{
+    progress::PullTeller,
+    resources::{chain, has_ipv6},
+};
 
 const PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
@@ -215,17 +218,22 @@ fn take_addresses(spec: &mut ContainerSpec, task: &Task) {
 /// Ports that every node has lead here over the mesh's network, and are not published by this node alone.
 fn join_mesh(spec: &mut ContainerSpec, network: String, given: &NetworkAddresses) {
     spec.ports.retain(|port| !port.is_meshed());
-    let ipv4 = given.addresses.iter().find_map(|address| match address {
-        IpAddr::V4(v4) => Some(*v4),
-        IpAddr::V6(_) => None,
-    });
+    let (mut ipv4, mut ipv6) = (None, None);
+    for address in &given.addresses {
+        match address {
+            IpAddr::V4(v4) => ipv4 = Some(*v4),
+            IpAddr::V6(v6) if has_ipv6() => ipv6 = Some(*v6),
+            IpAddr::V6(_) => {}
+        }
+    }
     // What a server answers from any of its addresses leaves from that of the way out, so the mesh is it,
     // unless somebody has chosen another.
     let chosen = spec.networks.iter().any(|attachment| attachment.gateway_priority > 0);
     let gateway_priority = if chosen { i32::MIN } else { i32::MAX };
     // Interfaces keep the order that they have without it.
     let priority = i32::MIN;
-    spec.networks.push(NetworkAttachment { network, ipv4, gateway_priority, priority, ..NetworkAttachment::default() });
+    let to_mesh = NetworkAttachment { network, ipv4, ipv6, gateway_priority, priority, ..NetworkAttachment::default() };
+    spec.networks.push(to_mesh);
 }
 
 /// Whether a container that is there has them already.
@@ -233,7 +241,12 @@ fn has_addresses(there: &ContainerSpec, task: &Task) -> bool {
     let mut wanted = ContainerSpec { networks: task.spec.container.networks.clone(), ..ContainerSpec::default() };
     take_addresses(&mut wanted, task);
     if let Some(mesh) = task.mesh() {
-        let has = |address: &IpAddr| there.networks.iter().any(|a| a.ipv4.map(IpAddr::V4) == Some(*address));
+        let has = |address: &IpAddr| {
+            let of = |a: &NetworkAttachment| {
+                a.ipv4.map(IpAddr::V4) == Some(*address) || a.ipv6.map(IpAddr::V6) == Some(*address)
+            };
+            there.networks.iter().any(of) || address.is_ipv6() && !has_ipv6()
+        };
         if !mesh.addresses.iter().all(has) {
             return false;
         }

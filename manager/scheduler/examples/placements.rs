@@ -34,6 +34,7 @@ fn node(number: usize) -> Node {
         data_address: String::new(),
         raft: None,
         mesh_address: None,
+        mesh_address6: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn node(hostname: &str) -> Node {
         data_address: String::new(),
         raft: None,
         mesh_address: None,
+        mesh_address6: None,
     }
 }
 

@@ -284,5 +284,6 @@ fn node(id: &NodeId, role: Role, description: NodeDescription) -> Node {
         data_address: String::new(),
         raft: None,
         mesh_address: None,
+        mesh_address6: None,
     }
 }

@@ -160,8 +160,8 @@ impl Memory {
     }
 
     fn keep_node(&mut self, mesh: &NetworkId, node: &Node) {
-        if let (Some(pools), Some(address)) = (self.pools.get_mut(mesh), node.mesh_address) {
-            pools.note(node.id.as_str(), &[address]);
+        if let Some(pools) = self.pools.get_mut(mesh) {
+            pools.note(node.id.as_str(), &node.mesh_addresses());
         }
     }
 

@@ -1,9 +1,10 @@
 //! The routing mesh: its network, the nodes' own addresses on it, and which service has which port.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use hoist_proto::{
     id::{NetworkId, NodeId, ServiceId},
+    protocol::Protocol as Version,
     spec::{
         ClusterNetwork, EndpointMode, Lifecycle, MeshPort, MeshPorts, Meta, NetworkMode, NetworkSpec, Node, OVERLAY,
         Protocol, Service, ServiceSpec,
@@ -20,24 +21,53 @@ const OPEN: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
 /// The mesh's network, once it is there.
 pub(crate) fn network(tables: &Tables) -> Option<&std::sync::Arc<ClusterNetwork>> {
-    tables.networks().named(NAME).filter(|network| network.spec.ingress)
+    let usual = tables.networks().named(NAME).filter(|network| network.spec.ingress && !network.removing);
+    // One that people made may have any name.
+    let by_hand = tables.cluster().is_some_and(|cluster| cluster.mesh_by_hand);
+    usual.or_else(|| tables.networks().iter().find(|network| by_hand && network.spec.ingress && !network.removing))
+}
+
+/// Whether a service that publishes nothing need not wait for the mesh: nobody has said when there will be one.
+pub(super) fn is_left_out(tables: &Tables, spec: Option<&ServiceSpec>) -> bool {
+    tables.cluster().is_some_and(|cluster| cluster.mesh_by_hand) && spec.is_none_or(|spec| wanted(spec).is_empty())
 }
 
 /// Makes the mesh's network in a cluster that has none.
 pub(super) fn ensure(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    if !is_cluster(tx) || tx.networks().named(NAME).is_some() {
+    let Some(cluster) = tx.cluster().filter(|cluster| cluster.pki.is_some() && !cluster.mesh_by_hand) else {
+        return Ok(());
+    };
+    if tx.networks().named(NAME).is_some() {
         return Ok(());
     }
+    // A program that knows of one family alone must not be told of the other.
+    let enable_ipv6 = cluster.protocol >= Version::MESH_BY_HAND;
     tx.put(ClusterNetwork {
         id: NetworkId::random(),
         meta: Meta::default(),
-        spec: NetworkSpec { name: NAME.into(), driver: OVERLAY.into(), ingress: true, ..NetworkSpec::default() },
+        spec: NetworkSpec {
+            name: NAME.into(),
+            driver: OVERLAY.into(),
+            ingress: true,
+            enable_ipv6,
+            ..NetworkSpec::default()
+        },
         project: None,
         key: None,
         external: false,
         removing: false,
         allocation: None,
     })
+}
+
+/// Takes the mesh's network from the nodes, so that those of another one are given.
+pub(crate) fn forget(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let with: Vec<NodeId> =
+        tx.nodes().iter().filter(|node| !node.mesh_addresses().is_empty()).map(|node| node.id.clone()).collect();
+    for id in with {
+        tx.modify::<Node>(&id, |node| (node.mesh_address, node.mesh_address6) = (None, None))?;
+    }
+    Ok(())
 }
 
 /// Gives nodes their own addresses on the mesh's network.
@@ -50,7 +80,13 @@ pub(super) fn nodes(tx: &mut Tx<'_>, memory: &mut Memory) -> Result<(), StoreErr
     for id in without {
         match memory.take(&network, id.as_str(), None) {
             Ok(addresses) => {
-                tx.modify::<Node>(&id, |node| node.mesh_address = addresses.first().copied())?;
+                tx.modify::<Node>(&id, |node| {
+                    node.mesh_address = addresses.iter().find(|address| address.is_ipv4()).copied();
+                    node.mesh_address6 = addresses.iter().find_map(|address| match address {
+                        IpAddr::V6(v6) => Some(*v6),
+                        IpAddr::V4(_) => None,
+                    });
+                })?;
             }
             Err(why) => tracing::error!(node = %id, "the node has no part in the routing mesh: {why}"),
         }

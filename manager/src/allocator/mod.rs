@@ -234,7 +234,11 @@ fn is_new(task: &Task) -> bool {
 /// What the task needs and is not there.
 fn missing(tables: &Tables, memory: &Memory, task: &Task) -> Option<String> {
     let cluster = is_cluster(tables);
-    if cluster && mesh::network(tables).is_none_or(|network| network.allocation.is_none()) {
+    let service = tables.services().get(&task.service).map(|service| &service.spec);
+    if cluster
+        && mesh::network(tables).is_none_or(|network| network.allocation.is_none())
+        && !mesh::is_left_out(tables, service)
+    {
         return Some("waits for the routing mesh".into());
     }
     for id in &task.spec.networks {

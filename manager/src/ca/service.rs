@@ -146,6 +146,7 @@ impl membership_server::Membership for MembershipService {
             data_address: request.data_address,
             raft: None,
             mesh_address: None,
+            mesh_address6: None,
         };
         self.update(|tx| tx.put(record)).await?;
         tracing::info!(node = %id, address, ?role, "a node has joined");

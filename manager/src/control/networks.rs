@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use hoist_proto::{
     id::NetworkId,
     protocol::Protocol,
-    spec::{ClusterNetwork, ENCRYPTED, Meta, NetworkSpec, OVERLAY, encrypted},
+    spec::{Cluster, ClusterNetwork, ENCRYPTED, Meta, NetworkSpec, OVERLAY, Service, encrypted},
 };
 use hoist_store::{StoreError, Tables};
 
@@ -39,7 +39,7 @@ impl Control {
                 if spec.ingress {
                     let what = "a network for the routing mesh that is made by hand";
                     agreement::require(tx, Protocol::MESH_BY_HAND, what).map_err(ControlError::Precondition)?;
-                    return Err(ControlError::Refused("networks for the routing mesh cannot be made by hand".into()));
+                    may_be_mesh(tx, &spec)?;
                 }
                 if let Some(value) = spec.options.get(ENCRYPTED).filter(|value| encrypted(value).is_none()) {
                     let reason = format!("driver option {ENCRYPTED}={value:?}: expected true or false");
@@ -75,6 +75,10 @@ impl Control {
             .store
             .update(|tx| {
                 let network = find(tx, name)?.clone();
+                if network.spec.ingress {
+                    let what = "to take the routing mesh's network away";
+                    agreement::require(tx, Protocol::MESH_BY_HAND, what).map_err(ControlError::Precondition)?;
+                }
                 let users = users(tx, &network.id);
                 if !users.is_empty() {
                     let users: Vec<String> = users.into_iter().collect();
@@ -85,10 +89,34 @@ impl Control {
                     )));
                 }
                 tx.remove::<ClusterNetwork>(&network.id)?;
+                if network.spec.ingress {
+                    allocator::mesh::forget(tx)?;
+                    if let Some(cluster) = tx.cluster().cloned() {
+                        tx.put(Cluster { mesh_by_hand: true, ..(*cluster).clone() })?;
+                    }
+                }
                 Ok(network)
             })
             .await
     }
+}
+
+/// The routing mesh has one network, in which nothing is but published ports.
+fn may_be_mesh(tables: &Tables, spec: &NetworkSpec) -> Result<(), ControlError> {
+    if let Some(there) = tables.networks().iter().find(|network| network.spec.ingress && !network.removing) {
+        return Err(ControlError::Precondition(format!("ingress-network ({}) is already present", there.id.short())));
+    }
+    let refused = |why: &str| Err(ControlError::Refused(format!("a network for the routing mesh {why}")));
+    if spec.attachable {
+        return refused("cannot be attachable");
+    }
+    if spec.internal {
+        return refused("cannot be internal");
+    }
+    if !spec.enable_ipv4 {
+        return refused("needs IPv4");
+    }
+    Ok(())
 }
 
 fn is_kept(network: &ClusterNetwork) -> bool {
@@ -113,7 +141,10 @@ fn find<'a>(tables: &'a Tables, name: &str) -> Result<&'a Arc<ClusterNetwork>, C
 
 /// The services on a network, and tasks that are on it still though their service is not any more.
 fn users(tables: &Tables, id: &NetworkId) -> BTreeSet<String> {
-    let services = tables.services().iter().filter(|service| service.spec.task.networks.contains(id));
+    let on_it = |service: &&Arc<Service>| {
+        service.spec.task.networks.contains(id) || service.mesh.as_ref().is_some_and(|mesh| mesh.network == *id)
+    };
+    let services = tables.services().iter().filter(on_it);
     let services = services.map(|service| format!("service {}", service.spec.name));
     let tasks = tables.tasks().by(hoist_store::Index::Network, id.as_str());
     let tasks = tasks.filter(|task| !task.status.state.is_final());

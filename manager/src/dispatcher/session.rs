@@ -5,7 +5,7 @@ use hoist_proto::{
     protocol::Protocol,
     spec::{Node, NodeDescription, NodeState},
 };
-use hoist_store::StoreError;
+use hoist_store::{StoreError, Tables};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -19,6 +19,14 @@ pub(crate) struct Session {
     pub(crate) node: NodeId,
     pub(crate) deadline: Instant,
     closed: CancellationToken,
+}
+
+/// Which other node has told the key by which this one wants to be sent what is encrypted: all would go to one of them,
+/// or to neither.
+fn whose_key(tables: &Tables, node: &NodeId, description: &NodeDescription) -> Option<NodeId> {
+    let key = description.tunnel_key.as_ref()?;
+    let mut others = tables.nodes().iter().filter(|other| other.id != *node);
+    others.find(|other| other.description.tunnel_key.as_ref() == Some(key)).map(|other| other.id.clone())
 }
 
 /// Ends a session when its stream is dropped.
@@ -48,17 +56,27 @@ impl Dispatcher {
             .inner
             .store
             .update(|tx| {
+                if let Some(other) = whose_key(tx, node, &description) {
+                    return Ok(Some(other));
+                }
                 let now = tx.now();
                 tx.modify::<Node>(node, |node| {
                     node.description = description;
                     node.status.state = NodeState::Ready;
                     node.status.message = String::new();
                     node.status.since = now;
-                })
+                })?;
+                Ok(None)
             })
             .await;
         match written {
-            Ok(()) => {}
+            Ok(None) => {}
+            Ok(Some(other)) => {
+                tracing::warn!(%node, "a node that gave out the tunnel key of node {other} as its own was refused");
+                return Err(Status::permission_denied(format!(
+                    "the key of the node's tunnels is that of node {other}: a node may tell none but its own"
+                )));
+            }
             Err(StoreError::NotFound { .. }) => {
                 return Err(Status::permission_denied(format!("node {node} is not of this cluster")));
             }

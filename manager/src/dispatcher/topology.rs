@@ -99,7 +99,7 @@ pub(super) fn stale<'a>(
             let seen = |node: Option<&Arc<Node>>| {
                 node.map(|node| {
                     let key = node.description.tunnel_key.clone();
-                    (node.status.state, node.data_path(), node.mesh_address, key)
+                    (node.status.state, node.data_path(), node.mesh_addresses(), key)
                 })
             };
             if seen(before) == seen(after) {
@@ -233,7 +233,7 @@ fn node_member(tables: &Tables, node: &Node, network: &NetworkId) -> Option<Netw
         node: node.id.clone(),
         node_address: node.data_path()?,
         node_key: key_of(tables, node, network),
-        addresses: vec![address],
+        addresses: node.mesh_addresses(),
         names: Vec::new(),
         service: None,
         via: Some(address),

@@ -1,6 +1,10 @@
 //! The cluster's other records: nodes, networks, volumes, secrets, configs.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,9 +36,17 @@ pub struct Node {
     /// Its own address on the routing mesh's network, given by the allocator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_address: Option<IpAddr>,
+    /// The same of IPv6, where the network has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_address6: Option<Ipv6Addr>,
 }
 
 impl Node {
+    /// Its own addresses on the routing mesh's network, at most one of each family.
+    pub fn mesh_addresses(&self) -> Vec<IpAddr> {
+        self.mesh_address.into_iter().chain(self.mesh_address6.map(IpAddr::V6)).collect()
+    }
+
     /// The address of traffic between containers; none while the cluster is this node alone.
     pub fn data_path(&self) -> Option<IpAddr> {
         let text = if self.data_address.is_empty() { &self.address } else { &self.data_address };
@@ -240,6 +252,9 @@ pub struct Cluster {
     /// The version that the managers have agreed on: all of them speak it. It never falls.
     #[serde(default, skip_serializing_if = "Protocol::is_first")]
     pub protocol: Protocol,
+    /// People have taken the routing mesh's network away: another is theirs to make.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mesh_by_hand: bool,
 }
 
 /// What people set on the cluster.

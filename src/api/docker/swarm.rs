@@ -119,6 +119,7 @@ fn blank() -> hoist_proto::spec::Cluster {
         spec: ClusterSpec::default(),
         pki: None,
         protocol: hoist_proto::protocol::Protocol::default(),
+        mesh_by_hand: false,
     }
 }
 

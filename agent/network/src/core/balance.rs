@@ -1,7 +1,7 @@
 //! Virtual addresses: in each container's own namespace, so that whoever is called sees the caller's address.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use super::{Core, Kind, Live, overlay::Tunnel, refused};
@@ -83,17 +83,13 @@ fn change(live: &mut Live, each: impl FnOnce(&mut Balancer) -> Result<(), Refusa
 fn mesh_forwards<'a>(tunnel: &'a Tunnel, service: &str) -> impl Iterator<Item = MeshForward> + 'a {
     let serving = tunnel.serving.get(service).into_iter().flatten();
     let addresses = serving.filter_map(|id| tunnel.peers.get(id)).flat_map(|peer| &peer.addresses);
-    let backends: Vec<Ipv4Addr> = addresses
-        .filter_map(|address| match address {
-            IpAddr::V4(v4) => Some(*v4),
-            IpAddr::V6(_) => None,
-        })
-        .collect();
+    let backends: Vec<IpAddr> = addresses.copied().collect();
     let ports = tunnel.services.get(service).into_iter().flat_map(|service| &service.ports);
     ports.map(move |port| MeshForward {
         protocol: port.protocol,
         port: port.published,
-        backends: backends.iter().map(|address| (*address, port.target)).collect(),
+        backends: backends.clone(),
+        target: port.target,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The routing mesh: this machine's published ports of the cluster's services, and the way back to other machines.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::firewall::{Machine, MeshForward, mark};
 use crate::model::{Network, PortRequest, Protocol, PublishedPort};
 use crate::netlink::{Batch, MAIN, Matches, RoutingRule};
-use crate::ports::Target;
+use crate::ports::{Ports, Target, has_ipv6};
 
 /// Before the kernel's main table (32766), behind what people set.
 const TO_TASKS: u32 = 32_600;
@@ -33,9 +33,44 @@ pub(super) struct Mesh {
 }
 
 /// Only for what comes in from the bridge: what a tunnel makes of an answer inherits its mark, and goes elsewhere.
-fn back(address: IpAddr, bridge: Option<&str>) -> Option<RoutingRule> {
-    let mark = mark(address)?;
-    Some(RoutingRule { priority: BACK, table: mark, matches: Matches::Mark(mark, bridge.map(str::to_owned)) })
+fn back(v6: bool, mark: u32, bridge: Option<&str>) -> RoutingRule {
+    RoutingRule { priority: BACK, table: mark, matches: Matches::Mark { v6, mark, link: bridge.map(str::to_owned) } }
+}
+
+/// The addresses by which a machine is reached over the mesh's network, one of each family that it has.
+fn ways(machine: &Machine) -> impl Iterator<Item = IpAddr> {
+    [Some(machine.address), machine.address6.map(IpAddr::V6)].into_iter().flatten()
+}
+
+/// Takes a port of the machine for the mesh, so that nobody else does and wonders why nobody calls.
+///
+/// What comes by IPv6 and is led to no task (a call to `::1`, or any where the mesh's network has IPv4 alone) is carried
+/// to the same port by IPv4, as the machine's own call.
+fn hold(ports: &mut Ports, forward: &MeshForward) -> Result<Vec<PublishedPort>, Error> {
+    let ask = |host: IpAddr| PortRequest {
+        host_ip: Some(host),
+        host_ports: Some(forward.port.into()),
+        container_ports: forward.port.into(),
+        protocol: forward.protocol,
+    };
+    let target = Target { ipv4: Some(Ipv4Addr::UNSPECIFIED), ..Target::default() };
+    let mut held = ports.take(HOLDER, &[ask(Ipv4Addr::UNSPECIFIED.into())], &target)?;
+    if !has_ipv6() {
+        return Ok(held);
+    }
+    let carried = Target { ipv4: Some(Ipv4Addr::LOCALHOST), ..Target::default() };
+    let alone = Target { ipv6: Some(Ipv6Addr::UNSPECIFIED), ..Target::default() };
+    let target = if ports.carries(forward.protocol) { carried } else { alone };
+    match ports.take(HOLDER, &[ask(Ipv6Addr::UNSPECIFIED.into())], &target) {
+        Ok(more) => {
+            held.extend(more);
+            Ok(held)
+        }
+        Err(error) => {
+            ports.release(HOLDER, &held);
+            Err(error)
+        }
+    }
 }
 
 impl Core {
@@ -45,7 +80,7 @@ impl Core {
         sysctl::set_if_present(&format!("net/ipv4/conf/{bridge}/rp_filter"), "0")?;
         sysctl::set_if_present(&format!("net/ipv4/conf/{bridge}/src_valid_mark"), "1")?;
         let subnets = network.spec.ipam.config.iter().filter_map(|c| c.subnet);
-        for subnet in subnets.filter(|subnet| !subnet.is_ipv6()) {
+        for subnet in subnets {
             self.add_rule(&RoutingRule { priority: TO_TASKS, table: MAIN, matches: Matches::To(subnet) })?;
         }
         Ok(())
@@ -54,15 +89,13 @@ impl Core {
     /// Takes back what [`open_mesh`](Self::open_mesh) and its machines have set; the bridge itself goes elsewhere.
     pub(super) fn close_mesh(&mut self, network: &Network) -> Result<(), Error> {
         let mut rules: Vec<RoutingRule> = Vec::new();
-        for subnet in network.spec.ipam.config.iter().filter_map(|c| c.subnet).filter(|subnet| !subnet.is_ipv6()) {
+        for subnet in network.spec.ipam.config.iter().filter_map(|c| c.subnet) {
             rules.push(RoutingRule { priority: TO_TASKS, table: MAIN, matches: Matches::To(subnet) });
         }
-        let marks = self.rtnl.marked_rules(BACK).map_err(refused("list routing rules"))?;
-        rules.extend(marks.into_iter().map(|mark| RoutingRule {
-            priority: BACK,
-            table: mark,
-            matches: Matches::Mark(mark, None),
-        }));
+        for v6 in [false, true] {
+            let marks = self.rtnl.marked_rules(v6, BACK).map_err(refused("list routing rules"))?;
+            rules.extend(marks.into_iter().map(|mark| back(v6, mark, None)));
+        }
         let ports: Vec<_> = self.mesh.forwards.keys().copied().collect();
         let mut result = self.change_mesh_ports(Vec::new(), &ports);
         let machines = self.mesh_machines();
@@ -107,20 +140,25 @@ impl Core {
         let action = || format!("set up the way back over network {}", network.spec.name);
         let mut result = Ok(());
         for machine in gone {
-            let Some(rule) = back(machine.address, None) else { continue };
+            let Some(mark) = mark(machine.address) else { continue };
             self.mesh.machines.retain(|other| other != machine);
-            let mut batch = Batch::default();
-            batch.delete_table_route(rule.table, index, machine.address);
-            // The route goes with the bridge too.
-            let _ = self.rtnl.send(batch);
-            result = result.and(self.delete_rule(&rule));
+            for way in ways(machine) {
+                let mut batch = Batch::default();
+                batch.delete_table_route(mark, index, way);
+                // The route goes with the bridge too.
+                let _ = self.rtnl.send(batch);
+                result = result.and(self.delete_rule(&back(way.is_ipv6(), mark, None)));
+            }
         }
         for machine in come {
-            let Some(rule) = back(machine.address, network.bridge.as_deref()) else { continue };
-            let mut batch = Batch::default();
-            batch.set_table_route(rule.table, index, machine.address);
-            let routed = self.rtnl.send(batch).map_err(refused_batch(action()));
-            result = result.and(routed).and(self.add_rule(&rule));
+            let Some(mark) = mark(machine.address) else { continue };
+            for way in ways(machine) {
+                let mut batch = Batch::default();
+                batch.set_table_route(mark, index, way);
+                let routed = self.rtnl.send(batch).map_err(refused_batch(action()));
+                result = result.and(routed);
+                result = result.and(self.add_rule(&back(way.is_ipv6(), mark, network.bridge.as_deref())));
+            }
             if !self.mesh.machines.contains(machine) {
                 self.mesh.machines.push(*machine);
             }
@@ -134,12 +172,13 @@ impl Core {
 
     /// Rules that an earlier daemon left for machines that nobody knows any more.
     pub(super) fn sweep_machines(&mut self) -> Result<(), Error> {
-        let marks = self.rtnl.marked_rules(BACK).map_err(refused("list routing rules"))?;
         let known: Vec<u32> = self.mesh.machines.iter().filter_map(|machine| mark(machine.address)).collect();
         let mut result = Ok(());
-        for mark in marks.into_iter().filter(|mark| !known.contains(mark)) {
-            let rule = RoutingRule { priority: BACK, table: mark, matches: Matches::Mark(mark, None) };
-            result = result.and(self.delete_rule(&rule));
+        for v6 in [false, true] {
+            let marks = self.rtnl.marked_rules(v6, BACK).map_err(refused("list routing rules"))?;
+            for mark in marks.into_iter().filter(|mark| !known.contains(mark)) {
+                result = result.and(self.delete_rule(&back(v6, mark, None)));
+            }
         }
         result
     }
@@ -169,14 +208,7 @@ impl Core {
         for key in open {
             let Some(forward) = self.mesh.forwards.get(&key).cloned() else { continue };
             if let std::collections::hash_map::Entry::Vacant(vacant) = self.mesh.held.entry(key) {
-                let request = PortRequest {
-                    host_ip: Some(Ipv4Addr::UNSPECIFIED.into()),
-                    host_ports: Some(forward.port.into()),
-                    container_ports: forward.port.into(),
-                    protocol: forward.protocol,
-                };
-                let target = Target { ipv4: Some(Ipv4Addr::UNSPECIFIED), ..Target::default() };
-                match self.ports.take(HOLDER, &[request], &target) {
+                match hold(&mut self.ports, &forward) {
                     Ok(ports) => drop(vacant.insert(ports)),
                     Err(error) => {
                         tracing::error!(%error, "a port of the cluster cannot be published on this machine");
@@ -217,15 +249,16 @@ impl Core {
         }
         let Some(held) = self.containers.get_mut(container) else { return Ok(()) };
         let Some(endpoint) = held.record.endpoints.iter().find(|e| e.network == network.id) else { return Ok(()) };
-        let (Some((address, _)), Some(gateway), Some(live)) = (endpoint.ipv4, endpoint.gateway4, &mut held.live) else {
-            return Ok(());
-        };
+        let Some(live) = &mut held.live else { return Ok(()) };
         let Some(index) = endpoint.interface.as_ref().and_then(|name| live.links.get(name)) else { return Ok(()) };
+        let of4 = endpoint.ipv4.zip(endpoint.gateway4).map(|((own, _), gateway)| (own.into(), gateway.into()));
+        let of6 = endpoint.ipv6.zip(endpoint.gateway6).map(|((own, _), gateway)| (own.into(), gateway.into()));
         let mut batch = Batch::default();
-        let address = IpAddr::V4(address);
-        batch.add_rule(&RoutingRule { priority: PRECISELY, table: MAIN, matches: Matches::FromPrecisely(address) });
-        batch.add_rule(&RoutingRule { priority: OVER_MESH, table: TABLE, matches: Matches::From(address) });
-        batch.set_table_route(TABLE, *index, gateway.into());
+        for (address, gateway) in [of4, of6].into_iter().flatten() {
+            batch.add_rule(&RoutingRule { priority: PRECISELY, table: MAIN, matches: Matches::FromPrecisely(address) });
+            batch.add_rule(&RoutingRule { priority: OVER_MESH, table: TABLE, matches: Matches::From(address) });
+            batch.set_table_route(TABLE, *index, gateway);
+        }
         live.rtnl.send(batch).map_err(refused_batch(format!("set routes over the mesh in container {container}")))
     }
 }

@@ -145,7 +145,11 @@ impl Tunnel {
 /// Another machine's own place on the routing mesh's network, when that is what the peer is.
 fn machine(peer: &Peer) -> Option<Machine> {
     let address = peer.via.filter(|via| peer.addresses.contains(via))?;
-    Some(Machine { address, node: peer.node? })
+    let address6 = peer.addresses.iter().find_map(|address| match address {
+        IpAddr::V6(v6) => Some(*v6),
+        IpAddr::V4(_) => None,
+    });
+    Some(Machine { address, address6, node: peer.node? })
 }
 
 fn mac_of(peer: &Peer) -> Option<MacAddress> {

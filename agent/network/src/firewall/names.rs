@@ -27,8 +27,10 @@ pub(super) const MESH_BRIDGES: &str = "mesh-bridges";
 pub(super) const MESH_MACHINES: &str = "mesh-machines";
 /// The addresses of the other machines.
 pub(super) const MESH_SOURCES: &str = "mesh-sources";
-/// Verdicts by protocol and port.
+pub(super) const MESH_SOURCES6: &str = "mesh-sources6";
+/// Verdicts by protocol and port, for calls by IPv4 and by IPv6.
 pub(super) const MESH_PORTS: &str = "mesh-ports";
+pub(super) const MESH_PORTS6: &str = "mesh-ports6";
 
 /// Set of the names of all our bridges.
 pub(super) const BRIDGES: &str = "bridges";

@@ -26,8 +26,12 @@ pub(crate) enum Matches {
     From(IpAddr),
     /// From an address, and only what the table says more precisely than by a default route.
     FromPrecisely(IpAddr),
-    /// With this mark, as long as it comes in from this link (any, when a rule is to go).
-    Mark(u32, Option<String>),
+    /// Of a family, with this mark, as long as it comes in from this link (any, when a rule is to go).
+    Mark {
+        v6: bool,
+        mark: u32,
+        link: Option<String>,
+    },
 }
 
 /// The kernel's main table.
@@ -38,10 +42,10 @@ fn family(address: IpAddr) -> AddressFamily {
 }
 
 impl Rtnl {
-    /// The marks that lead to tables at this priority.
-    pub(crate) fn marked_rules(&mut self, priority: u32) -> Result<Vec<u32>, Refusal> {
+    /// The marks of one family that lead to tables at this priority.
+    pub(crate) fn marked_rules(&mut self, v6: bool, priority: u32) -> Result<Vec<u32>, Refusal> {
         let mut wanted = RuleMessage::default();
-        wanted.header.family = AddressFamily::Inet;
+        wanted.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
         let mut marks = Vec::new();
         self.0.dump(
             libc::RTM_GETRULE,
@@ -63,7 +67,7 @@ impl Rtnl {
 }
 
 impl Batch {
-    /// Adds an IPv4 rule; one that is there already is refused with `EEXIST`.
+    /// Adds a rule; one that is there already is refused with `EEXIST`.
     pub(crate) fn add_rule(&mut self, rule: &RoutingRule) {
         let message = rule_message(rule);
         self.push(libc::RTM_NEWRULE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, |out| emit(&message, out));
@@ -102,7 +106,8 @@ fn rule_message(rule: &RoutingRule) -> RuleMessage {
             message.header.src_len = if address.is_ipv6() { 128 } else { 32 };
             message.attributes.push(RuleAttribute::Source(address));
         }
-        Matches::Mark(mark, ref link) => {
+        Matches::Mark { v6, mark, ref link } => {
+            message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
             message.attributes.push(RuleAttribute::FwMark(mark));
             message.attributes.extend(link.clone().map(RuleAttribute::Iifname));
         }

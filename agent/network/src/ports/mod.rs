@@ -5,4 +5,4 @@ mod relay;
 mod reservation;
 mod table;
 
-pub(crate) use table::{Ports, Target};
+pub(crate) use table::{Ports, Target, has_ipv6};

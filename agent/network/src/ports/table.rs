@@ -74,6 +74,11 @@ impl Ports {
         Self { held: HashMap::new(), dynamic, next: dynamic.first, relays }
     }
 
+    /// Whether what the firewall cannot lead is carried.
+    pub(crate) fn carries(&self, protocol: Protocol) -> bool {
+        self.relays && Relay::carries(protocol)
+    }
+
     /// Takes what is asked, all or nothing.
     pub(crate) fn take(
         &mut self,
@@ -274,7 +279,7 @@ fn host_addresses(container: &str, request: &PortRequest, target: &Target, relay
 }
 
 /// Whether the host has any IPv6 address, be it `::1` alone.
-fn has_ipv6() -> bool {
+pub(crate) fn has_ipv6() -> bool {
     std::fs::read("/proc/thread-self/net/if_inet6").is_ok_and(|list| !list.is_empty())
 }
 

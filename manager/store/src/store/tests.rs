@@ -221,6 +221,7 @@ fn cluster(protocol: Protocol) -> Cluster {
         spec: ClusterSpec::default(),
         pki: None,
         protocol,
+        mesh_by_hand: false,
     }
 }
 
