@@ -217,3 +217,74 @@ fn what_cannot_be_is_refused_by_name() {
     let wrong = host.write("wrong.yaml", "partition:\n- name: day\n");
     assert_eq!(host.hoist(&["queue", "rules", &wrong.display().to_string()]).code, 125);
 }
+
+#[test]
+fn a_job_that_gives_way_goes_on_from_its_checkpoint_or_says_why_it_begins_again() {
+    let host = Host::new();
+    host.busybox();
+    let all = processors();
+    let rules = host.write("rules.yaml", "partitions:\n  - {name: all, preempt: true}\n");
+    host.hoist(&["queue", "rules", &rules.display().to_string()]).ok();
+    let works = std::process::Command::new("criu").arg("check").output().is_ok_and(|answer| answer.status.success());
+    let count = "echo began >>/begun; i=0; while true; do i=$((i+1)); echo $i; sleep 0.1; done";
+    host.hoist(&[
+        "job",
+        "submit",
+        "--name",
+        "low",
+        "--checkpoint",
+        "--grace",
+        "0s",
+        "--cpus",
+        &all,
+        "busybox",
+        "sh",
+        "-c",
+        count,
+    ])
+    .ok();
+    assert!(wait_until(|| host.hoist(&["job", "logs", "1"]).stdout.lines().count() > 2));
+    assert!(host.hoist(&["job", "show", "1"]).ok().contains("Checkpoint: "));
+    host.hoist(&[
+        "job",
+        "submit",
+        "--name",
+        "high",
+        "--priority",
+        "9",
+        "--grace",
+        "0s",
+        "--cpus",
+        &all,
+        "busybox",
+        "sleep",
+        "600",
+    ])
+    .ok();
+    assert!(wait_until(|| state(&host, "2") == "running"), "{}", state(&host, "2"));
+    host.hoist(&["job", "cancel", "2"]).ok();
+    assert!(wait_until(|| state(&host, "1") == "running"), "{}", state(&host, "1"));
+    assert!(wait_until(|| host.hoist(&["job", "logs", "1"]).stdout.lines().count() > 2));
+    let said = host.hoist(&["job", "show", "1"]).ok();
+    let container = host.hoist(&["ps", "-q", "--filter", "label=hoist.job.number=1"]).ok();
+    let begun = host.hoist(&["exec", container.trim(), "cat", "/begun"]).ok();
+    let first = host.hoist(&["job", "logs", "1"]).ok().lines().next().unwrap().to_owned();
+    assert_eq!(begun, "began\n", "a file of its own came along, or is not there yet");
+    if works {
+        assert!(said.contains("it went on from one") && first != "1", "{said}: {first}");
+    } else {
+        let why = said.contains("criu does not work with this kernel") || said.contains("install it");
+        assert!(said.contains("not made, so that it begins again: ") && why && first == "1", "{said}: {first}");
+    }
+    host.hoist(&["job", "cancel", "1"]).ok();
+    assert!(host.hoist(&["job", "wait", "1"]).stdout.starts_with("1 cancelled"));
+    for (args, words) in [
+        (&["--tasks", "2"][..], "has one task"),
+        (&["-t"], "without -t"),
+        (&["--checkpoint-dir", "here"], "not an absolute path"),
+    ] {
+        let args = [&["job", "submit", "--checkpoint"], args, &["busybox", "true"]].concat();
+        let said = host.hoist(&args);
+        assert!(said.code != 0 && said.stderr.contains(words), "{args:?}: {}", said.stderr);
+    }
+}

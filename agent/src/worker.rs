@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) attachments: Attachments,
     pub(crate) image_nodes: Arc<dyn ImageNodes>,
     file: PathBuf,
+    /// Where processes of tasks are written down that name no place.
+    pub(crate) checkpoints: PathBuf,
     state: Mutex<State>,
     /// Held while what is known of the far side is made known here, so that nothing older comes later.
     pub(crate) telling: tokio::sync::Mutex<()>,
@@ -101,6 +103,9 @@ impl Worker {
     /// Takes up what was left by the last agent.
     pub(crate) async fn load(config: &AgentConfig, cancel: CancellationToken) -> Self {
         let file = config.data_root.join("agent").join("assignments.json");
+        let checkpoints = config.data_root.join("agent").join("checkpoints");
+        let (dir, now) = (checkpoints.clone(), config.clock.now());
+        tokio::task::spawn_blocking(move || crate::task::forget_old_checkpoints(&dir, now));
         let progress = Progress::default();
         let inner = Inner {
             engine: config.engine.clone(),
@@ -114,6 +119,7 @@ impl Worker {
             attachments: Attachments::default(),
             image_nodes: config.images.clone(),
             file,
+            checkpoints,
             state: Mutex::default(),
             telling: tokio::sync::Mutex::default(),
             changed: Notify::new(),

@@ -23,6 +23,8 @@ impl Protocol {
     pub const STATUS_ALONE: Self = Self(2);
     /// Since when people may make the routing mesh's network: encrypted, or with addresses of both families.
     pub const MESH_BY_HAND: Self = Self(2);
+    /// Since when jobs may go on from checkpoints.
+    pub const CHECKPOINTS: Self = Self(2);
 
     /// The version of that number, as another node says it.
     pub const fn new(number: u32) -> Self {

@@ -210,7 +210,16 @@ impl Engine {
     /// # Errors
     /// `Conflict` if it does not run or the checkpoint exists; `Checkpoint` if it cannot be made: the container goes on.
     pub async fn checkpoint(&self, name: &str, options: CheckpointOptions) -> Result<()> {
-        self.inner.checkpoint(name, options).await
+        self.inner.checkpoint(name, options, false).await
+    }
+
+    /// Does the same, and has the container's own files come along, for another container that is made of the same
+    /// image. Those of one that goes on are left out, as they would not fit to its memory.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint`](Self::checkpoint).
+    pub async fn checkpoint_with_files(&self, name: &str, options: CheckpointOptions) -> Result<()> {
+        self.inner.checkpoint(name, options, true).await
     }
 
     /// The names of a container's checkpoints; of those in `dir` if they were made there.

@@ -15,6 +15,7 @@ fn main() -> std::process::ExitCode {
     run_tests(&[
         ("a_counter_goes_on_where_it_was", a_counter_goes_on_where_it_was),
         ("mounts_networks_and_limits_come_back", mounts_networks_and_limits_come_back),
+        ("another_container_goes_on_with_the_files", another_container_goes_on_with_the_files),
         ("what_cannot_be_is_said_and_nothing_happens", what_cannot_be_is_said_and_nothing_happens),
     ])
 }
@@ -207,6 +208,33 @@ fn mounts_networks_and_limits_come_back() {
         engine.restore(&id, "two", None).await.unwrap();
         counts(&more_lines(&engine, &id).await);
         engine.remove(&id, RemoveOptions { force: true, volumes: true }).await.unwrap();
+        clean(&m);
+        engine.close().await;
+    });
+}
+
+fn another_container_goes_on_with_the_files() {
+    machine(|m| async move {
+        if !criu_works() {
+            return;
+        }
+        let engine = m.engine().await;
+        let own = "rm /data/seed; exec 5>/own; i=0; while true; do i=$((i+1)); echo $i >&5; echo $i; sleep 0.05; done";
+        let first = ContainerSpec { mounts: vec![control(&m, "both")], ..spec(own) };
+        let second = first.clone();
+        let first = started(&engine, first).await;
+        let last = more_lines(&engine, &first).await.len();
+        let dir = m.root().join("shared");
+        let kept = CheckpointOptions { dir: Some(dir.clone()), ..options("job") };
+        engine.checkpoint_with_files(&first, kept).await.unwrap();
+        engine.remove(&first, RemoveOptions { force: true, volumes: true }).await.unwrap();
+        let second = engine.create(second).await.unwrap().id.to_string();
+        engine.restore(&second, "job", Some(&dir)).await.unwrap();
+        let lines = more_lines(&engine, &second).await;
+        assert!(lines[0].parse::<usize>().unwrap() > last.min(2), "{lines:?}");
+        let (code, files) = exec(&engine, &second, "test -e /data/seed || echo removed; head -n 1 /own").await;
+        assert_eq!((code, files.as_str()), (0, "removed\n1\n"));
+        engine.remove(&second, RemoveOptions { force: true, volumes: true }).await.unwrap();
         clean(&m);
         engine.close().await;
     });

@@ -147,6 +147,9 @@ impl Driver {
 
     async fn start(&mut self, task: &Task) -> Next {
         self.report(TaskState::Starting, "being started");
+        if self.go_on(task).await {
+            return self.look(task).await;
+        }
         let Some(container) = &self.container else {
             self.fail(TaskState::Failed, "cannot be started", "its container is gone".into());
             return Next::Again;
@@ -220,6 +223,7 @@ impl Driver {
             self.container = Container::find(&self.worker, task, self.status.container_id.as_deref()).await;
         }
         self.drain(task).await;
+        self.write_down(task).await;
         if let Some(container) = &self.container
             && let Err(error) = container.stop(&self.worker, task).await
         {

@@ -3,6 +3,7 @@
 //! [`Driver`] is the loop: it compares what is desired with what is, takes one step, reports, and looks
 //! again. `container` holds the steps that touch the engine.
 
+mod checkpoint;
 mod container;
 mod devices;
 mod driver;
@@ -11,5 +12,6 @@ mod prepare;
 mod status;
 mod template;
 
+pub(crate) use checkpoint::forget_old as forget_old_checkpoints;
 pub(crate) use driver::Driver;
 pub(crate) use labels::TASK;

@@ -144,6 +144,7 @@ pub(super) mod tests {
             addresses: Vec::new(),
             devices: Vec::new(),
             signal: None,
+            checkpoint_on_stop: false,
         }
     }
 

@@ -75,6 +75,7 @@ fn task(service: &ServiceId, spread: bool) -> Task {
         addresses: Vec::new(),
         devices: Vec::new(),
         signal: None,
+        checkpoint_on_stop: false,
     }
 }
 

@@ -56,6 +56,7 @@ fn task(service: &ServiceId) -> Task {
         addresses: Vec::new(),
         devices: Vec::new(),
         signal: None,
+        checkpoint_on_stop: false,
     }
 }
 

@@ -6,11 +6,12 @@ use hoist_proto::spec::{
     Caller, DeviceUse, Job, JobRequest, JobSpec, JobState, JobStatus, Meta, PartitionSpec, Queue, QueueSpec, Submitted,
     Task, TaskState, UsageRow,
 };
-use hoist_proto::{clock::Timestamp, id::JobId, signal::Signal, unit};
+use hoist_proto::{clock::Timestamp, id::JobId, protocol::Protocol, signal::Signal, unit};
 use hoist_scheduler::Constraint;
 use hoist_store::{Tables, Tx, Wake};
 
 use super::{Control, ControlError};
+use crate::agreement;
 use crate::queue::{View, drop_service, end, usage_of};
 
 /// How far a job has come.
@@ -368,6 +369,20 @@ pub(super) fn check(tx: &Tx<'_>, spec: &mut JobSpec, user: &str) -> Result<(), C
     {
         let most = partition.max_time_hours.unwrap_or_default();
         return Err(ControlError::invalid(format!("partition {} allows {most} hours at most", partition.name)));
+    }
+    if let Some(checkpoint) = &spec.checkpoint {
+        agreement::require(tx, Protocol::CHECKPOINTS, "a job with a checkpoint").map_err(ControlError::Precondition)?;
+        if spec.tasks > 1 {
+            return Err(ControlError::invalid(
+                "a job with a checkpoint has one task: the connections between several are not kept",
+            ));
+        }
+        if spec.container.tty {
+            return Err(ControlError::invalid("a job with a terminal can have no checkpoint: submit it without -t"));
+        }
+        if let Some(dir) = checkpoint.dir.as_ref().filter(|dir| !dir.starts_with('/')) {
+            return Err(ControlError::invalid(format!("the checkpoint directory {dir:?} is not an absolute path")));
+        }
     }
     if let Some(warning) = &spec.warning {
         warning.signal.parse::<Signal>().map_err(|error| ControlError::invalid(error.to_string()))?;

@@ -137,7 +137,8 @@ fn assigned(tables: &Tables, node: &NodeId) -> Set {
             continue;
         }
         // The agent's own statuses come back to nobody.
-        let mark = u64::from(task.signal.is_some()) << 48
+        let mark = u64::from(task.checkpoint_on_stop) << 49
+            | u64::from(task.signal.is_some()) << 48
             | (task.desired as u64) << 32
             | u64::from(task.spec.remove_volumes) << 16
             | task.spec.stop_timeout.map_or(0, |timeout| timeout.as_secs().min(0xfffe) + 1);

@@ -63,5 +63,6 @@ pub(crate) fn new_task(service: &Service, slot: u32, node: Option<NodeId>, id: T
         addresses: Vec::new(),
         devices: Vec::new(),
         signal: None,
+        checkpoint_on_stop: false,
     }
 }

@@ -6,7 +6,8 @@ use hoist_proto::{
     id::{NetworkId, NodeId, ServiceId, TaskId},
     spec::{
         AssignedDevice, ClusterNetwork, Job, JobState, Lifecycle, Meta, NetworkAttachment, NetworkMode, NetworkSpec,
-        OVERLAY, Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskSpec, TaskState,
+        OVERLAY, Placement, RestartCondition, Service, ServiceMode, ServiceRestart, ServiceSpec, TaskCheckpoint,
+        TaskSpec, TaskState,
     },
 };
 use hoist_store::{StoreError, Tx};
@@ -46,7 +47,13 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, places: Vec<Place>) -> Result<()
         let mut task = new_task(&service, slot, Some(node.clone()), TaskId::random());
         task.desired = TaskState::Running;
         task.devices.clone_from(devices);
-        let container = &mut Arc::make_mut(&mut task.spec).container;
+        let own = Arc::make_mut(&mut task.spec);
+        own.checkpoint = job.spec.checkpoint.as_ref().map(|checkpoint| TaskCheckpoint {
+            dir: checkpoint.dir.clone(),
+            name: checkpoint_name(job, job.status.attempts + 1),
+            restore: job.status.checkpoint.clone(),
+        });
+        let container = &mut own.container;
         container.env.extend(rank_env(job, rank, places.len(), &name));
         for network in &mut container.networks {
             network.aliases.push(format!("{name}.{slot}"));
@@ -67,10 +74,16 @@ pub(crate) fn start(tx: &mut Tx<'_>, job: &Job, places: Vec<Place>) -> Result<()
         job.status.nodes = places.into_iter().map(|place| place.node).collect();
         job.status.warned = false;
         job.status.leaving = None;
+        job.status.checkpoint = None;
         job.status.counted = 0;
         job.status.idle_since = None;
         job.status.idle_warned = None;
     })
+}
+
+/// What the checkpoint is called that an attempt makes.
+pub(super) fn checkpoint_name(job: &Job, attempt: u32) -> String {
+    format!("job-{}-{}-{attempt}", job.label().replace('_', "-"), job.id)
 }
 
 /// Every attempt has a name of its own: the last one's containers may still be there.

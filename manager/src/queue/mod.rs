@@ -8,12 +8,14 @@
 //! - `machines` is the devices of nodes and the requests for them.
 //! - `settle` sees how jobs that run have ended, and ends those whose time is up.
 //! - `begin` makes the service and the tasks of a job that starts.
+//! - `checkpoint` has jobs that must wait again go on where they were.
 //! - `account` counts what was used; `uses` is what agents say of that, and `idle` ends jobs that use nothing.
 //! - `cron` is schedules, and `recur` makes the jobs that come again and again.
 //! - `run` is the loop.
 
 mod account;
 mod begin;
+mod checkpoint;
 mod cron;
 mod idle;
 mod machines;

@@ -61,7 +61,11 @@ fn concerns(store: &Store, commit: &Commit) -> bool {
             || event.of::<Node>().is_some()
             || event.of::<Task>().is_some_and(|(before, after)| {
                 let state = |task: Option<&Arc<Task>>| {
-                    task.map(|task| (task.status.state.is_final(), task.desired, task.status.error.is_some()))
+                    let status = |task: &Arc<Task>| {
+                        let status = &task.status;
+                        (status.state.is_final(), task.desired, status.error.is_some(), status.checkpoint.clone())
+                    };
+                    task.map(status)
                 };
                 state(before) != state(after)
             })

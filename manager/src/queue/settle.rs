@@ -9,7 +9,7 @@ use hoist_proto::{
 use hoist_scheduler::faulty_device;
 use hoist_store::{StoreError, Tables, Tx};
 
-use super::{account, begin::JOB, idle, uses::Uses, view};
+use super::{account, begin::JOB, checkpoint, idle, uses::Uses, view};
 
 /// Looks at every job that has not ended; gives the next moment at which one's time is up.
 pub(crate) fn settle(tx: &mut Tx<'_>, now: Timestamp, uses: &Uses) -> Result<Option<Timestamp>, StoreError> {
@@ -51,6 +51,7 @@ fn running(
             return over(tx, job, Ended { into, code, reason, used }, now);
         }
     }
+    checkpoint::tell(tx, job)?;
     idle::look(tx, job, uses, now)?.into_iter().for_each(&mut *alarm);
     let limit = job.status.started.zip(job.spec.time_limit).and_then(|(from, limit)| from.checked_add(limit).ok());
     match limit {
@@ -193,6 +194,9 @@ pub(crate) fn end(tx: &mut Tx<'_>, job: &Arc<Job>, into: JobState, reason: Strin
             service.spec.stop_timeout = job.spec.grace;
         })?;
     }
+    if into == JobState::Pending && job.spec.checkpoint.is_some() {
+        checkpoint::ask(tx, job)?;
+    }
     tx.modify::<Job>(&job.id, |job| {
         job.status.leaving = Some(into);
         job.status.reason = reason;
@@ -226,10 +230,13 @@ fn over(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> Result
         return close_used(tx, job, Ended { into, code, reason, used }, now);
     }
     count(tx, job, now, used)?;
+    let kept = checkpoint::made(tx, job);
     drop_service(tx, job)?;
     tx.modify::<Job>(&job.id, |job| {
         let status = &mut job.status;
         status.state = JobState::Pending;
+        status.checkpoint = kept.name;
+        status.checkpoint_said = kept.words;
         status.reason = if reason.is_empty() { "waits again".into() } else { format!("waits again: {reason}") };
         status.leaving = None;
         status.service = None;

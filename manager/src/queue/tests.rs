@@ -7,8 +7,9 @@ use hoist_proto::{
     clock::Clock,
     id::NodeId,
     spec::{
-        ArrayRequest, Caller, ContainerSpec, CronSpec, DeviceRequest, Job, JobCondition, JobDependency, JobRequest,
-        JobResources, JobSpec, JobWarning, Node, NodeState, PartitionSpec, QueueSpec, TaskState,
+        ArrayRequest, Caller, CheckpointOutcome, ContainerSpec, CronSpec, DeviceRequest, Job, JobCheckpoint,
+        JobCondition, JobDependency, JobRequest, JobResources, JobSpec, JobWarning, Node, NodeState, PartitionSpec,
+        QueueSpec, TaskState,
     },
 };
 use hoist_store::StoreError;
@@ -501,6 +502,46 @@ async fn the_important_displace_where_the_partition_says_so() {
     assert_eq!(lab.get("1").status.state.to_string(), "pending", "{}", lab.text());
     lab.finish("2", 0).await;
     assert_eq!((lab.get("1").status.state.to_string(), lab.get("1").status.attempts), ("running".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn what_gives_way_goes_on_from_its_checkpoint_once() {
+    let lab = Lab::new(1, 2).await;
+    let partition = PartitionSpec { name: "main".into(), preempt: true, ..PartitionSpec::default() };
+    let spec = QueueSpec { partitions: vec![partition], ..QueueSpec::default() };
+    lab.control.set_queue_spec(caller("root"), spec).await.unwrap();
+    lab.submit("ann", JobSpec { checkpoint: Some(JobCheckpoint::default()), ..job("low", 2) }).await;
+    lab.run().await;
+    let task = || lab.control.job_tasks("1").unwrap().remove(0);
+    let first = task().spec.checkpoint.clone().unwrap();
+    assert!(first.restore.is_none() && !task().checkpoint_on_stop, "{first:?}");
+    // Gives way, and is written down; then once more, and is not.
+    for (attempt, outcome, restored, said) in [
+        (2, CheckpointOutcome::Made, true, "made when attempt 1 ended"),
+        (3, CheckpointOutcome::NotMade("no room".into()), false, "not made, so that it begins again: no room"),
+    ] {
+        let name = task().spec.checkpoint.clone().unwrap().name;
+        let high = lab.submit("bob", JobSpec { priority: 10, ..job("high", 1) }).await.to_string();
+        super::pass(&lab.world.store, &lab.uses).await.unwrap();
+        assert!(task().checkpoint_on_stop);
+        lab.world
+            .agent(|task| {
+                let mut status = task.status.clone();
+                status.state = TaskState::Shutdown;
+                status.checkpoint = Some(outcome.clone());
+                task.checkpoint_on_stop.then_some(status)
+            })
+            .await;
+        lab.run().await;
+        assert_eq!(lab.get("1").status.checkpoint_said, said, "{}", lab.text());
+        lab.finish(&high, 0).await;
+        assert_eq!(lab.get("1").status.attempts, attempt, "{}", lab.text());
+        assert_eq!(task().spec.checkpoint.clone().unwrap().restore, restored.then_some(name));
+        assert_eq!(lab.get("1").status.checkpoint, None, "it is used once");
+    }
+    // One that is cancelled is not written down.
+    lab.control.cancel_jobs(caller("ann"), "1").await.unwrap();
+    assert!(!task().checkpoint_on_stop);
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ fn is_status_alone(task: &Task, before: &Task) -> bool {
         addresses,
         devices,
         signal,
+        checkpoint_on_stop,
     } = task;
     Arc::ptr_eq(spec, &before.spec)
         && *desired == before.desired
@@ -97,6 +98,7 @@ fn is_status_alone(task: &Task, before: &Task) -> bool {
         && *start_after == before.start_after
         && *restarts == before.restarts
         && *signal == before.signal
+        && *checkpoint_on_stop == before.checkpoint_on_stop
         && *addresses == before.addresses
         && *devices == before.devices
         && *spec_hash == before.spec_hash

@@ -68,12 +68,24 @@ pub struct JobSpec {
     pub grace: Option<Duration>,
     /// How often it is started again after a failure.
     pub retries: u32,
+    /// Its processes are written down when it has to wait again, and go on from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<JobCheckpoint>,
     pub depends: Vec<JobDependency>,
     /// Not before.
     pub begin: Option<Timestamp>,
     /// Ended unless it has started by then.
     pub deadline: Option<Timestamp>,
     pub labels: BTreeMap<String, String>,
+}
+
+/// Where a job's processes are written down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobCheckpoint {
+    /// A directory that the nodes share; `None` is one of each node's own, and the job goes on only if it comes back to
+    /// the same node.
+    pub dir: Option<String>,
 }
 
 /// A signal to each of a job's tasks, so long before the time limit.
@@ -166,6 +178,12 @@ pub struct JobStatus {
     pub warned: bool,
     /// What it is to become once its containers have stopped.
     pub leaving: Option<JobState>,
+    /// The checkpoint that it goes on from when it starts again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// What came of the last one, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub checkpoint_said: String,
     /// Device milliseconds that were counted already.
     pub counted: u64,
     /// Since when its devices are used less than its partition demands.

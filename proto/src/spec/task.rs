@@ -51,6 +51,10 @@ pub struct Task {
     /// Sent to its first process, once while it runs: the warning before its time is up. Written by managers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// When it stops, its processes are written down for a later task ([`TaskSpec::checkpoint`]). Written by managers
+    /// only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoint_on_stop: bool,
 }
 
 /// Whether a definition says nothing at all, as where it is known from elsewhere.
@@ -98,9 +102,37 @@ pub struct TaskSpec {
     pub remove_volumes: bool,
     /// What the image's registry asks for. Sealed in the log, sent to the nodes that need it, written to no disk there.
     pub registry_auth: Option<RegistryAuth>,
+    /// Where its processes are written down, and what they go on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<TaskCheckpoint>,
     /// The very image, when a node of the cluster had it as the service was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<TaskImage>,
+}
+
+/// Checkpoints of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCheckpoint {
+    /// A directory of the node's, which may be shared with others; `None` is one of the agent's own.
+    pub dir: Option<String>,
+    /// The name of the one that it makes.
+    pub name: String,
+    /// The name of the one that it goes on from.
+    pub restore: Option<String>,
+}
+
+/// What came of a task's checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointOutcome {
+    /// It went on from one.
+    Restored,
+    /// It began from its beginning, for this reason.
+    NotRestored(String),
+    /// One was made when it stopped.
+    Made,
+    /// None was made when it stopped, for this reason.
+    NotMade(String),
 }
 
 /// An image that a node has.
@@ -250,6 +282,8 @@ pub struct TaskStatus {
     pub restart_count: u32,
     pub addresses: Vec<TaskAddress>,
     pub ports: Vec<PublishedPort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointOutcome>,
 }
 
 /// An address that a task has on a network.

@@ -158,6 +158,12 @@ pub struct JobFlags {
     /// Time from the stop signal to the kill when it is ended
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,
+    /// When it has to wait again (preempted, requeued), write its processes down and go on from there; needs CRIU
+    #[arg(long)]
+    pub checkpoint: bool,
+    /// With --checkpoint: below this directory, which the nodes share [default: each node's own]
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
+    pub checkpoint_dir: Option<String>,
     /// Start again so often when it fails
     #[arg(long, value_name = "N", default_value = "0")]
     pub retries: u32,

@@ -43,6 +43,7 @@ fn task(service: &Service) -> Task {
         addresses: Vec::new(),
         devices: Vec::new(),
         signal: None,
+        checkpoint_on_stop: false,
     }
 }
 

@@ -6,8 +6,8 @@ use hoist_manager::control::one_off;
 use hoist_proto::{
     clock::Timestamp,
     spec::{
-        ArrayRequest, ContainerSpec, JobCondition, JobDependency, JobLayout, JobRequest, JobResources, JobSpec,
-        JobWarning, Resources, RestartPolicy,
+        ArrayRequest, ContainerSpec, JobCheckpoint, JobCondition, JobDependency, JobLayout, JobRequest, JobResources,
+        JobSpec, JobWarning, Resources, RestartPolicy,
     },
     unit,
 };
@@ -95,6 +95,7 @@ fn over(lines: SubmitFlags, typed: SubmitFlags) -> SubmitFlags {
     job.after.extend(after);
     job.file.extend(file);
     job.hold |= t.hold;
+    job.checkpoint |= t.checkpoint;
     job.no_overlap |= t.no_overlap;
     job.catch_up |= t.catch_up;
     for (mine, theirs) in [
@@ -102,6 +103,7 @@ fn over(lines: SubmitFlags, typed: SubmitFlags) -> SubmitFlags {
         (&mut job.project, t.project),
         (&mut job.time, t.time),
         (&mut job.grace, t.grace),
+        (&mut job.checkpoint_dir, t.checkpoint_dir),
         (&mut job.signal, t.signal),
         (&mut job.begin, t.begin),
         (&mut job.deadline, t.deadline),
@@ -233,6 +235,7 @@ fn job_spec(flags: &SubmitFlags, container: ContainerSpec, each: JobResources) -
         warning: job.signal.as_deref().map(warning).transpose()?,
         grace: duration("grace", &job.grace)?,
         retries: job.retries,
+        checkpoint: job.checkpoint.then(|| JobCheckpoint { dir: job.checkpoint_dir.clone() }),
         depends: job.after.iter().map(|text| dependency(text)).collect::<Result<_, _>>()?,
         begin: job.begin.as_deref().map(|text| moment("begin", text)).transpose()?,
         deadline: job.deadline.as_deref().map(|text| moment("deadline", text)).transpose()?,

@@ -55,6 +55,13 @@ fn text(job: &Job) -> String {
         "Warning",
         job.spec.warning.as_ref().map(|one| format!("{} {} before", one.signal, unit::format_duration(one.before))),
     );
+    let place = job
+        .spec
+        .checkpoint
+        .as_ref()
+        .map(|wish| wish.dir.as_ref().map_or("on its node".into(), |dir| format!("in {dir}")));
+    let said = Some(&status.checkpoint_said).filter(|said| !said.is_empty());
+    optional("Checkpoint", place.map(|place| said.map_or(place.clone(), |said| format!("{place}: {said}"))));
     optional("Submitted", Some(job.meta.created.to_string()));
     optional("Expected", status.expected.filter(|_| status.state == JobState::Pending).map(|at| at.to_string()));
     optional("Started", status.started.map(|at| at.to_string()));
