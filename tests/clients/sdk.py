@@ -208,6 +208,73 @@ def images():
     assert client.images.prune(filters={"dangling": True})["SpaceReclaimed"] >= 0
 
 
+def promptly():
+    """What is asked at once after a call finds what the call did."""
+    api = client.api
+    box = client.containers.run("busybox", "sleep 100", detach=True)
+    box.kill()
+    box.reload()
+    assert (box.status, box.attrs["State"]["ExitCode"]) == ("exited", 137), box.attrs["State"]
+    box.remove()
+    quick = client.containers.create("busybox", ["touch", "/made"])
+    quick.start()
+    image = quick.commit("quick")
+    assert b"/made" in client.containers.run("quick", "ls -d /made", remove=True)
+    quick.remove(force=True)
+    image.remove(force=True)
+    again = client.containers.create("busybox", ["sh", "-c", "exit 3"], restart_policy={"Name": "always"})
+    again.start()
+    assert again.wait()["StatusCode"] == 3, "the end of a run that another follows"
+    message = status(409, again.remove)
+    assert "restarting" in message or "running" in message, message
+    again.remove(force=True)
+    said = client.containers.create("busybox", "echo earlier")
+    said.start()
+    said.wait()
+    assert api.attach(said.id, stream=False, logs=True) == b"earlier\n"
+    said.remove()
+
+
+def environments():
+    box = client.containers.create("busybox", "env", environment=["Unset", "Blank=", "A=b"])
+    assert [name for name in box.attrs["Config"]["Env"] if not name.startswith("PATH=")] == ["Unset", "Blank=", "A=b"]
+    box.remove()
+
+
+def framed():
+    """Who starts an exec says how its output is sent."""
+    api = client.api
+    box = client.containers.run("busybox", "sleep 100", detach=True)
+    created = api.exec_create(box.id, "printf word", tty=True)
+    assert api.exec_start(created, demux=True) == (b"word", None)
+    created = api.exec_create(box.id, "printf word", tty=True)
+    assert api.exec_start(created, tty=True) == b"word"
+    box.remove(force=True)
+
+
+def links():
+    """A link on a network is a name of its own for whoever has the other name then."""
+    api = client.api
+    net = client.networks.create("linked")
+    wish = api.create_networking_config({"linked": api.create_endpoint_config(links={"other": "alias"})})
+    made = api.create_container("busybox", "sleep 100", networking_config=wish, name="asker",
+                                host_config=api.create_host_config(network_mode="linked", init=True))
+    asker = client.containers.get(made["Id"])
+    asker.start()
+    assert asker.exec_run("nslookup alias.").exit_code != 0
+    other = client.containers.run("busybox", "sleep 100", name="other", network="linked", detach=True)
+    until(lambda: asker.exec_run("nslookup alias.").exit_code == 0)
+    late = client.containers.create("busybox", "sleep 100")
+    net.connect(late, links=[("other", "second")])
+    late.start()
+    late.reload()
+    assert late.attrs["NetworkSettings"]["Networks"]["linked"]["Links"] == ["other:second"]
+    assert late.exec_run("nslookup second.").exit_code == 0
+    for box in (asker, other, late):
+        box.remove(force=True)
+    net.remove()
+
+
 def networks(name):
     box = client.containers.get(name)
     box.start()
@@ -260,6 +327,10 @@ attaches()
 copies()
 images()
 networks("case")
+promptly()
+environments()
+framed()
+links()
 volumes()
 events()
 client.containers.get("case").remove(force=True, v=True)

@@ -6,17 +6,21 @@ use std::time::Duration;
 use hoist_image::{CommitOptions, ContainerConfig, Image};
 use hoist_proto::spec::ContainerSpec;
 
-use crate::Result;
 use crate::inner::Inner;
 use crate::model::{Effective, Status};
+use crate::{EngineError, Result};
 
 impl Inner {
     pub(crate) async fn commit(self: &Arc<Self>, name: &str, options: CommitOptions, pause: bool) -> Result<Image> {
         let handle = self.registry.find(name)?;
         let _op = handle.op.lock().await;
-        let frozen = pause && handle.status() == Status::Running;
+        let mut frozen = pause && handle.status() == Status::Running;
         if frozen {
-            self.set_frozen(&handle, true).await?;
+            match self.set_frozen(&handle, true).await {
+                // It has ended just now: nothing changes its files any more.
+                Err(EngineError::Conflict(_)) => frozen = false,
+                done => done?,
+            }
         }
         let record = handle.record();
         // An image that was removed meanwhile says nothing any more.

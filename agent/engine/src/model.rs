@@ -130,6 +130,9 @@ pub struct Effective {
     pub command: Vec<String>,
     /// Sorted out: each variable once.
     pub env: Vec<String>,
+    /// What the container and its image say of it, without what each container is given; a name without a value unsets.
+    /// `None` in records of earlier programs.
+    pub own_env: Option<Vec<String>>,
     pub working_dir: String,
     pub user: String,
     pub hostname: String,

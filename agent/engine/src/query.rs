@@ -76,7 +76,10 @@ impl Inner {
         let exits = handle.cell().exits;
         let found = handle.until(|cell| {
             let done = match condition {
-                WaitCondition::NotRunning => !cell.state.status.is_up() && cell.state.status != Status::Restarting,
+                // Also the end of a run that another follows, as for Docker.
+                WaitCondition::NotRunning => {
+                    !cell.state.status.is_up() && cell.state.status != Status::Restarting || cell.exits > exits
+                }
                 WaitCondition::NextExit => cell.exits > exits || cell.removed,
                 WaitCondition::Removed => cell.gone,
             };

@@ -236,6 +236,9 @@ pub struct ConnectRequest {
     /// Names that are answered on this network only, besides `names`; several
     /// containers may share one, and all healthy ones are then answered in rotation.
     pub aliases: Vec<String>,
+    /// Names by which this container alone finds others on the network, each with a name that the other has there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     /// The container's own names (name, short id, host name).
     pub names: Vec<String>,
     /// Driver options for this endpoint; unknown ones are refused.

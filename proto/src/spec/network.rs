@@ -90,6 +90,9 @@ pub struct NetworkAttachment {
     pub network: String,
     /// Further names by which others on the network reach the container.
     pub aliases: Vec<String>,
+    /// `CONTAINER[:ALIAS]`: names by which it alone reaches others on the network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     pub ipv4: Option<Ipv4Addr>,
     pub ipv6: Option<Ipv6Addr>,
     pub link_local: Vec<IpAddr>,

@@ -85,13 +85,14 @@ pub async fn start(
     }
     let keys = DetachKeys::parse(&info.spec.detach_keys)?;
     let attach = info.spec.attach;
-    let tty = info.spec.tty;
+    // As Docker has it: who starts it says how its output is sent, whatever it was created with.
+    let raw = asked.tty;
     let started = state.engine.exec_start(&id, size).await;
-    let plan = Plan { stdin: attach.stdin, stdout: attach.stdout, stderr: attach.stderr, keys };
+    let plan = Plan { stdin: attach.stdin, stdout: attach.stdout, stderr: attach.stderr, raw, keys };
     let hijack = Hijack::from_parts(parts.extensions.remove(), &parts.headers);
     let (stop, engine) = (state.stop.clone(), state.engine.clone());
     // As Docker does: what keeps the command from running is said in the stream, and inspect has the exit code.
-    Ok(hijack.answer(stream::content_type(tty, version), &state.tasks, move |taken| async move {
+    Ok(hijack.answer(stream::content_type(raw, version), &state.tasks, move |taken| async move {
         let talk = async {
             match started {
                 // Clients ask for the exit code as soon as the stream ends.
@@ -101,7 +102,7 @@ pub async fn start(
                         engine.exec_detached(&id);
                     }
                 }
-                Err(err) => pump::complain(taken, &ApiError::from(err).message, tty).await,
+                Err(err) => pump::complain(taken, &ApiError::from(err).message, raw).await,
             }
         };
         tokio::select! {

@@ -13,6 +13,8 @@ pub struct Plan {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    /// Output goes as it is, not in frames that name its stream.
+    pub raw: bool,
     /// Watched for in the input of a terminal.
     pub keys: DetachKeys,
 }
@@ -39,11 +41,11 @@ pub async fn run(
     let keys = (tty && plan.stdin).then(|| plan.keys.clone());
     let outward = async {
         if let Some(lines) = earlier
-            && replay(lines, &mut writer, tty).await.is_err()
+            && replay(lines, &mut writer, plan.raw).await.is_err()
         {
             return Parting::Detached;
         }
-        if forward(output, &mut writer, &plan, tty).await == Parting::Detached {
+        if forward(output, &mut writer, &plan).await == Parting::Detached {
             return Parting::Detached;
         }
         over.await;
@@ -108,7 +110,7 @@ async fn feed(
     }
 }
 
-async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), plan: &Plan, tty: bool) -> Parting {
+async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), plan: &Plan) -> Parting {
     let mut framed = BytesMut::new();
     loop {
         let chunk = match output.next().await {
@@ -122,7 +124,7 @@ async fn forward(mut output: Output, writer: &mut (impl AsyncWrite + Unpin), pla
         if !wanted(&chunk, plan) {
             continue;
         }
-        let sent = if tty {
+        let sent = if plan.raw {
             writer.write_all(&chunk.data).await
         } else {
             framed.clear();
@@ -148,6 +150,15 @@ pub fn kind(stream: StreamKind) -> u8 {
         StreamKind::Stdout => frames::STDOUT,
         StreamKind::Stderr => frames::STDERR,
     }
+}
+
+/// Tells what was said before, and nothing of what comes.
+pub async fn recall(taken: Taken, earlier: Option<LogStream>, raw: bool) {
+    let mut writer = taken.writer;
+    if let Some(lines) = earlier {
+        let _ = replay(lines, &mut writer, raw).await;
+    }
+    let _ = writer.shutdown().await;
 }
 
 async fn replay(mut lines: LogStream, writer: &mut (impl AsyncWrite + Unpin), tty: bool) -> std::io::Result<()> {

@@ -62,7 +62,7 @@ pub fn config(container: &Container, version: ApiVersion) -> Config {
         tty: spec.tty,
         open_stdin: spec.open_stdin,
         stdin_once: spec.stdin_once,
-        env: effective.env.clone(),
+        env: effective.own_env.as_ref().unwrap_or(&effective.env).clone(),
         cmd: Some(effective.command.clone()).filter(|command| !command.is_empty()),
         healthcheck: effective.healthcheck.as_ref().map(healthcheck),
         args_escaped: false,

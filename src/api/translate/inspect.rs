@@ -171,6 +171,7 @@ fn wish(asked: &NetworkAttachment) -> EndpointSettings {
     EndpointSettings {
         ipam_config: (ipam != EndpointIpamConfig::default()).then_some(ipam),
         aliases: (!asked.aliases.is_empty()).then(|| asked.aliases.clone()),
+        links: (!asked.links.is_empty()).then(|| asked.links.clone()),
         mac_address: asked.mac.clone().unwrap_or_default(),
         driver_opts: (!asked.driver_options.is_empty()).then(|| asked.driver_options.clone()),
         gw_priority: asked.gateway_priority,

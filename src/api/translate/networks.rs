@@ -44,14 +44,14 @@ pub fn apply(
     if let Some(name) = named {
         let settings = endpoints.remove(name).unwrap_or_default();
         let network = if name == "default" { "bridge" } else { name };
-        let mut first = attachment(network, settings, spec)?;
+        let mut first = endpoint(network, settings)?;
         if first.mac.is_none() {
             first.mac = config.mac_address.clone().filter(|mac| !mac.is_empty());
         }
         spec.networks.push(first);
     }
     for (name, settings) in endpoints {
-        let next = attachment(&name, settings, spec)?;
+        let next = endpoint(&name, settings)?;
         spec.networks.push(next);
     }
     if let Some(mac) = config.mac_address.as_ref().filter(|mac| !mac.is_empty()) {
@@ -101,16 +101,6 @@ fn refuse_beside(mode: &str, config: &Config, host: &HostConfig, other: Option<&
     Ok(())
 }
 
-/// One connection; links that belong to it become the container's.
-fn attachment(
-    network: &str,
-    settings: EndpointSettings,
-    spec: &mut ContainerSpec,
-) -> Result<NetworkAttachment, ApiError> {
-    spec.links.extend(settings.links.clone().unwrap_or_default());
-    endpoint(network, settings)
-}
-
 /// A wish to be on a network, as `connect` and `create` say it.
 ///
 /// # Errors
@@ -124,6 +114,7 @@ pub fn endpoint(network: &str, settings: EndpointSettings) -> Result<NetworkAtta
     Ok(NetworkAttachment {
         network: network.to_owned(),
         aliases: settings.aliases.unwrap_or_default(),
+        links: settings.links.unwrap_or_default(),
         ipv4: text(ipam.ipv4_address).map(|text| parsed("IPv4 address", &text, "four numbers")).transpose()?,
         ipv6: text(ipam.ipv6_address).map(|text| parsed("IPv6 address", &text, "an IPv6 address")).transpose()?,
         link_local: ipam

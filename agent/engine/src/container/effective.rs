@@ -63,6 +63,7 @@ pub(crate) fn effective(
     exposed_ports.dedup();
     let effective = Effective {
         env: environment(spec, image, &hostname),
+        own_env: Some(own(spec, image)),
         entrypoint,
         command,
         working_dir: spec
@@ -125,6 +126,13 @@ fn environment(spec: &ContainerSpec, image: &ContainerConfig, hostname: &str) ->
         }
     }
     env.into_iter().flatten().collect()
+}
+
+/// The container's own variables, and those of the image that it does not set.
+fn own(spec: &ContainerSpec, image: &ContainerConfig) -> Vec<String> {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+    let theirs = image.env.iter().filter(|line| !spec.env.iter().any(|own| name(own) == name(line)));
+    spec.env.iter().chain(theirs).cloned().collect()
 }
 
 /// The container's settings over the image's; `None` when there is nothing to run.

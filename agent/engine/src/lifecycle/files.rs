@@ -66,7 +66,8 @@ async fn hosts(engine: &Inner, record: &Record, endpoints: &[Endpoint]) -> Resul
         };
         extra.push((name.clone(), address));
     }
-    for link in &spec.links {
+    let on_default = spec.networks.is_empty() || spec.networks.iter().any(|wish| wish.network == network::DEFAULT);
+    for link in spec.links.iter().filter(|_| on_default) {
         let (name, alias) = link.split_once(':').unwrap_or((link, link));
         let other = engine.registry.find(name)?;
         let theirs = network::addresses(&engine.options.networks.endpoints_of(other.id.as_str()).await);

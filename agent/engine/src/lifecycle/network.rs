@@ -44,6 +44,12 @@ pub(super) fn connect_request(record: &Record, wish: &NetworkAttachment) -> Resu
         aliases.push(record.effective.hostname.clone());
     }
     aliases.dedup();
+    // On the default network, where nobody has a name, links are lines of `/etc/hosts`.
+    let all = record.spec.links.iter().chain(&wish.links).filter(|_| wish.network != DEFAULT);
+    let pair = |link: &String| {
+        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        (alias.to_owned(), name.trim_start_matches('/').to_owned())
+    };
     Ok(ConnectRequest {
         network: wish.network.clone(),
         ipv4: wish.ipv4,
@@ -51,6 +57,7 @@ pub(super) fn connect_request(record: &Record, wish: &NetworkAttachment) -> Resu
         link_local: wish.link_local.clone(),
         mac: wish.mac.as_deref().filter(|mac| !mac.is_empty()).map(str::parse).transpose()?,
         aliases,
+        links: all.map(pair).collect(),
         names: vec![record.name.clone()],
         driver_opts: wish.driver_options.clone(),
         gw_priority: wish.gateway_priority.into(),

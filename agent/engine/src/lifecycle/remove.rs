@@ -13,8 +13,9 @@ use crate::{EngineError, Result};
 impl Inner {
     pub(crate) async fn remove(self: &Arc<Self>, name: &str, options: RemoveOptions) -> Result<()> {
         let handle = self.registry.find(name)?;
-        if handle.status().is_up() && !options.force {
-            let state = handle.status().as_str();
+        let status = handle.status();
+        if (status.is_up() || status == Status::Restarting) && !options.force {
+            let state = status.as_str();
             return Err(EngineError::Conflict(format!(
                 "cannot remove container {name:?}: container is {state}: stop the container before removing or force remove"
             )));

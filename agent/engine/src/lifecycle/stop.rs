@@ -14,6 +14,8 @@ use crate::{EngineError, Result};
 
 const GRACE: Duration = Duration::from_secs(10);
 const KILL: i32 = 9;
+/// How long the end of what was sent SIGKILL is waited for, as Docker does.
+const DEATH: Duration = Duration::from_secs(10);
 
 impl Inner {
     pub(crate) async fn stop(self: &Arc<Self>, name: &str, options: &StopOptions) -> Result<()> {
@@ -114,11 +116,23 @@ impl Inner {
             cell.stopping = true;
             cell.state.stopped_by_hand = true;
         }
-        if handle.status() == Status::Paused && number == KILL {
-            self.signal(&handle, number).await?;
-            return self.set_frozen(&handle, false).await;
+        if number != KILL {
+            return self.signal(&handle, number).await;
         }
-        self.signal(&handle, number).await
+        let (paused, run) = (handle.status() == Status::Paused, handle.cell().exits);
+        self.signal(&handle, number).await?;
+        if paused {
+            self.set_frozen(&handle, false).await?;
+        }
+        // Nothing outlives this signal, so that its end is waited for: who asks next finds it ended.
+        let ended = handle.until(|cell| (cell.exits > run).then_some(()));
+        tokio::time::timeout(DEATH, ended).await.map_err(|_| {
+            EngineError::Internal(format!(
+                "cannot kill container {name}: it was sent SIGKILL and has not ended after {} seconds; a process that \
+                 waits for a device or a network file system ends when that answers",
+                DEATH.as_secs()
+            ))
+        })
     }
 
     pub(crate) async fn restart(self: &Arc<Self>, name: &str, options: &StopOptions) -> Result<()> {

@@ -16,7 +16,11 @@ pub(super) fn policies_restart_what_fails() {
             ContainerSpec { restart: RestartPolicy::OnFailure { max_retries: Some(2) }, ..spec("echo run; exit 4") };
         let id = engine.create(spec).await.unwrap().id;
         engine.start(id.as_str()).await.unwrap();
+        // The end of a run is told, whether or not another follows.
         assert_eq!(engine.wait(id.as_str(), WaitCondition::NotRunning).await.unwrap().exit_code, 4);
+        while engine.inspect(id.as_str()).await.unwrap().state.status != Status::Exited {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         assert_eq!(engine.inspect(id.as_str()).await.unwrap().state.restart_count, 2);
         assert_eq!(log(&engine, id.as_str(), LogOptions::default()).await, ["run", "run", "run"]);
         let spec = ContainerSpec { restart: RestartPolicy::Always, ..crate::support::spec("exit 0") };
@@ -25,6 +29,7 @@ pub(super) fn policies_restart_what_fails() {
         while engine.inspect(id.as_str()).await.unwrap().state.restart_count < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        assert!(engine.remove(id.as_str(), RemoveOptions::default()).await.is_err(), "it restarts again and again");
         while engine.stop(id.as_str(), StopOptions::default()).await.is_err() {}
         assert_eq!(engine.inspect(id.as_str()).await.unwrap().state.status, Status::Exited);
         engine.prune(PruneOptions::default()).await.unwrap();

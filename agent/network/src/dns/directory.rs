@@ -23,6 +23,16 @@ struct State {
     /// The ids of a container's networks.
     places: HashMap<String, Vec<String>>,
     unhealthy: HashSet<String>,
+    /// By container: the network, a name of its own for somebody there, and the other's name.
+    links: HashMap<String, Vec<Link>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    network: String,
+    /// In lower case, as is the next.
+    alias: String,
+    name: String,
 }
 
 #[derive(Debug, Default)]
@@ -69,13 +79,21 @@ impl Directory {
         if let Some(first) = endpoint.names.first() {
             zone.addresses.extend(entry.addresses.iter().map(|a| (*a, first.clone())));
         }
+        let links = endpoint.request.links.iter().map(|(alias, name)| Link {
+            network: endpoint.network.clone(),
+            alias: alias.to_ascii_lowercase(),
+            name: name.to_ascii_lowercase(),
+        });
+        if !endpoint.request.links.is_empty() {
+            state.links.entry(endpoint.container.clone()).or_default().extend(links);
+        }
         state.places.entry(endpoint.container.clone()).or_default().push(endpoint.network.clone());
     }
 
     /// A container left a network.
     pub(crate) fn leave(&self, endpoint: &Endpoint) {
         let mut state = self.write();
-        let State { zones, places, unhealthy } = &mut *state;
+        let State { zones, places, unhealthy, links } = &mut *state;
         if let Some(zone) = zones.get_mut(&endpoint.network) {
             zone.names.retain(|_, entries| {
                 entries.retain(|e| e.container != endpoint.container);
@@ -89,6 +107,12 @@ impl Directory {
             }
             if zone.names.is_empty() && zone.addresses.is_empty() {
                 zones.remove(&endpoint.network);
+            }
+        }
+        if let Some(own) = links.get_mut(&endpoint.container) {
+            own.retain(|link| link.network != endpoint.network);
+            if own.is_empty() {
+                links.remove(&endpoint.container);
             }
         }
         if let Some(place) = places.get_mut(&endpoint.container) {
@@ -152,7 +176,13 @@ impl Directory {
         let name = name.to_ascii_lowercase();
         let state = self.read();
         let zones = || state.places.get(container).into_iter().flatten().filter_map(|id| state.zones.get(id));
-        let mut entries: Vec<&Entry> = zones().filter_map(|z| z.names.get(&name)).flatten().collect();
+        // A name of its own for another goes before the names that all have.
+        let links = state.links.get(container).into_iter().flatten().filter(|link| link.alias == name);
+        let linked = links.filter_map(|link| state.zones.get(&link.network)?.names.get(&link.name));
+        let mut entries: Vec<&Entry> = linked.flatten().collect();
+        if entries.is_empty() {
+            entries = zones().filter_map(|z| z.names.get(&name)).flatten().collect();
+        }
         if entries.is_empty() {
             let qualified = |z: &Zone| {
                 let (host, network) = (name.len().checked_sub(z.network_name.len() + 1)?, &z.network_name);
@@ -251,6 +281,21 @@ mod tests {
         assert_eq!(names(&d, "nobody", "web"), "unknown");
         assert_eq!(d.reverse("c1", "10.0.0.3".parse().unwrap()).unwrap(), "p-web-2.front-name");
         assert_eq!(d.reverse("c1", "10.0.1.4".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_link_is_a_name_that_one_alone_has() {
+        let d = directory();
+        let mut asker = endpoint("c4", "back", &["asker"], "10.0.1.5");
+        asker.request.links = [("Database".to_owned(), "db".to_owned()), ("late".into(), "later".into())].into();
+        d.join(&asker);
+        assert_eq!(names(&d, "c4", "database"), "10.0.1.4");
+        assert_eq!(names(&d, "c2", "database"), "unknown");
+        assert_eq!(names(&d, "c4", "late"), "unknown");
+        d.join(&endpoint("c5", "back", &["later"], "10.0.1.6"));
+        assert_eq!(names(&d, "c4", "late"), "10.0.1.6");
+        d.leave(&asker);
+        assert_eq!(names(&d, "c4", "database"), "unknown");
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub(super) fn attachments(project: &Project, service: &Service, problems: &mut P
         attachments.push(NetworkAttachment {
             network: network.name.clone(),
             aliases,
+            links: Vec::new(),
             ipv4,
             ipv6,
             link_local,

@@ -44,9 +44,14 @@ pub async fn attach(
         stdin: wish.stdin && wish.stream,
         stdout: wish.stdout && wish.stream,
         stderr: wish.stderr && wish.stream,
+        raw: attached.tty,
         keys,
     };
     let kind = stream::content_type(attached.tty, version);
+    if !wish.stream {
+        let raw = attached.tty;
+        return Ok(Hijack::new(request).answer(kind, &state.tasks, move |taken| pump::recall(taken, earlier, raw)));
+    }
     let (stop, engine) = (state.stop.clone(), state.engine.clone());
     // Clients remove the container as soon as the stream ends, and it ends just before the process
     // does. A process that closes its output and lives on is not waited for.
