@@ -221,7 +221,7 @@ def promptly():
     image = quick.commit("quick")
     assert b"/made" in client.containers.run("quick", "ls -d /made", remove=True)
     quick.remove(force=True)
-    image.remove(force=True)
+    client.images.remove(image.id, force=True)
     again = client.containers.create("busybox", ["sh", "-c", "exit 3"], restart_policy={"Name": "always"})
     again.start()
     assert again.wait()["StatusCode"] == 3, "the end of a run that another follows"
