@@ -3,9 +3,15 @@
 //! Engine objects (containers, networks, images) carry 64 hexadecimal digits as Docker's do;
 //! cluster objects (services, tasks, nodes) carry 25 characters of base 36 as Swarm's do.
 
-use std::{borrow::Borrow, cell::RefCell, fmt, str::FromStr};
+use std::{
+    borrow::Borrow,
+    cell::RefCell,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is not an identifier of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,124 +57,173 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn base36() -> String {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut number = u128::from_be_bytes(random());
-    (0..25)
-        .map(|_| {
+/// Characters of a cluster object's id.
+const SHORT: usize = 25;
+
+/// The text of a cluster object's id. It lies in the record itself: there are many of them, in many tables.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Base36([u8; SHORT]);
+
+impl Base36 {
+    fn random() -> Self {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut number = u128::from_be_bytes(random());
+        Self(std::array::from_fn(|_| {
             let digit = DIGITS[(number % 36) as usize];
             number /= 36;
-            char::from(digit)
-        })
-        .collect()
+            digit
+        }))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bytes: [u8; SHORT] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()).then_some(Self(bytes))
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("digits and lower-case letters are UTF-8")
+    }
+}
+
+/// The text of an engine object's id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Hex64(String);
+
+impl Hex64 {
+    fn random() -> Self {
+        Self(hex(&random::<32>()))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let valid = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then(|| Self(text.to_owned()))
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $make:expr, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $form:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name($form);
 
         impl $name {
             /// A new id that no other object has.
             pub fn random() -> Self {
-                Self($make)
+                Self($form::random())
             }
 
             /// The whole id.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
 
             /// The first twelve characters, as lists show it.
             pub fn short(&self) -> &str {
-                self.0.get(..12).unwrap_or(&self.0)
+                let text = self.as_str();
+                text.get(..12).unwrap_or(text)
             }
         }
 
         impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(InvalidId { text: text.to_owned(), kind: $kind, expected: $expected })
-                }
+                let read = $form::read(text).map(Self);
+                read.ok_or_else(|| InvalidId { text: text.to_owned(), kind: $kind, expected: $expected })
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.as_str()).finish()
+            }
+        }
+
+        // As its text has it, so that maps can be asked for that.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };
 }
 
-fn is_hex64(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_base36(text: &str) -> bool {
-    text.len() == 25 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-}
-
 id_type!(
     /// A container of one node's engine.
-    ContainerId, "container", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+    ContainerId, "container", "64 lower-case hexadecimal digits", Hex64);
 id_type!(
     /// A process started in a running container beside its first one.
-    ExecId, "exec", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+    ExecId, "exec", "64 lower-case hexadecimal digits", Hex64);
 id_type!(
     /// A network, in the engine and in the cluster alike.
-    NetworkId, "network", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+    NetworkId, "network", "64 lower-case hexadecimal digits", Hex64);
 id_type!(
     /// A container's connection to a network.
-    EndpointId, "endpoint", "64 lower-case hexadecimal digits", hex(&random::<32>()), is_hex64);
+    EndpointId, "endpoint", "64 lower-case hexadecimal digits", Hex64);
 id_type!(
     /// A service of the cluster.
-    ServiceId, "service", "25 digits and lower-case letters", base36(), is_base36);
+    ServiceId, "service", "25 digits and lower-case letters", Base36);
 id_type!(
     /// One instance of a service.
-    TaskId, "task", "25 digits and lower-case letters", base36(), is_base36);
+    TaskId, "task", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A machine of the cluster.
-    NodeId, "node", "25 digits and lower-case letters", base36(), is_base36);
+    NodeId, "node", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A cluster.
-    ClusterId, "cluster", "25 digits and lower-case letters", base36(), is_base36);
+    ClusterId, "cluster", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A secret's record.
-    SecretId, "secret", "25 digits and lower-case letters", base36(), is_base36);
+    SecretId, "secret", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A config's record.
-    ConfigId, "config", "25 digits and lower-case letters", base36(), is_base36);
+    ConfigId, "config", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A volume's record in the cluster.
-    VolumeId, "volume", "25 digits and lower-case letters", base36(), is_base36);
+    VolumeId, "volume", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A job that waits for its turn, runs or has ended.
-    JobId, "job", "25 digits and lower-case letters", base36(), is_base36);
+    JobId, "job", "25 digits and lower-case letters", Base36);
 id_type!(
     /// A container's place on a network of the cluster, which no task has.
-    AttachmentId, "attachment", "25 digits and lower-case letters", base36(), is_base36);
+    AttachmentId, "attachment", "25 digits and lower-case letters", Base36);
 id_type!(
     /// One agent's session with a dispatcher.
-    SessionId, "session", "25 digits and lower-case letters", base36(), is_base36);
+    SessionId, "session", "25 digits and lower-case letters", Base36);
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +250,19 @@ mod tests {
         let task = TaskId::random();
         assert_eq!(task.as_str().parse(), Ok(task.clone()));
         assert_ne!(task, TaskId::random());
+    }
+
+    #[test]
+    fn an_id_is_its_text_in_json_and_in_maps() {
+        let task = TaskId::random();
+        let json = serde_json::to_string(&task).unwrap();
+        assert_eq!(json, format!("\"{task}\""));
+        assert_eq!(serde_json::from_str::<TaskId>(&json).unwrap(), task);
+        assert_eq!(format!("{task:?}"), format!("TaskId(\"{task}\")"));
+        assert!(serde_json::from_str::<TaskId>("\"x\"").unwrap_err().to_string().contains("is not a task id"));
+        let map = std::collections::HashMap::from([(task.clone(), 1)]);
+        assert_eq!(map.get(task.as_str()), Some(&1));
+        assert_eq!(size_of::<Option<TaskId>>(), 26, "it is in the record itself");
     }
 
     #[test]
