@@ -302,7 +302,9 @@ async fn a_node_that_tells_the_key_of_another_is_refused() {
     assert_eq!(refused.code(), tonic::Code::PermissionDenied);
     assert_eq!(
         refused.message(),
-        format!("the key of the node's tunnels is that of node {id}: a node may tell none but its own")
+        format!(
+            "the key of the node's tunnels is that of node {id}: a node may tell none but its own (where it is the same machine, hoist node rm {id})"
+        )
     );
     let known =
         || world.manager.store().view(|tables| tables.nodes().get(&own).unwrap().description.tunnel_key.clone());

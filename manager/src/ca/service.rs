@@ -206,6 +206,8 @@ impl membership_server::Membership for MembershipService {
                 node.status.state = NodeState::Down;
                 node.status.message = "the node has left".into();
                 node.status.since = now;
+                // Its machine may come back as another node, with the key of its tunnels.
+                node.description.tunnel_key = None;
                 // A manager that leaves is no candidate for anything; the members' loop takes its vote away.
                 node.spec.role = Role::Worker;
             })

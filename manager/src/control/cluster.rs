@@ -36,6 +36,8 @@ pub(crate) fn drop_managers_but(tx: &mut Tx<'_>, node: &NodeId) -> Result<(), St
     for other in others {
         tx.modify::<Node>(&other, |other| {
             other.raft = None;
+            // Its machine comes back as another node, with the key of its tunnels.
+            other.description.tunnel_key = None;
             other.manager = false;
             other.spec.role = Role::Worker;
             other.status.state = NodeState::Down;

@@ -74,7 +74,7 @@ impl Dispatcher {
             Ok(Some(other)) => {
                 tracing::warn!(%node, "a node that gave out the tunnel key of node {other} as its own was refused");
                 return Err(Status::permission_denied(format!(
-                    "the key of the node's tunnels is that of node {other}: a node may tell none but its own"
+                    "the key of the node's tunnels is that of node {other}: a node may tell none but its own (where it is the same machine, hoist node rm {other})"
                 )));
             }
             Err(StoreError::NotFound { .. }) => {
