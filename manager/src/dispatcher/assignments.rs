@@ -143,6 +143,7 @@ fn gone(id: &TaskId) -> assignment_change::Item {
         addresses: Vec::new(),
         devices: Vec::new(),
         signal: None,
+        checkpoint_on_stop: false,
     })
 }
 
