@@ -191,3 +191,47 @@ fn a_manager_shows_the_devices_of_all_nodes_and_services_leave_faulty_ones() {
     manager.hoist(&["gpu", "return", "--node", &name, "lab.example/gpu=0"]).ok();
     assert!(until(|| !list(&["--node", &name]).contains("set aside")), "{}", list(&[]));
 }
+
+#[test]
+fn a_job_that_does_not_use_its_device_is_warned_and_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = settings(dir.path());
+    let mut cluster = Cluster::new(0);
+    cluster.add_with(&["--config-file", &file]).busybox();
+    let host = &cluster.hosts[0];
+    let rules = |grace: u32| {
+        let text =
+            format!("partitions:\n  - {{name: all, idle_percent: 10, idle_minutes: 0, idle_grace_minutes: {grace}}}\n");
+        std::fs::write(dir.path().join("rules.yaml"), text).unwrap();
+        host.hoist(&["queue", "rules", &dir.path().join("rules.yaml").display().to_string()]).ok();
+    };
+    // The queue looks again whenever something changes.
+    let nudge = || host.hoist(&["job", "submit", "--hold", "busybox", "true"]).ok();
+    let shown = |job: &str| host.hoist(&["job", "show", job]).ok();
+    rules(60);
+    measure(dir.path(), 0, &json!({ "utilisation": 3 }));
+    measure(dir.path(), 1, &json!({ "utilisation": 80 }));
+    let wait = "trap 'echo warned' USR1; while true; do sleep 0.1; done";
+    for name in ["first", "second"] {
+        let flags =
+            ["job", "submit", "--name", name, "--gpus", "1", "--grace", "0s", "--time", "10h", "--signal", "USR1"];
+        host.hoist(&[&flags[..], &["busybox", "sh", "-c", wait]].concat()).ok();
+    }
+    let warned =
+        "its devices worked less than 10 % of the time for 0 minutes: it is ended in 60 minutes unless it uses them";
+    assert!(
+        until(|| {
+            nudge();
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            shown("first").contains(warned) || shown("second").contains(warned)
+        }),
+        "{}",
+        shown("first")
+    );
+    let (idle, busy) = if shown("first").contains(warned) { ("first", "second") } else { ("second", "first") };
+    assert!(until(|| host.hoist(&["job", "logs", idle]).ok().contains("warned")));
+    rules(0);
+    assert!(until(|| shown(idle).contains("cancelled")), "{}", shown(idle));
+    assert!(shown(idle).contains("its devices worked less than 10 % of the time for 0 minutes\n"), "{}", shown(idle));
+    assert!(shown(busy).contains("running") && !host.hoist(&["job", "logs", busy]).ok().contains("warned"));
+}

@@ -288,3 +288,95 @@ fn a_job_that_gives_way_goes_on_from_its_checkpoint_or_says_why_it_begins_again(
         assert!(said.code != 0 && said.stderr.contains(words), "{args:?}: {}", said.stderr);
     }
 }
+
+#[test]
+fn a_job_with_input_that_ends_at_once_keeps_its_output_and_its_code() {
+    let host = Host::new();
+    host.busybox();
+    for round in 0..12 {
+        let done = host.hoist(&["job", "run", "-i", "busybox", "sh", "-c", "echo said; echo told >&2; exit 7"]);
+        assert_eq!((done.code, done.stdout.as_str()), (7, "said\n"), "round {round}: {}", done.stderr);
+        assert!(done.stderr.contains("told\n"), "round {round}: {}", done.stderr);
+    }
+    // What is typed gets there, and the end of it too.
+    let mut counting = host
+        .command(support::HOIST)
+        .args(["job", "run", "-i", "busybox", "wc", "-l"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut counting.stdin.take().unwrap(), b"one\ntwo\n").unwrap();
+    let counted = counting.wait_with_output().unwrap();
+    assert_eq!((counted.status.code(), String::from_utf8_lossy(&counted.stdout).trim()), (Some(0), "2"));
+}
+
+#[test]
+fn three_people_share_a_machine() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let host = Host::new();
+    host.busybox();
+    // Others of the socket's group may use the daemon.
+    for dir in [host.path().to_owned(), host.run_root()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    std::os::unix::fs::chown(host.socket(), None, Some(0)).unwrap();
+    let by = |user: &str, words: &[&str]| {
+        let mut command = host.command("setpriv");
+        command.args(["--reuid", user, "--regid", "root", "--clear-groups", "--", support::HOIST]).args(words);
+        support::run(&mut command)
+    };
+    let rules = host.write("rules.yaml", "partitions:\n  - {name: all, preempt: true}\n");
+    host.hoist(&["queue", "rules", &rules.display().to_string()]).ok();
+    let go = host.path().join("go");
+    fs::create_dir(&go).unwrap();
+    let mount = format!("{}:/go", go.display());
+    let all = processors();
+    let train = "until [ -e /go/now ]; do sleep 0.1; done; echo trained $HOIST_ARRAY_INDEX of $HOIST_JOB_USER";
+    let submit = |user: &str, array: &str, priority: &str| {
+        let flags = ["job", "submit", "--name", user, "--array", array, "--priority", priority, "--cpus", &all];
+        let command = ["--grace", "0s", "-v", &mount, "busybox", "sh", "-c", train];
+        by(user, &[&flags[..], &command[..]].concat()).ok()
+    };
+    let is =
+        |job: &str, wanted: &str| assert!(wait_until(|| state(&host, job) == wanted), "{job}: {}", state(&host, job));
+
+    // Twenty jobs: each higher priority takes the machine from the lower one.
+    assert_eq!(submit("daemon", "1-8", "0"), "1\n");
+    is("1_1", "running");
+    assert_eq!(submit("bin", "1-8", "5"), "2\n");
+    is("2_1", "running");
+    is("1_1", "pending");
+    assert_eq!(submit("sys", "1-4", "10"), "3\n");
+    is("3_1", "running");
+    is("2_1", "pending");
+
+    // The queue: by priority, with who waits for what.
+    let queue = host.hoist(&["queue", "--format", "{{.Job}} {{.User}} {{.Priority}} {{.Reason}}"]).ok();
+    let owners: Vec<&str> = queue.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(owners, [vec!["sys"; 3], vec!["bin"; 8], vec!["daemon"; 8]].concat(), "{queue}");
+    assert!(queue.lines().all(|line| line.contains("waits for") || line.contains("behind")), "{queue}");
+
+    // Nobody touches another's; everybody their own.
+    let told = by("daemon", &["job", "cancel", "2"]).fails(1);
+    assert!(told.contains("is bin's"), "{told}");
+    assert_eq!(by("bin", &["job", "cancel", "2_8"]).ok(), "2_8\n");
+    assert_eq!(by("sys", &["job", "hold", "3_4"]).ok(), "3_4\n");
+
+    fs::write(go.join("now"), "").unwrap();
+    assert_eq!(by("daemon", &["job", "wait", "1"]).code, 0);
+    assert_eq!(state(&host, "3_4"), "held");
+    by("sys", &["job", "release", "3_4"]).ok();
+    let ended = by("sys", &["job", "wait", "2", "3"]);
+    assert_eq!(ended.stdout.matches("completed (0)").count(), 11, "{}", ended.stdout);
+    assert!(ended.stdout.contains("2_8 cancelled"), "{}", ended.stdout);
+    // What gave way was started twice, and wrote its line once.
+    assert_eq!(host.hoist(&["job", "show", "1_1", "--format", "{{.Attempts}}"]).ok(), "2\n");
+    assert_eq!(host.hoist(&["job", "logs", "1_1"]).ok(), "trained 1 of daemon\n");
+    // The accounts: each job once, however often it was started.
+    let used = host.hoist(&["usage", "--format", "{{.Account}} {{.Jobs}}"]).ok();
+    let mut used: Vec<&str> = used.lines().collect();
+    used.sort_unstable();
+    assert_eq!(used, ["bin 7", "daemon 8", "sys 4"]);
+}

@@ -12,7 +12,8 @@ use crate::streams::Attached;
 use crate::{EngineError, Result};
 
 impl Inner {
-    pub(crate) async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached> {
+    /// `running` says that a start is not waited for.
+    pub(crate) async fn attach(&self, name: &str, options: AttachOptions, running: bool) -> Result<Attached> {
         let handle = self.registry.find(name)?;
         let record = handle.record();
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -32,6 +33,7 @@ impl Inner {
                 Status::Removing | Status::Dead => {
                     return Err(EngineError::Conflict(format!("container {name} is being removed")));
                 }
+                _ if running => return Err(EngineError::Conflict(format!("container {name} is not running"))),
                 // Connected by the start, before the command runs.
                 Status::Created | Status::Exited | Status::Restarting => {
                     cell.attached.push((theirs.into(), wants));

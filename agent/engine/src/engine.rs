@@ -323,7 +323,15 @@ impl Engine {
     /// # Errors
     /// `Conflict` if it is paused.
     pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached> {
-        self.inner.attach(name, options).await
+        self.inner.attach(name, options, false).await
+    }
+
+    /// Connects to the streams of a first process that runs, and waits for no start.
+    ///
+    /// # Errors
+    /// `Conflict` if it does not run.
+    pub async fn attach_running(&self, name: &str, options: AttachOptions) -> Result<Attached> {
+        self.inner.attach(name, options, true).await
     }
 
     /// A client has left its streams by keys or by going away, and it goes on: that is told.

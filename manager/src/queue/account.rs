@@ -28,15 +28,16 @@ pub(crate) fn usage_of(job: &Job, now: Timestamp) -> Used {
 }
 
 /// Adds an attempt that has ended to the account's rows.
-/// `measured` is what it made of its devices.
-pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp, measured: DeviceUse) {
+/// `measured` is what it made of its devices; a job is counted with its last attempt.
+pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp, measured: DeviceUse, last: bool) {
+    let jobs = u64::from(last);
     let used = usage_of(job, now);
     let (user, project) = (job.user.clone(), job.spec.project.clone());
     let day = now.strftime("%Y-%m-%d").to_string();
     let found = queue.used.iter_mut().find(|row| row.day == day && row.user == user && row.project == project);
     match found {
         Some(row) => {
-            row.jobs += 1;
+            row.jobs += jobs;
             row.device_millis += used.device_millis;
             row.cpu_millis += used.cpu_millis;
             row.used.add(&measured);
@@ -45,7 +46,7 @@ pub(crate) fn count(queue: &mut Queue, job: &Job, now: Timestamp, measured: Devi
             day,
             user: user.clone(),
             project: project.clone(),
-            jobs: 1,
+            jobs,
             device_millis: used.device_millis,
             cpu_millis: used.cpu_millis,
             used: measured,

@@ -229,7 +229,7 @@ fn over(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> Result
     if !again {
         return close_used(tx, job, Ended { into, code, reason, used }, now);
     }
-    count(tx, job, now, used)?;
+    count(tx, job, now, used, false)?;
     let kept = checkpoint::made(tx, job);
     drop_service(tx, job)?;
     tx.modify::<Job>(&job.id, |job| {
@@ -259,7 +259,7 @@ fn close(
 fn close_used(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> Result<(), StoreError> {
     let Ended { into: state, code, reason, used } = ended;
     if job.status.started.is_some() {
-        count(tx, job, now, used)?;
+        count(tx, job, now, used, true)?;
     }
     drop_network(tx, job)?;
     // Its containers stay for their logs.
@@ -276,9 +276,9 @@ fn close_used(tx: &mut Tx<'_>, job: &Arc<Job>, ended: Ended, now: Timestamp) -> 
     })
 }
 
-fn count(tx: &mut Tx<'_>, job: &Job, now: Timestamp, used: DeviceUse) -> Result<(), StoreError> {
+fn count(tx: &mut Tx<'_>, job: &Job, now: Timestamp, used: DeviceUse, last: bool) -> Result<(), StoreError> {
     let Some(queue) = tx.queue().map(|queue| queue.id.clone()) else { return Ok(()) };
-    tx.modify::<Queue>(&queue, |queue| account::count(queue, job, now, used))
+    tx.modify::<Queue>(&queue, |queue| account::count(queue, job, now, used, last))
 }
 
 /// Takes a job's containers away, with its network.

@@ -33,6 +33,7 @@ pub async fn attach(
 ) -> Result<Response, ApiError> {
     let keys = detach_keys(&params)?;
     let wish = Wish {
+        running: params.flag("running"),
         logs: params.flag("logs"),
         stream: params.flag("stream"),
         stdin: params.flag("stdin"),
@@ -85,6 +86,8 @@ pub fn detach_keys(params: &Params) -> Result<DetachKeys, ApiError> {
 /// What an attachment is to carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish {
+    /// Hoist's own: whoever asks has seen it run, and waits for no start.
+    pub running: bool,
     pub logs: bool,
     pub stream: bool,
     pub stdin: bool,
@@ -101,7 +104,10 @@ impl Wish {
             stdout: self.stdout && self.stream,
             stderr: self.stderr && self.stream,
         };
-        let attached = state.engine.attach(id.as_str(), options).await?;
+        let attached = match self.running {
+            true => state.engine.attach_running(id.as_str(), options).await?,
+            false => state.engine.attach(id.as_str(), options).await?,
+        };
         let earlier = if self.logs && (self.stdout || self.stderr) {
             let options = LogOptions {
                 stdout: self.stdout,

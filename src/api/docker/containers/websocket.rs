@@ -30,6 +30,7 @@ pub async fn attach(
     // Before version 1.42 all streams were attached, whatever was asked.
     let flag = |name: &str| version < ApiVersion(1, 42) || params.flag(name);
     let wish = Wish {
+        running: false,
         logs: params.flag("logs"),
         stream: params.flag("stream"),
         stdin: flag("stdin"),

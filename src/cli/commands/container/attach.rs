@@ -69,7 +69,7 @@ pub async fn run(cx: &Context, args: AttachArgs) -> Outcome {
     }
     let stdin = !args.no_stdin && target.config.open_stdin;
     terminal::check(target.config.tty, stdin)?;
-    let stream = open(cx, &target, stdin, args.logs, &args.detach_keys).await?;
+    let stream = open(cx, &target, stdin, Open { logs: args.logs, running: true }, &args.detach_keys).await?;
     let (client, id) = (cx.client.clone(), target.id.clone());
     let waiting = async move { client.post(path(&id, "wait")).read::<Waited>().await };
     resize(cx, &target).await;
@@ -87,19 +87,29 @@ pub async fn target(cx: &Context, name: &str) -> Result<Target, Failure> {
     }
 }
 
+/// What a stream begins with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open {
+    /// With what was written before.
+    pub logs: bool,
+    /// The container has been seen running: if it has ended since, that is an error, and no start is waited for.
+    pub running: bool,
+}
+
 /// Opens the stream.
 pub async fn open(
     cx: &Context,
     target: &Target,
     stdin: bool,
-    logs: bool,
+    how: Open,
     keys: &Option<String>,
 ) -> Result<(Upgraded, Option<String>), Failure> {
     let request = cx
         .client
         .post(path(&target.id, "attach"))
         .flag("stream", true)
-        .flag("logs", logs)
+        .flag("logs", how.logs)
+        .flag("running", how.running)
         .flag("stdin", stdin)
         .flag("stdout", true)
         .flag("stderr", true)

@@ -51,7 +51,7 @@ pub async fn run(cx: &Context, args: StartArgs) -> Outcome {
 async fn attached(cx: &Context, name: &str, args: &StartArgs, from: &Origin) -> Outcome {
     let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
     let target = attach::target(cx, name).await?;
-    let stream = attach::open(cx, &target, args.interactive, false, &args.detach_keys).await?;
+    let stream = attach::open(cx, &target, args.interactive, attach::Open::default(), &args.detach_keys).await?;
     let session = attach::session(&target, stream.1.as_deref(), args.interactive, true, keys);
     terminal::check(session.tty, session.stdin)?;
     // Asked for before the start: a container that ends at once is not missed.
