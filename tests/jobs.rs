@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Host, wait_until};
+use support::{Host, cluster::Cluster, wait_until};
 
 /// All the processors that the queue can give on this machine.
 fn processors() -> String {
@@ -379,4 +379,44 @@ fn three_people_share_a_machine() {
     let mut used: Vec<&str> = used.lines().collect();
     used.sort_unstable();
     assert_eq!(used, ["bin 7", "daemon 8", "sys 4"]);
+}
+
+#[test]
+fn ports_of_a_job_on_another_node_come_to_the_caller() {
+    use std::io::{BufRead as _, BufReader};
+
+    let mut cluster = Cluster::new(0);
+    for _ in 0..2 {
+        cluster.add().busybox();
+    }
+    cluster.init(&[]);
+    cluster.join(1, "worker");
+    cluster.wait_for(0, 2, 1);
+    let (caller, worker) = (&cluster.hosts[0], &cluster.hosts[1]);
+    let forwarded = |words: &[&str]| {
+        let mut child = caller
+            .command(support::HOIST)
+            .args(words)
+            .stderr(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let told = lines.find_map(|line| line.unwrap().split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+        let address = told.split(' ').next().unwrap().to_owned();
+        (child, caller.get(&format!("http://{address}/page")))
+    };
+    let serve = "echo hello from $(hostname) > page; exec busybox httpd -f -p 127.0.0.1:8888";
+    let there = ["--constraint", "node.role==worker", "--grace", "1s"];
+    let command = ["-h", "notebook", "busybox", "sh", "-c", serve];
+    let (mut run, page) = forwarded(&[&["job", "run", "-p", "0:8888"], &there[..], &command[..]].concat());
+    assert_eq!(page, "hello from notebook\n");
+    let on = |host: &Host| host.hoist(&["ps", "-q", "--filter", "label=hoist.job.number=1"]).ok().lines().count();
+    assert_eq!((on(caller), on(worker)), (0, 1), "it runs there");
+    // A second way to it, afterwards.
+    let (mut forward, page) = forwarded(&["job", "forward", "1", "0:8888"]);
+    assert_eq!(page, "hello from notebook\n");
+    caller.hoist(&["job", "cancel", "1"]).ok();
+    assert_ne!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(forward.wait().unwrap().code(), Some(0), "it ends with the job");
 }

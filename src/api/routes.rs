@@ -79,6 +79,7 @@ fn containers() -> Router<State> {
         .route("/exec/{id}/json", get(exec::inspect))
         .route("/commit", post(changes::commit))
         .route("/hoist/v1/exec", post(hoist::exec::exec))
+        .route("/hoist/v1/containers/{id}/connect", post(hoist::connect::connect))
 }
 
 fn images() -> Router<State> {
@@ -171,7 +172,6 @@ fn own() -> Router<State> {
         .route("/hoist/v1/build/{id}", delete(build::drop_results))
         .route("/hoist/v1/build/{id}/outputs/{index}", get(build::output))
         .route("/hoist/v1/run", post(hoist::run::run))
-        .route("/hoist/v1/containers/{id}/connect", post(hoist::connect::connect))
         .route("/hoist/v1/devices", get(devices::list))
         .route("/hoist/v1/devices/aside", post(devices::set_aside))
         .route("/hoist/v1/devices/return", post(devices::take_back))
