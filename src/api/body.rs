@@ -8,7 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{error::ApiError, fold::Folded};
 
 /// Bodies of requests that carry JSON end here; a container's whole definition takes kilobytes.
 const LIMIT: usize = 16 << 20;
@@ -72,11 +72,11 @@ fn content_type(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-/// Parses JSON in which `null` is absent, and says at which field it is wrong.
+/// Parses JSON in which `null` is absent and names of fields may be of any case, and says at which field it is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut value = parse_exact(bytes)?;
     drop_nulls(&mut value);
-    typed(value)
+    typed(Folded(value))
 }
 
 /// Parses JSON as it is, and says at which field it is wrong.
@@ -86,7 +86,9 @@ fn parse_exact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     typed(value)
 }
 
-fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
+fn typed<'de, T: serde::Deserialize<'de>>(
+    value: impl serde::Deserializer<'de, Error = serde_json::Error>,
+) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|err| {
         let path = err.path().to_string();
         let inner = err.into_inner();

@@ -19,6 +19,7 @@ mod buildkit;
 mod docker;
 pub mod dto;
 pub mod error;
+mod fold;
 mod forward;
 mod hoist;
 pub mod metrics;

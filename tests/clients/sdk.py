@@ -275,6 +275,21 @@ def links():
     net.remove()
 
 
+def services():
+    """The SDK writes names of fields small which Docker's clients write large."""
+    client.swarm.init("127.0.0.1")
+    mode = docker.types.ServiceMode("replicated", 0)
+    service = client.services.create("busybox", command="sleep 100", name="small", mode=mode)
+    spec = client.services.get(service.id).attrs["Spec"]
+    assert spec["Mode"] == {"Replicated": {"Replicas": 0}}, spec["Mode"]
+    everywhere = client.services.create("busybox", command="sleep 100", name="everywhere",
+                                        mode=docker.types.ServiceMode("global"), constraints=["node.role==worker"])
+    assert everywhere.attrs["Spec"]["Mode"] == {"Global": {}}, everywhere.attrs["Spec"]["Mode"]
+    for one in (service, everywhere):
+        one.remove()
+    client.swarm.leave(force=True)
+
+
 def networks(name):
     box = client.containers.get(name)
     box.start()
@@ -331,6 +346,7 @@ promptly()
 environments()
 framed()
 links()
+services()
 volumes()
 events()
 client.containers.get("case").remove(force=True, v=True)

@@ -36,7 +36,11 @@ impl Inner {
         let options = CommitOptions { config, ..options };
         let image = self.options.images.commit(handle.id.as_str(), options).await;
         if frozen {
-            self.set_frozen(&handle, false).await?;
+            match self.set_frozen(&handle, false).await {
+                // It was about to end when it was stopped.
+                Err(EngineError::Conflict(_)) => {}
+                done => done?,
+            }
         }
         let image = image?;
         self.image_made(&image.id.to_string());

@@ -130,7 +130,7 @@ mod tests {
         std::fs::write(dir.path().join("Dockerfile"), "FROM a").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
         assert_eq!(read_in(dir.path(), "Dockerfile").unwrap(), "FROM a");
-        assert_eq!(read_in(dir.path(), "link").unwrap_err().status, 404);
-        assert_eq!(read_in(dir.path(), "../../etc/passwd").unwrap_err().status, 404);
+        assert_eq!(read_in(dir.path(), "link").unwrap_err().status, 400);
+        assert_eq!(read_in(dir.path(), "../../etc/passwd").unwrap_err().status, 400);
     }
 }

@@ -12,8 +12,6 @@ pub struct ExecBody {
     pub attach_stdout: bool,
     pub attach_stderr: bool,
     pub console_size: Option<(u16, u16)>,
-    /// The Python SDK writes it small, which Go takes for the same.
-    #[serde(alias = "detachKeys")]
     pub detach_keys: String,
     pub tty: bool,
     pub env: Vec<String>,
