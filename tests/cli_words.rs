@@ -44,6 +44,7 @@ fn every_command_has_help_with_an_example() {
     for command in listed(&["--help"]) {
         let nouns = [
             "builder",
+            "checkpoint",
             "config",
             "container",
             "context",

@@ -128,8 +128,14 @@ fn a_terminal_is_sent_to_the_console_socket() {
     let (master, _) = crate::harness::receive_fd(&listener);
     assert_eq!(bundle.oci(&["start", "{}"]).code, 0);
     let mut master = std::fs::File::from(master);
-    master.write_all(b"word\n").unwrap();
     let mut text = Vec::new();
+    // What is typed before it is asked for is shown in the middle of what is said.
+    while !text.ends_with(b"31 97\r\n") {
+        let mut byte = [0];
+        master.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    master.write_all(b"word\n").unwrap();
     // At the end the other side is closed, which reading a terminal reports as an error.
     let _ = master.read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).replace('\r', "");
