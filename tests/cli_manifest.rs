@@ -150,6 +150,10 @@ fn a_name_keeps_its_platforms_and_dockers_own_client_sees_them() {
     assert_eq!(multi(docker(&["images", "--tree"]).ok()), ["linux/amd64", "linux/s390x"]);
     let lacks = host.hoist(&["save", "--platform", "linux/arm64", "-o", "no.tar", "multi:1"]).fails(1);
     assert!(lacks.contains("multi:1 has no image for linux/arm64; it offers linux/amd64, linux/s390x"), "{lacks}");
+    for command in ["save", "rmi", "history", "push"] {
+        let wrong = host.hoist(&[command, "--platform", "bogus", "multi:1"]).fails(1);
+        assert!(wrong.contains("invalid platform \"bogus\": want os[/architecture[/variant]]"), "{wrong}");
+    }
     host.hoist(&["rmi", "multi:1"]).ok();
     docker(&["load", "-i", "arm64.tar"]).ok();
     assert_eq!(multi(host.hoist(&["images", "--tree"]).ok()), ["linux/arm64"]);

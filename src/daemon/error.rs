@@ -20,6 +20,9 @@ pub enum DaemonError {
     /// A value of a setting that makes no sense.
     #[error("invalid value {value:?} for --{setting}: {reason}")]
     Setting { setting: &'static str, value: String, reason: String },
+    /// The flags, where no file says anything.
+    #[error("{0}")]
+    Flags(String),
     /// The settings file.
     #[error("settings file {}: {reason}", path.display())]
     File { path: PathBuf, reason: String },

@@ -27,6 +27,7 @@ pub fn settings(flags: &DaemonFlags) -> Result<DaemonSettings, DaemonError> {
         both.sort();
         return Err(DaemonError::Twice { path, what: both.join(", ") });
     }
+    let by_file = !file.is_empty();
     let mut merged = file;
     merged.extend(given);
     for (key, variable) in [("data-root", "HOIST_DATA_ROOT"), ("exec-root", "HOIST_RUN_ROOT")] {
@@ -34,7 +35,10 @@ pub fn settings(flags: &DaemonFlags) -> Result<DaemonSettings, DaemonError> {
             merged.insert(key.to_owned(), value.into());
         }
     }
-    DaemonSettings::of(merged).map_err(|reason| DaemonError::File { path, reason })
+    DaemonSettings::of(merged).map_err(|reason| match by_file {
+        true => DaemonError::File { path, reason },
+        false => DaemonError::Flags(reason),
+    })
 }
 
 fn read(path: &Path, must_be: bool) -> Result<Map<String, Value>, DaemonError> {
@@ -61,6 +65,8 @@ fn conflicts(given: &Map<String, Value>, file: &Map<String, Value>) -> Vec<Strin
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
     use super::*;
 
     fn with(text: &str, mut flags: DaemonFlags) -> Result<DaemonSettings, String> {
@@ -96,5 +102,11 @@ mod tests {
             let said = with(text, DaemonFlags::default()).unwrap_err();
             assert!(said.contains(words), "{text}: {said}");
         }
+        // Where the file says nothing, it is not what is wrong.
+        let command = DaemonFlags::augment_args(clap::Command::new("daemon"));
+        let given = command.try_get_matches_from(["daemon", "--cluster-protocol", "99"]).unwrap();
+        let flags = DaemonFlags::from_arg_matches(&given).unwrap();
+        let said = with("", flags).unwrap_err();
+        assert!(said.starts_with("invalid value \"99\" for --cluster-protocol"), "{said}");
     }
 }

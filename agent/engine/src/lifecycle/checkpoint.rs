@@ -1,12 +1,8 @@
 //! Containers whose processes are written down, and go on from there another time.
 
-use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hoist_image::archive::{ArchiveOptions, archive};
-use hoist_image::unpack::UnpackOptions;
 use hoist_runtime::checkpoint::{CheckpointError, Criu, Dump, dump, is_checkpoint};
 use hoist_runtime::supervisor::{Reply, Request, RestoreFrom, SPEC_FILE};
 
@@ -55,21 +51,16 @@ impl Inner {
         handle.cell().state.stopped_by_hand = ending.is_some();
         let (bundle, log) = (handle.run_dir.clone(), words(&handle, "dump"));
         let leave_running = options.leave_running;
-        let files = match with_files && !leave_running {
-            true => Some(self.options.images.snapshot(handle.id.as_str()).await?.upper),
-            false => None,
-        };
         let written = tokio::task::spawn_blocking(move || {
             let part = Part::new(&images)?;
             let (spec, bundle, log) = (&spec, &bundle, &log);
             dump(&criu, &Dump { init, spec, bundle, streams, images: part.path(), log, leave_running })?;
-            // Nobody changes them any more.
-            if let Some(upper) = files {
-                pack(&upper, &part.path().join(FILES))?;
-            }
-            part.keep(&images)
+            Ok::<_, EngineError>((part, images))
         });
-        let written = written.await.map_err(|error| EngineError::Internal(error.to_string()))?;
+        let written = match written.await.map_err(|error| EngineError::Internal(error.to_string()))? {
+            Ok((part, images)) => self.complete(&handle, part, images, with_files && !leave_running).await,
+            Err(error) => Err(error),
+        };
         match (&written, ending) {
             (Ok(()), Some(run)) => handle.until(|cell| (cell.exits > run).then_some(())).await,
             (Err(_), _) => {
@@ -83,6 +74,15 @@ impl Inner {
             self.publish(&handle, "checkpoint", &[]);
         }
         written
+    }
+
+    /// Adds the container's own files, which nobody changes any more, and gives the checkpoint its name.
+    async fn complete(&self, handle: &Handle, part: Part, images: PathBuf, with_files: bool) -> Result<()> {
+        if with_files {
+            self.options.images.pack_snapshot(handle.id.as_str(), part.path().join(FILES)).await?;
+        }
+        let kept = tokio::task::spawn_blocking(move || part.keep(&images)).await;
+        kept.map_err(|error| EngineError::Internal(error.to_string()))?
     }
 
     /// Whether a checkpoint of it makes sense.
@@ -142,39 +142,11 @@ impl Inner {
         let criu = find_criu().await?;
         let files = images.join(FILES);
         if handle.status() == Status::Created && files.exists() {
-            let upper = self.options.images.snapshot(handle.id.as_str()).await?.upper;
-            let unpacked = tokio::task::spawn_blocking(move || unpack(&files, &upper)).await;
-            unpacked.map_err(|error| EngineError::Internal(error.to_string()))??;
+            self.options.images.unpack_snapshot(handle.id.as_str(), files).await?;
         }
         let from = RestoreFrom { criu, images, log: words(&handle, "restore") };
         self.start_handle(&handle, Some(from)).await
     }
-}
-
-fn pack(upper: &Path, files: &Path) -> Result<()> {
-    let root = fs_err::File::open(upper)?;
-    let options = ArchiveOptions { whiteouts: true, ..ArchiveOptions::default() };
-    let out = std::io::BufWriter::with_capacity(256 << 10, fs_err::File::create(files)?);
-    let mut out = archive(root.file().as_fd(), Path::new(""), &options, out).map_err(|error| failed(files, &error))?;
-    Ok(out.flush()?)
-}
-
-fn unpack(files: &Path, upper: &Path) -> Result<()> {
-    let root = fs_err::File::open(upper)?;
-    let options = UnpackOptions { whiteouts: true, ..UnpackOptions::default() };
-    let input = std::io::BufReader::with_capacity(256 << 10, fs_err::File::open(files)?);
-    hoist_image::unpack::unpack(root.file().as_fd(), input, &options).map_err(|error| failed(files, &error))?;
-    Ok(())
-}
-
-fn failed(files: &Path, error: &dyn std::error::Error) -> EngineError {
-    let mut text = format!("the files of the checkpoint {}: {error}", files.display());
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    EngineError::Internal(text)
 }
 
 async fn find_criu() -> Result<Criu> {

@@ -108,19 +108,23 @@ impl Inner {
     pub(crate) async fn kill(self: &Arc<Self>, name: &str, signal: Option<&str>) -> Result<()> {
         let handle = self.registry.find(name)?;
         let number = signal.filter(|signal| !signal.is_empty()).map_or(Ok(KILL), signal_number)?;
-        if !handle.status().is_up() {
-            return Err(EngineError::Conflict(format!("cannot kill container: {name}: container is not running")));
-        }
-        if number == KILL || Some(number) == stop_signal(&handle.record().effective).ok() {
+        let ends = number == KILL || Some(number) == stop_signal(&handle.record().effective).ok();
+        let (paused, run) = {
+            // All at once: it may be ending by itself, and there is no other end to wait for.
             let mut cell = handle.cell();
-            cell.stopping = true;
-            cell.state.stopped_by_hand = true;
-        }
-        if number != KILL {
-            return self.signal(&handle, number).await;
-        }
-        let (paused, run) = (handle.status() == Status::Paused, handle.cell().exits);
+            if !cell.state.status.is_up() {
+                return Err(EngineError::Conflict(format!("cannot kill container: {name}: container is not running")));
+            }
+            if ends {
+                cell.stopping = true;
+                cell.state.stopped_by_hand = true;
+            }
+            (cell.state.status == Status::Paused, cell.exits)
+        };
         self.signal(&handle, number).await?;
+        if number != KILL {
+            return Ok(());
+        }
         if paused {
             self.set_frozen(&handle, false).await?;
         }

@@ -38,6 +38,18 @@ impl Images {
         }
     }
 
+    /// Finds an image as [`Images::get`] does; with a platform, the one for exactly that.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`] when there is none.
+    pub async fn get_exactly(&self, name_or_id: &str, platform: Option<&Platform>) -> Result<Image, Error> {
+        let state = self.inner.state.view();
+        let found = find(&state, name_or_id)?;
+        let fits =
+            self.of_platforms(&state, name_or_id, &found, platform.map(std::slice::from_ref).unwrap_or_default())?;
+        self.image(&state, fits.first().unwrap_or(found.id()))
+    }
+
     /// What is here of a name for exactly these platforms; all of it when there are none.
     pub(super) fn of_platforms(
         &self,

@@ -1,17 +1,21 @@
 //! Snapshots: a container's own directories over an image's layers.
 
-use std::os::fd::OwnedFd;
+use std::io::BufReader;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
 
+use super::built::write_layer;
+use super::export::OUT;
 use super::{Images, Snapshot, blocking};
 use crate::digest::{Digest, ImageId};
 use crate::error::Error;
 use crate::overlay::{Merge, mount_detached};
 use crate::quota;
+use crate::unpack::{UnpackOptions, unpack};
 
 impl Images {
     /// Makes the directories of a container over an image. Quick: it copies nothing.
@@ -48,6 +52,36 @@ impl Images {
         let Snapshot { upper, work, .. } = self.find_snapshot(container_id)?;
         let (dir, id) = (self.inner.dirs.container(container_id), container_id.to_owned());
         blocking(move || quota::limit(&dir, &[&upper, &work], &id, bytes)).await
+    }
+
+    /// Writes a container's own files down as an uncompressed layer. Nobody may change them meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`]; files that cannot be read; a full disk.
+    pub async fn pack_snapshot(&self, container_id: &str, file: PathBuf) -> Result<(), Error> {
+        let upper = self.find_snapshot(container_id)?.upper;
+        blocking(move || {
+            let mut out = fs::File::create(&file).map_err(|e| Error::io("create", &file, e))?;
+            write_layer(&upper, &mut out)
+        })
+        .await
+    }
+
+    /// Gives a new container the files that [`Images::pack_snapshot`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`]; a layer that is none; a full disk.
+    pub async fn unpack_snapshot(&self, container_id: &str, file: PathBuf) -> Result<(), Error> {
+        let upper = self.find_snapshot(container_id)?.upper;
+        blocking(move || {
+            let root = fs::File::open(&upper).map_err(|e| Error::io("open", &upper, e))?;
+            let layer = fs::File::open(&file).map_err(|e| Error::io("open", &file, e))?;
+            let options = UnpackOptions { whiteouts: true, ..UnpackOptions::default() };
+            unpack(root.file().as_fd(), BufReader::with_capacity(OUT, layer), &options)
+                .map(drop)
+                .map_err(|e| Error::unpack(file.display().to_string(), &upper, e))
+        })
+        .await
     }
 
     /// Finds a container's directories again.

@@ -46,14 +46,7 @@ pub fn platforms(params: &Params, name: &str) -> Result<Vec<Platform>, ApiError>
 
 /// The image of a name; with a platform, exactly the one for it.
 async fn find(state: &State, name: &str, params: &Params) -> Result<Image, ApiError> {
-    let wanted = platform(params)?;
-    let image = state.engine.images().get_for(name, wanted.as_ref()).await?;
-    match wanted {
-        Some(wanted) if wanted.clone().normalised() != image.config.platform().normalised() => {
-            Err(ApiError::not_found(format!("image {name} is here for {}, not for {wanted}", image.config.platform())))
-        }
-        _ => Ok(image),
-    }
+    Ok(state.engine.images().get_exactly(name, platform(params)?.as_ref()).await?)
 }
 
 /// The version by which an image is shown. Compose 1 asks with the newest version that the daemon has,

@@ -40,8 +40,10 @@ const LIST: List<'_> = List {
 
 /// Shows the steps that made an image.
 pub async fn run(cx: &Context, args: HistoryArgs) -> Outcome {
-    let request =
-        cx.client.get(path(&args.image, "history")).query_opt("platform", args.platform.as_deref().map(platform_json));
+    let request = cx
+        .client
+        .get(path(&args.image, "history"))
+        .query_opt("platform", args.platform.as_deref().map(platform_json).transpose()?);
     let lines: Vec<Line> = match request.read().await {
         Ok(lines) => lines,
         Err(err) => return Err(hints::images(cx, err.into(), &args.image).await),

@@ -12,7 +12,7 @@ use crate::cli::{
 
 /// Shows all that is known of images.
 pub async fn run(cx: &Context, args: InspectArgs) -> Outcome {
-    let platform = args.platform.as_deref().map(platform_json);
+    let platform = args.platform.as_deref().map(platform_json).transpose()?;
     let platform = &platform;
     let (found, failures) = gather(cx, &args.images, |name| async move {
         match cx.client.get(path(name, "json")).query_opt("platform", platform.as_ref()).read().await {

@@ -22,7 +22,7 @@ pub async fn run(cx: &Context, args: LoadArgs) -> Outcome {
     };
     let mut request = cx.client.post("/images/load").flag("quiet", args.quiet);
     for platform in &args.platform {
-        request = request.query("platform", platform_json(platform));
+        request = request.query("platform", platform_json(platform)?);
     }
     let mut lines = request.stream(body, "application/x-tar").lines().await?;
     while let Some(message) = lines.next::<Message>().await? {

@@ -14,7 +14,9 @@ pub mod save;
 pub mod tag;
 mod tree;
 
-use crate::cli::client::path_segment;
+use hoist_image::Platform;
+
+use crate::cli::{client::path_segment, failure::Failure};
 
 /// `/images/NAME/what`
 pub fn path(name: &str, what: &str) -> String {
@@ -22,13 +24,10 @@ pub fn path(name: &str, what: &str) -> String {
 }
 
 /// `OS[/ARCH[/VARIANT]]` as the API has platforms in JSON.
-pub fn platform_json(text: &str) -> String {
-    let mut parts = text.splitn(3, '/');
-    let mut platform = serde_json::Map::new();
-    for key in ["os", "architecture", "variant"] {
-        if let Some(part) = parts.next() {
-            platform.insert(key.to_owned(), part.into());
-        }
-    }
-    serde_json::Value::Object(platform).to_string()
+///
+/// # Errors
+/// Text that is no platform.
+pub fn platform_json(text: &str) -> Result<String, Failure> {
+    let platform: Platform = text.parse().map_err(|error: hoist_image::PlatformError| Failure::from_error(&error))?;
+    Ok(serde_json::to_string(&platform)?)
 }

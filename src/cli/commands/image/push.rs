@@ -22,7 +22,7 @@ pub async fn run(cx: &Context, args: PushArgs) -> Outcome {
     if !tag.is_empty() {
         request = request.query("tag", tag);
     }
-    let lines = request.query_opt("platform", args.platform.as_deref().map(platform_json)).lines().await?;
+    let lines = request.query_opt("platform", args.platform.as_deref().map(platform_json).transpose()?).lines().await?;
     let mode = if args.quiet { Mode::Quiet } else { args.progress };
     Transfer::new(cx.printer, mode, "Pushing").show(lines, |_| {}).await?;
     cx.printer.line(if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") })?;

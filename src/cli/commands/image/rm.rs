@@ -40,7 +40,7 @@ pub async fn run(cx: &Context, args: RmArgs) -> Outcome {
             .flag("force", args.force)
             .flag("noprune", args.no_prune);
         for platform in &args.platform {
-            request = request.query("platforms", platform_json(platform));
+            request = request.query("platforms", platform_json(platform)?);
         }
         match request.read::<Vec<Removed>>().await.map_err(Failure::from) {
             Ok(removed) => Ok(removed.iter().map(Removed::line).collect::<Vec<_>>().join("\n")),

@@ -15,7 +15,7 @@ pub async fn run(cx: &Context, args: SaveArgs) -> Outcome {
         request = request.query("names", image);
     }
     for platform in &args.platform {
-        request = request.query("platform", platform_json(platform));
+        request = request.query("platform", platform_json(platform)?);
     }
     match request.send().await {
         Ok(response) => export::write(cx, response, args.output.as_deref()).await,
